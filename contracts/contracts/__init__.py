@@ -1,0 +1,1 @@
+"""The transaction contract, read from transaction.odcs.yaml, and its renderers."""

@@ -1,0 +1,1 @@
+"""The payment gateway: replayed card payments and Indian payments into Kafka."""

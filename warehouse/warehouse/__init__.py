@@ -1,0 +1,1 @@
+"""The silver warehouse: migrations, loader, control totals and proof."""
