@@ -1,0 +1,20 @@
+"""The form of every error that a person sees."""
+
+
+class TieoutError(Exception):
+    """Something failed that a person can act on.
+
+    Args:
+        what: what failed, with the value that it failed on.
+        left: the state that is left behind.
+        next: the command that goes on from here.
+    """
+
+    def __init__(self, what: str, left: str, next: str) -> None:  # noqa: A002 - the word of the message
+        super().__init__(what, left, next)
+        self.what = what
+        self.left = left
+        self.next = next
+
+    def __str__(self) -> str:
+        return f"{self.what}\nLeft as it is: {self.left} Next: {self.next}"

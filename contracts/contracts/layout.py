@@ -1,0 +1,107 @@
+"""Where everything stands on disk: one home, the checkout by default, another by TIEOUT_HOME."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths of one platform.
+
+    Attributes:
+        checkout: the source tree; environments and JARs are shared from here.
+        home: the state's root: `.env`, `.tieout/` and `data/` of this platform.
+    """
+
+    checkout: Path
+    home: Path
+
+    @property
+    def env_file(self) -> Path:
+        """Settings and generated secrets, mode 600."""
+        return self.home / ".env"
+
+    @property
+    def state(self) -> Path:
+        """Everything that services keep for themselves."""
+        return self.home / ".tieout"
+
+    @property
+    def logs(self) -> Path:
+        """One log a service."""
+        return self.state / "logs"
+
+    @property
+    def run(self) -> Path:
+        """Sockets, pid files, requests between processes."""
+        return self.state / "run"
+
+    @property
+    def kafka_data(self) -> Path:
+        """The broker's log."""
+        return self.state / "kafka"
+
+    @property
+    def postgres_data(self) -> Path:
+        """The PostgreSQL cluster."""
+        return self.state / "postgres"
+
+    @property
+    def data(self) -> Path:
+        """The lake and the files that people exchange."""
+        return self.home / "data"
+
+    @property
+    def bronze(self) -> Path:
+        """Delta table of well-formed events."""
+        return self.data / "raw_transactions"
+
+    @property
+    def dead_letters(self) -> Path:
+        """Delta table of malformed events."""
+        return self.data / "dead_letter_queue"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The stream's checkpoint: job and version."""
+        return self.data / "checkpoints" / "bronze-v1"
+
+    @property
+    def writer_lock(self) -> Path:
+        """Locked by the one JVM that writes the lake."""
+        return self.data / ".writer.lock"
+
+    @property
+    def batch_files(self) -> Path:
+        """Statements, one a business day."""
+        return self.data / "batch_files"
+
+    @property
+    def undelivered(self) -> Path:
+        """Events that a producer could not deliver before it had to end."""
+        return self.data / "undelivered"
+
+    @property
+    def samples(self) -> Path:
+        """Bundled data, part of the source tree."""
+        return self.checkout / "data" / "samples"
+
+    @property
+    def environments(self) -> Path:
+        """Python environments, one a set of dependencies that fits together."""
+        return self.checkout / ".tieout" / "env"
+
+    @property
+    def jars(self) -> Path:
+        """JARs of the broker and of Spark, checked by sha256."""
+        return self.checkout / ".tieout" / "jars"
+
+
+def find_layout(environ: Mapping[str, str] | None = None) -> Layout:
+    """Return the layout of the platform that TIEOUT_HOME names, else of the checkout."""
+    named = (os.environ if environ is None else environ).get("TIEOUT_HOME")
+    return Layout(CHECKOUT, Path(named).expanduser().resolve() if named else CHECKOUT)

@@ -1,0 +1,225 @@
+"""The contract as Python objects, read once from transaction.odcs.yaml."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CONTRACT_FILE = Path(__file__).with_name("transaction.odcs.yaml")
+
+SPARK_TYPES = {
+    "string": "STRING",
+    "decimal": "DECIMAL(20,4)",
+    "boolean": "BOOLEAN",
+    "timestamp": "TIMESTAMP",
+    "integer": "BIGINT",
+}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of the event, or one column of its delivery.
+
+    Attributes:
+        type: string, decimal, boolean, timestamp or integer.
+        structural: null or absent makes the event malformed.
+        personal: data-protection class (internal, pseudonymous or personal).
+        enum: the values that are allowed, where there is such a list.
+        max_length: the longest text, in characters, where there is a limit.
+        stored_as: the column's name in lake and warehouse.
+    """
+
+    name: str
+    type: str
+    structural: bool
+    personal: str
+    enum: tuple[str, ...] | None
+    max_length: int | None
+    description: str
+    example: object
+    postgres_type: str
+    stored_as: str
+
+    @property
+    def nullable(self) -> bool:
+        """True where null is not malformed."""
+        return not self.structural
+
+    @property
+    def spark_type(self) -> str:
+        """The column's type in the lake."""
+        return SPARK_TYPES[self.type]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One way for an event to be wrong.
+
+    Attributes:
+        code: stable reason code, the same word everywhere.
+        kind: malformed (goes to the dead letters) or invalid (goes to the rejected transactions).
+        field: the field it speaks of; None for the whole value.
+        meaning: one sentence for people.
+        sql: what must be true, for invalid rules that look at one event; NULL counts as broken.
+        scope: event, or warehouse for rules that compare with what came before.
+    """
+
+    code: str
+    kind: str
+    field: str | None
+    meaning: str
+    sql: str | None
+    scope: str
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A Kafka topic and its settings."""
+
+    name: str
+    partitions: int
+    config: Mapping[str, str]
+
+    @property
+    def retention_ms(self) -> int:
+        """How long the broker keeps an event, in milliseconds."""
+        return int(self.config["retention.ms"])
+
+    @property
+    def max_message_bytes(self) -> int:
+        """The largest message that the broker takes."""
+        return int(self.config["max.message.bytes"])
+
+
+@dataclass(frozen=True)
+class Contract:
+    """The transaction contract."""
+
+    version: str
+    purpose: str
+    fields: tuple[Field, ...]
+    delivery: tuple[Field, ...]
+    rules: tuple[Rule, ...]
+    currencies: Mapping[str, int]
+    unknown_currency_digits: int
+    amount_integer_digits: int
+    max_value_bytes: int
+    topics: Mapping[str, Topic]
+    headers: Mapping[str, str]
+
+    def field(self, name: str) -> Field:
+        """Return the event's field of that name."""
+        return next(f for f in self.fields if f.name == name)
+
+    def rule(self, code: str) -> Rule:
+        """Return the rule of that reason code."""
+        return next(r for r in self.rules if r.code == code)
+
+
+def _custom(node: Mapping[str, Any]) -> dict[str, Any]:
+    return {entry["property"]: entry["value"] for entry in node.get("customProperties", [])}
+
+
+def _enum(node: Mapping[str, Any]) -> tuple[str, ...] | None:
+    for quality in node.get("quality", []):
+        if quality.get("metric") == "invalidValues":
+            return tuple(quality["arguments"]["validValues"])
+    return None
+
+
+def _field(node: Mapping[str, Any]) -> Field:
+    custom = _custom(node)
+    return Field(
+        name=node["name"],
+        type={"number": "decimal"}.get(node["logicalType"], node["logicalType"]),
+        structural=custom.get("structural", False),
+        personal=node.get("classification", "internal"),
+        enum=_enum(node),
+        max_length=node.get("logicalTypeOptions", {}).get("maxLength"),
+        description=" ".join(node["description"].split()),
+        example=node["examples"][0],
+        postgres_type=node["physicalType"],
+        stored_as=custom.get("storedAs", node["name"]),
+    )
+
+
+def _stated_rule(node: Mapping[str, Any], field: Field | None) -> Rule:
+    custom = _custom(node)
+    sql = node.get("implementation")
+    if field is not None and node.get("metric") == "invalidValues":
+        sql = f"{field.stored_as} in ({', '.join(repr(value) for value in field.enum or ())})"
+    return Rule(
+        code=node["name"],
+        kind=custom.get("kind", "invalid"),
+        field=field.name if field else None,
+        meaning=" ".join(node["description"].split()),
+        sql=sql,
+        scope=custom.get("scope", "event"),
+    )
+
+
+def _derived_rules(field: Field) -> list[Rule]:
+    code, rules = field.name.upper(), []
+    json_type = {"decimal": "number", "boolean": "boolean"}.get(field.type, "text")
+    if field.structural:
+        rules.append(
+            Rule(f"{code}_MISSING", "malformed", field.name, f"{field.name} is null or absent.", None, "event")
+        )
+    rules.append(
+        Rule(f"{code}_TYPE", "malformed", field.name, f"{field.name} is not a JSON {json_type}.", None, "event")
+    )
+    if field.max_length:
+        sql = f"coalesce(length({field.stored_as}), 0) <= {field.max_length}"
+        meaning = f"{field.name} is longer than {field.max_length} characters."
+        rules.append(Rule(f"{code}_TOO_LONG", "invalid", field.name, meaning, sql, "event"))
+    return rules
+
+
+def parse_contract(text: str) -> Contract:
+    """Return the contract that an ODCS document states.
+
+    Args:
+        text: the YAML document.
+
+    Raises:
+        KeyError: a part that the platform needs is not in the document.
+    """
+    document = yaml.safe_load(text)
+    event, delivery = document["schema"]
+    custom = _custom(event)
+    fields = tuple(_field(node) for node in event["properties"])
+    rules = [_stated_rule(node, None) for node in event["quality"]]
+    for node, field in zip(event["properties"], fields, strict=True):
+        rules += _derived_rules(field)
+        rules += [_stated_rule(quality, field) for quality in node.get("quality", [])]
+    currency = _custom(next(node for node in event["properties"] if node["name"] == "currency"))
+    names = {
+        "transactions": ("topic", event["physicalName"]),
+        "control": ("controlTopic", f"{event['physicalName']}.control"),
+    }
+    topics = {}
+    for key, (setting, name) in names.items():
+        config = {k: str(v) for k, v in custom[setting].items() if k != "partitions"}
+        topics[key] = Topic(name, custom[setting]["partitions"], config)
+    return Contract(
+        version=document["version"],
+        purpose=" ".join(document["description"]["purpose"].split()),
+        fields=fields,
+        delivery=tuple(_field(node) for node in delivery["properties"]),
+        rules=tuple(rules),
+        currencies=currency["minorDigits"],
+        unknown_currency_digits=currency["minorDigitsOfUnknown"],
+        amount_integer_digits=custom["amountIntegerDigits"],
+        max_value_bytes=custom["maxValueBytes"],
+        topics=topics,
+        headers=custom["headers"],
+    )
+
+
+@cache
+def load_contract() -> Contract:
+    """Return the platform's contract."""
+    return parse_contract(CONTRACT_FILE.read_text(encoding="utf-8"))
