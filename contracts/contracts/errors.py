@@ -10,7 +10,7 @@ class TieoutError(Exception):
         next: the command that goes on from here.
     """
 
-    def __init__(self, what: str, left: str, next: str) -> None:  # noqa: A002 - the word of the message
+    def __init__(self, what: str, left: str, next: str) -> None:
         super().__init__(what, left, next)
         self.what = what
         self.left = left
