@@ -1,0 +1,1 @@
+"""Versioned migrations of the warehouse, in the order of their numbers."""

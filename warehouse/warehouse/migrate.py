@@ -1,0 +1,70 @@
+"""Bring the warehouse's schema to the newest version: alembic, run from code as the role owner."""
+
+from pathlib import Path
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
+
+from contracts.errors import TieoutError
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+# Any constant: what counts is that two migrations at once ask for the same one.
+ADVISORY_KEY = 0x7469656F7574
+
+
+def migrate(dsn: str) -> None:
+    """Run all migrations that the database does not have yet.
+
+    Two at once are safe: the second waits for the first and then finds nothing to do. A migration is one transaction.
+
+    Args:
+        dsn: connection string (URL or keywords) of role owner on database payments. Roles and database exist already.
+
+    Raises:
+        TieoutError: the database is away, or a migration failed (which leaves the version before it).
+    """
+    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(dsn), poolclass=NullPool)
+    try:
+        with engine.connect() as connection:
+            connection.execute(text("select pg_advisory_lock(:key)"), {"key": ADVISORY_KEY})
+            connection.execute(text("create schema if not exists metadata"))
+            connection.commit()
+            config = Config(attributes={"connection": connection})
+            config.set_main_option("script_location", str(MIGRATIONS))
+            command.upgrade(config, "head")
+            connection.commit()
+    except Exception as error:
+        raise _explained(error) from error
+
+
+def let_reader_read_marts(dsn: str) -> None:
+    """Let the reader see every table that dbt will make in marts.
+
+    Only dbt itself can say this of its own future tables; the owner is no member of it.
+
+    Args:
+        dsn: connection string of role dbt on database payments.
+    """
+    with psycopg.connect(dsn) as connection:
+        connection.execute("alter default privileges in schema marts grant select on tables to reader")
+        connection.execute("grant select on all tables in schema marts to reader")
+
+
+def _explained(error: Exception) -> TieoutError:
+    cause = getattr(error, "orig", None) or error
+    if isinstance(cause, psycopg.OperationalError) and cause.sqlstate is None:
+        return TieoutError(
+            f"the warehouse cannot be reached: {str(cause).strip().splitlines()[-1]}",
+            "its schema has the version that it had.",
+            "./scripts/tieout logs postgres, or ./scripts/tieout doctor",
+        )
+    state = getattr(cause, "sqlstate", None) or type(cause).__name__
+    first_line = (str(cause).strip().splitlines() or [""])[0]
+    return TieoutError(
+        f"a migration failed with {state}: {first_line}",
+        "the schema has the version before the failed migration.",
+        "./scripts/tieout migrate, once the cause is gone",
+    )
