@@ -1,0 +1,99 @@
+"""`tieout contract`: render, check and compare the contract."""
+
+import subprocess
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from contracts.errors import TieoutError
+
+app = typer.Typer(
+    no_args_is_help=True, help="The transaction contract: render what follows from it, check it, compare versions."
+)
+
+
+def mount(root: typer.Typer) -> None:
+    """Register the command group on the root application."""
+    root.add_typer(app, name="contract")
+
+
+@app.command()
+def render() -> None:
+    """Write every file that follows from the contract.
+
+    Example: ./scripts/tieout contract render
+    """
+    from contracts.layout import CHECKOUT
+    from contracts.model import load_contract
+    from contracts.render import write_all
+
+    written = write_all(load_contract(), CHECKOUT)
+    typer.echo("\n".join(f"written  {path}" for path in written) or "everything is as the contract says")
+
+
+@app.command()
+def check() -> None:
+    """Say which rendered file is older than the contract; exit 1 if one is.
+
+    Example: ./scripts/tieout contract check
+    """
+    from contracts.layout import CHECKOUT
+    from contracts.model import load_contract
+    from contracts.render import find_stale
+
+    stale = find_stale(load_contract(), CHECKOUT)
+    if stale:
+        raise TieoutError(
+            f"not as the contract says: {', '.join(stale)}.", "nothing was written.", "./scripts/tieout contract render"
+        )
+    typer.echo("everything is as the contract says")
+
+
+def _text_of(source: str) -> str:
+    from contracts.layout import CHECKOUT
+    from contracts.model import CONTRACT_FILE
+
+    if Path(source).is_file():
+        return Path(source).read_text(encoding="utf-8")
+    path = CONTRACT_FILE.relative_to(CHECKOUT)
+    result = subprocess.run(
+        ["git", "show", f"{source}:{path}"], cwd=CHECKOUT, capture_output=True, text=True, check=False
+    )
+    if result.returncode:
+        raise TieoutError(
+            f"{source} is neither a file nor a git revision that holds the contract.",
+            "nothing was compared.",
+            "git log --oneline -- contracts/contracts/transaction.odcs.yaml",
+        )
+    return result.stdout
+
+
+@app.command()
+def diff(
+    old: Annotated[str, typer.Argument(help="A file, or a git revision.")] = "HEAD",
+    new: Annotated[str, typer.Argument(help="A file, or a git revision; without it the contract as it is now.")] = "",
+) -> None:
+    """Say what changed from OLD to NEW and which changes break consumers.
+
+    Exit 1 when the version number does not say so: a breaking change needs a higher major version,
+    any other change a higher version.
+
+    Example: ./scripts/tieout contract diff HEAD~1
+    """
+    from contracts.diff import compare, version_is_honest
+    from contracts.model import CONTRACT_FILE, parse_contract
+
+    before = parse_contract(_text_of(old))
+    after = parse_contract(_text_of(new or str(CONTRACT_FILE)))
+    changes = compare(before, after)
+    for change in changes:
+        typer.echo(f"{'BREAKS' if change.breaks else 'fits'}\t{change.subject}\t{change.text}")
+    if not changes:
+        typer.echo("no change")
+    if not version_is_honest(before, after, changes):
+        raise TieoutError(
+            f"version {before.version} became {after.version}, which does not say what changed.",
+            "nothing was written.",
+            "raise `version` in contracts/contracts/transaction.odcs.yaml",
+        )

@@ -1,0 +1,54 @@
+from collections.abc import Callable
+
+import pytest
+
+from contracts.diff import compare, version_is_honest
+from contracts.model import CONTRACT_FILE, load_contract, parse_contract
+
+TEXT = CONTRACT_FILE.read_text()
+
+
+def edited(old: str, new: str) -> str:
+    assert TEXT.count(old) >= 1
+    return TEXT.replace(old, new, 1)
+
+
+BREAKING: dict[str, Callable[[], str]] = {
+    "a field's type": lambda: edited(
+        "logicalType: boolean\n        physicalType: boolean", "logicalType: string\n        physicalType: text"
+    ),
+    "a value taken from a list": lambda: edited("UPI, Net Banking, Wallet]", "UPI, Net Banking]"),
+    "a value put into a list": lambda: edited("[PENDING, SUCCESS, FAILED]", "[PENDING, SUCCESS, FAILED, REVERSED]"),
+    "fewer minor digits": lambda: edited("KWD: 3", "KWD: 2"),
+    "a shorter text": lambda: edited("maxLength: 64", "maxLength: 32"),
+    "a stricter rule": lambda: edited("amount > 0", "amount > 1"),
+    "a reason code of another name": lambda: edited("AMOUNT_NOT_POSITIVE", "AMOUNT_TOO_SMALL"),
+    "a field of another name": lambda: edited("- name: device_type", "- name: device"),
+}
+
+
+@pytest.mark.parametrize("name", BREAKING)
+def test_a_breaking_change_is_named_and_needs_a_major_version(name: str) -> None:
+    old, text = load_contract(), BREAKING[name]()
+    changes = compare(old, parse_contract(text))
+    assert any(change.breaks for change in changes)
+    assert not version_is_honest(old, parse_contract(text), changes)
+    assert not version_is_honest(old, parse_contract(text.replace("version: 1.0.0", "version: 1.1.0", 1)), changes)
+    assert version_is_honest(old, parse_contract(text.replace("version: 1.0.0", "version: 2.0.0", 1)), changes)
+
+
+def test_a_reworded_meaning_breaks_nobody_but_needs_a_version() -> None:
+    old, text = load_contract(), edited("Who is paid.", "The payee.")
+    changes = compare(old, parse_contract(text))
+    assert [change.breaks for change in changes] == [False]
+    assert not version_is_honest(old, parse_contract(text), changes)
+    assert version_is_honest(old, parse_contract(text.replace("version: 1.0.0", "version: 1.0.1", 1)), changes)
+
+
+def test_a_longer_text_breaks_no_consumer_but_its_rule_is_named() -> None:
+    changes = compare(load_contract(), parse_contract(edited("maxLength: 50", "maxLength: 60")))
+    assert {(change.subject, change.breaks) for change in changes} >= {("device_type", False)}
+
+
+def test_no_change_is_no_change() -> None:
+    assert compare(load_contract(), parse_contract(TEXT)) == []
