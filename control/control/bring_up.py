@@ -1,0 +1,102 @@
+"""From a folder to a broker and a database that are ready, with users, topics, roles and schemas. Safe to repeat."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from contracts.layout import Layout
+from contracts.model import load_contract
+from control import supervision
+from control.accounts import Accounts, choose_accounts, ensure_accounts, ids, own_folder
+from control.env import change_env, ensure_env
+from control.kafka import prepare_broker, wait_for_broker
+from control.orphans import folder
+from control.ports import settle_ports
+from control.postgres import prepare_postgres
+from control.roles import dsn, ensure_roles, wait_for_postgres
+from control.say import say, step
+from control.services import BASE, Service, all_services
+from control.topics import ensure_topics
+
+
+@dataclass(frozen=True)
+class Platform:
+    """One platform that is set up: where it stands, who runs it, its settings and services."""
+
+    layout: Layout
+    accounts: Accounts
+    settings: Mapping[str, str]
+
+    @property
+    def services(self) -> dict[str, Service]:
+        """Every service under its name."""
+        return all_services(self.layout, self.accounts, self.settings)
+
+
+def prepare(layout: Layout) -> Platform:
+    """Make folders, accounts, secrets and free ports; nothing runs yet. Hold the platform's lock around it."""
+    values = ensure_env(layout)
+    accounts = choose_accounts(layout)
+    if accounts.note:
+        say(f"  {accounts.note}")
+    ensure_accounts(accounts)
+    make_folders(layout, accounts)
+    if not supervision.running(layout):
+        supervision.shut_down(layout)  # what a killed supervisor left may hold the ports
+        moved = settle_ports(values)
+        for name, port in moved.items():
+            if name.endswith("_PORT"):
+                say(f"  {name}: {values[name]} is taken, {port} is used from now on (kept in {layout.env_file})")
+        if moved:
+            change_env(layout, moved)
+        values = values | moved
+    return Platform(layout, accounts, values)
+
+
+def make_folders(layout: Layout, accounts: Accounts) -> None:
+    """Make the home's folders, each of the account that writes it."""
+    layout.state.mkdir(parents=True, exist_ok=True)
+    layout.state.chmod(0o755)
+    own_folder(layout.logs, None, 0o700)
+    own_folder(folder(layout), None, 0o700)
+    own_folder(layout.run, accounts.services, 0o755)
+    own_folder(layout.state / "account", accounts.services, 0o700)
+    layout.data.mkdir(exist_ok=True)
+    own_folder(layout.batch_files, accounts.services, 0o700)
+    own_folder(layout.undelivered, accounts.services, 0o700)
+    for folder in (layout.bronze, layout.dead_letters, layout.checkpoint.parent):
+        if folder.exists():
+            own_folder(folder, accounts.services, 0o700)
+    if accounts.services is not None:  # tables are made in data/; what people keep there stays theirs
+        os.chown(layout.data, *ids(accounts.services))
+
+
+def bring_up_base(platform: Platform) -> None:
+    """Start broker and database, wait until they answer, and bring topics, roles and schemas to today's state."""
+    layout, settings, services = platform.layout, platform.settings, platform.services
+    if not supervision.running(layout):
+        with step("configuration of broker and database"):
+            prepare_broker(layout, platform.accounts, settings)
+            prepare_postgres(platform.accounts, settings)
+        with step("supervisor"):
+            supervision.launch(layout, services.values())
+    for name in BASE:
+        supervision.start_service(layout, services[name])
+    with step(f"postgres on 127.0.0.1:{settings['POSTGRES_PORT']}"):
+        wait_for_postgres(settings)
+    with step("roles, databases, schemas"):
+        ensure_roles(settings)
+        migrate(settings)
+    with step(f"kafka on {settings['KAFKA_BOOTSTRAP']}"):
+        wait_for_broker(settings)
+    with step("topics, users, rights"):
+        ensure_topics(settings, load_contract())
+
+
+def migrate(settings: Mapping[str, str]) -> None:
+    """Bring the schemas to the newest migration, as their owner."""
+    from warehouse.migrate import let_reader_read_marts
+    from warehouse.migrate import migrate as run_migrations
+
+    run_migrations(dsn(settings, "owner"))
+    let_reader_read_marts(dsn(settings, "dbt"))

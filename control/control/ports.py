@@ -1,0 +1,41 @@
+"""Free ports on 127.0.0.1."""
+
+import socket
+from collections.abc import Mapping
+
+# The services of this platform and where each listens; a port that is taken moves up to the next free one.
+LISTENING = ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT", "POSTGRES_PORT", "SPARK_UI_PORT")
+
+
+def is_free(port: int) -> bool:
+    """Say whether a service could listen on the port, on any address of this machine."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+            probe.listen(1)
+        except OSError:
+            return False
+    return True
+
+
+def next_free(port: int, taken: set[int]) -> int:
+    """Return the first port from here on that is free and not promised to another service."""
+    while port in taken or not is_free(port):
+        port += 1
+    return port
+
+
+def settle_ports(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings that must change for every service to get a port, the broker's address with it."""
+    promised: set[int] = set()
+    moved: dict[str, str] = {}
+    for name in LISTENING:
+        port = next_free(int(settings[name]), promised)
+        promised.add(port)
+        if str(port) != settings[name]:
+            moved[name] = str(port)
+    address = f"127.0.0.1:{moved.get('KAFKA_PORT', settings['KAFKA_PORT'])}"
+    if settings["KAFKA_BOOTSTRAP"] != address:
+        moved["KAFKA_BOOTSTRAP"] = address
+    return moved

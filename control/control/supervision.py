@@ -1,0 +1,179 @@
+"""The one place that knows the process manager: its configuration, how it is asked, started and stopped."""
+
+import hashlib
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+import xmlrpc.client
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from contracts.errors import TieoutError
+from contracts.layout import Layout
+from control import orphans
+from control.accounts import own_file
+from control.orphans import folder
+from control.services import Service
+
+HEAD = """\
+[unix_http_server]
+file={socket}
+chmod=0600
+
+[supervisord]
+{user}umask=077
+pidfile={run}/supervisord.pid
+logfile={logs}/supervisord.log
+logfile_maxbytes=10MB
+logfile_backups=3
+nocleanup=true
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+
+[supervisorctl]
+serverurl=unix://{socket}
+"""
+
+PROGRAM = """
+[program:{name}]
+command={command}
+environment={environment}
+directory=/
+{user}autostart=false
+autorestart=true
+startsecs=2
+startretries=20
+stopsignal={stop_signal}
+stopwaitsecs={stop_seconds}
+killasgroup=true
+redirect_stderr=true
+stdout_logfile={logs}/{name}.log
+stdout_logfile_maxbytes=10MB
+stdout_logfile_backups=3
+"""
+
+# Groups stop one after the other, the last first: jobs before what they need.
+PRIORITIES = {"base": 10, "jobs": 20}
+
+
+def socket_path(layout: Layout) -> Path:
+    """Return the supervisor's socket; a path that is too long for a socket stands in the temporary folder instead."""
+    path = folder(layout) / "supervisor.sock"
+    if len(str(path)) < 90:  # 107 bytes is the kernel's limit, and supervisor adds its pid while it makes it
+        return path
+    name = hashlib.sha256(str(layout.home).encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"tieout-{os.geteuid()}-{name}.sock"
+
+
+def render_configuration(layout: Layout, services: Iterable[Service]) -> str:
+    """Return the configuration; it holds each service's secrets, so it is its owner's alone."""
+    services = list(services)
+    user = "user=root\n" if os.geteuid() == 0 else ""
+    logs = _plain(layout.logs)
+    parts = [HEAD.format(socket=_plain(socket_path(layout)), run=_plain(folder(layout)), logs=logs, user=user)]
+    for service in services:
+        environment = ",".join(f'{name}="{_plain(value)}"' for name, value in service.environment.items())
+        parts.append(
+            PROGRAM.format(
+                name=service.name,
+                command=_plain(shlex.join(service.command)),
+                environment=environment,
+                user=f"user={service.user}\n" if service.user else "",
+                stop_signal=service.stop_signal,
+                stop_seconds=service.stop_seconds,
+                logs=logs,
+            )
+        )
+    for group, priority in PRIORITIES.items():
+        members = ",".join(service.name for service in services if service.group == group)
+        parts.append(f"\n[group:{group}]\nprograms={members}\npriority={priority}\n" if members else "")
+    return "".join(parts)
+
+
+def _plain(value: object) -> str:
+    return str(value).replace("%", "%%")
+
+
+def ask(layout: Layout) -> Any:
+    """Return the supervisor's interface; a call on it raises OSError when none runs."""
+    from supervisor.xmlrpc import SupervisorTransport
+
+    transport = SupervisorTransport(None, None, f"unix://{socket_path(layout)}")
+    return xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
+
+
+def running(layout: Layout) -> bool:
+    """Say whether this home's supervisor answers."""
+    try:
+        return bool(ask(layout).getState()["statename"] == "RUNNING")
+    except (OSError, xmlrpc.client.Error):
+        return False
+
+
+def launch(layout: Layout, services: Iterable[Service]) -> None:
+    """Reap what an earlier supervisor left, and start one with these services, none of them running yet.
+
+    Raises:
+        TieoutError: it does not answer within 20 seconds.
+    """
+    orphans.reap(layout)
+    configuration = folder(layout) / "supervisord.conf"
+    own_file(configuration, render_configuration(layout, services), None)
+    program = Path(sys.executable).with_name("supervisord")
+    bare = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"}
+    command = [str(program), "-c", str(configuration)]
+    done = subprocess.run(command, env=bare, cwd="/", capture_output=True, text=True, check=False)
+    deadline = time.monotonic() + 20
+    while not running(layout):
+        if done.returncode != 0 or time.monotonic() > deadline:
+            raise TieoutError(
+                f"supervisord does not answer: {(done.stderr or done.stdout).strip() or 'no message'}",
+                "no service runs.",
+                f"read {layout.logs / 'supervisord.log'}, then ./scripts/start.sh again",
+            )
+        time.sleep(0.1)
+    orphans.remember(layout, ask(layout).getPID())
+
+
+def shut_down(layout: Layout) -> None:
+    """Stop every service and the supervisor, and reap whatever did not go by itself."""
+    if running(layout):
+        pid = ask(layout).getPID()
+        ask(layout).shutdown()
+        orphans.wait_for_end(pid, seconds=120)
+    orphans.reap(layout)
+
+
+def start_service(layout: Layout, service: Service) -> None:
+    """Start one service that does not run; RUNNING means started or waiting, not ready."""
+    try:
+        ask(layout).startProcess(f"{service.group}:{service.name}", False)
+    except xmlrpc.client.Fault as fault:
+        if "ALREADY_STARTED" not in fault.faultString:
+            raise TieoutError(
+                f"{service.name} could not be started: {fault.faultString}",
+                "the other services are as they were.",
+                f"./scripts/tieout logs {service.name}",
+            ) from fault
+
+
+def stop_service(layout: Layout, service: Service) -> None:
+    """Stop one service and wait for its end; one that does not run stays so."""
+    try:
+        ask(layout).stopProcess(f"{service.group}:{service.name}", True)
+    except xmlrpc.client.Fault as fault:
+        if "NOT_RUNNING" not in fault.faultString:
+            raise
+
+
+def process_states(layout: Layout) -> dict[str, dict[str, Any]]:
+    """Return what the supervisor says of each service: statename, pid, start, now, spawnerr. Empty when it is down."""
+    try:
+        return {str(info["name"]): info for info in ask(layout).getAllProcessInfo()}
+    except (OSError, xmlrpc.client.Error):
+        return {}

@@ -1,0 +1,93 @@
+"""A platform for tests: broker and database in a temporary home, on free ports, under the same supervisor."""
+
+import os
+import shutil
+import signal
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from contracts.layout import find_layout
+from control import supervision
+from control.bring_up import Platform, bring_up_base, prepare
+from control.env import change_env, ensure_env
+from control.kafka import wait_for_broker
+from control.roles import wait_for_postgres
+
+
+@dataclass(frozen=True)
+class Handle:
+    """What a test may do with its platform.
+
+    Attributes:
+        home: the TIEOUT_HOME.
+        env: every setting, TIEOUT_HOME with it, for os.environ or a child's environment.
+    """
+
+    platform: Platform
+    home: Path
+    env: dict[str, str]
+
+    def start(self, name: str) -> None:
+        """Start a service and wait until it answers."""
+        supervision.start_service(self.platform.layout, self.platform.services[name])
+        if name == "kafka":
+            wait_for_broker(self.env)
+        if name == "postgres":
+            wait_for_postgres(self.env)
+
+    def stop(self, name: str) -> None:
+        """Stop a service cleanly."""
+        supervision.stop_service(self.platform.layout, self.platform.services[name])
+
+    def restart(self, name: str) -> None:
+        """Stop a service cleanly and start it again."""
+        self.stop(name)
+        self.start(name)
+
+    def kill(self, name: str) -> None:
+        """Kill a service with SIGKILL; the supervisor starts it again by itself."""
+        pid = supervision.process_states(self.platform.layout)[name]["pid"]
+        os.kill(pid, signal.SIGKILL)
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody listens on at this moment, each another."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+@contextmanager
+def temporary_home() -> Iterator[Path]:
+    """Yield a new home that service accounts can reach: pytest's own folders have mode 700."""
+    home = Path(tempfile.mkdtemp(prefix="tieout-test."))
+    home.chmod(0o755)
+    try:
+        yield home
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def temporary_platform() -> Iterator[Handle]:
+    """Yield a running broker and database with topics, users, roles and schemas; stop and remove them at the end."""
+    with temporary_home() as home:
+        layout = find_layout({"TIEOUT_HOME": str(home)})
+        ensure_env(layout)
+        names = ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT", "POSTGRES_PORT", "SPARK_UI_PORT")
+        change_env(layout, dict(zip(names, map(str, free_ports(len(names))), strict=True)))
+        platform = prepare(layout)
+        try:
+            bring_up_base(platform)
+            yield Handle(platform, home, {**platform.settings, "TIEOUT_HOME": str(home)})
+        finally:
+            supervision.shut_down(layout)

@@ -1,0 +1,112 @@
+"""Topics, users and rights on the broker: made from the contract, safe to repeat."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from contracts.errors import TieoutError
+from contracts.model import Contract
+
+USERS = ("gateway", "stream", "loader", "redrive", "live", "auditor")
+ALERTS = "transactions.alerts"
+
+
+def rights(contract: Contract) -> dict[str, list[tuple[str, str]]]:
+    """Return what each user may do: operation and topic. Nothing else is allowed to anyone but admin and broker."""
+    events, control = contract.topics["transactions"].name, contract.topics["control"].name
+    return {
+        "gateway": [("WRITE", events), ("WRITE", control)],
+        "stream": [("READ", events)],
+        "loader": [("READ", control)],
+        "redrive": [("WRITE", events), ("WRITE", control)],
+        "live": [("READ", events), ("WRITE", ALERTS)],
+        "auditor": [("READ", events), ("READ", control)],
+    }
+
+
+@contextmanager
+def administrator(settings: Mapping[str, str]) -> Iterator[Any]:
+    """Yield kafka-python's admin client, logged in as admin: the second client beside confluent-kafka."""
+    from kafka.admin import KafkaAdminClient
+
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # refusals are raised; it logs each of them as well
+    client = KafkaAdminClient(
+        bootstrap_servers=settings["KAFKA_BOOTSTRAP"],
+        security_protocol="SASL_PLAINTEXT",
+        sasl_mechanism="SCRAM-SHA-256",
+        sasl_plain_username="admin",
+        sasl_plain_password=settings["KAFKA_PASSWORD_ADMIN"],
+        request_timeout_ms=10_000,
+        bootstrap_timeout_ms=3_000,
+    )
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def ensure_topics(settings: Mapping[str, str], contract: Contract) -> None:
+    """Bring users, topics and rights to what the contract states; what is already so stays.
+
+    Raises:
+        TieoutError: a topic has another number of partitions than the contract: keys would move between partitions.
+    """
+    with administrator(settings) as admin:
+        _ensure_users(admin, settings)
+        present = set(admin.list_topics())
+        for topic in contract.topics.values():
+            if topic.name in present:
+                _check_partitions(admin, topic.name, topic.partitions)
+                _set_configuration(admin, topic.name, topic.config)
+            else:
+                wanted = {"num_partitions": topic.partitions, "replication_factor": 1, "configs": dict(topic.config)}
+                admin.create_topics({topic.name: wanted}, wait_for_metadata=True)
+        _ensure_rights(admin, contract)
+
+
+def _ensure_users(admin: Any, settings: Mapping[str, str]) -> None:
+    from kafka.admin import UserScramCredentialUpsertion
+
+    passwords = {user: settings[f"KAFKA_PASSWORD_{user.upper()}"] for user in USERS}
+    refused = admin.alter_user_scram_credentials(
+        [UserScramCredentialUpsertion(user, "SCRAM_SHA_256", word, 8192) for user, word in passwords.items()]
+    )
+    for user, error in refused.items():
+        if error is not None:
+            raise TieoutError(
+                f"user {user} could not be set: {error}", "the broker runs.", "./scripts/tieout logs kafka"
+            )
+
+
+def _check_partitions(admin: Any, name: str, partitions: int) -> None:
+    described = admin.describe_topics([name])[0]
+    there = len(described["partitions"])
+    if there != partitions:
+        raise TieoutError(
+            f"topic {name} has {there} partitions, the contract says {partitions}.",
+            "the topic was not changed.",
+            "keep the number in the contract, or start over with ./scripts/tieout reset",
+        )
+
+
+def _set_configuration(admin: Any, name: str, config: Mapping[str, str]) -> None:
+    from kafka.admin import ConfigResource
+
+    admin.alter_configs([ConfigResource("TOPIC", name, dict(config))])
+
+
+def _ensure_rights(admin: Any, contract: Contract) -> None:
+    from kafka.admin import ACL, ACLOperation, ACLPermissionType, ACLResourcePatternType, ResourcePattern, ResourceType
+
+    acls = []
+    for user, allowed in rights(contract).items():
+        for operation, topic in allowed:
+            pattern = ResourcePattern(ResourceType.TOPIC, topic)
+            acls.append(ACL(f"User:{user}", "*", ACLOperation[operation], ACLPermissionType.ALLOW, pattern))
+        if any(operation == "READ" for operation, _ in allowed):
+            groups = ResourcePattern(ResourceType.GROUP, f"{user}-", ACLResourcePatternType.PREFIXED)
+            acls.append(ACL(f"User:{user}", "*", ACLOperation.READ, ACLPermissionType.ALLOW, groups))
+    failed = admin.create_acls(acls)["failed"]
+    if failed:
+        raise TieoutError(f"rights could not be set: {failed[0]}", "the broker runs.", "./scripts/tieout logs kafka")

@@ -1,0 +1,49 @@
+"""Wait for what a program needs, then become that program: `wait_exec.py SIGNAL [tcp:PORT ...] -- COMMAND ...`.
+
+It runs as a file and imports nothing of ours, so that it starts in a few milliseconds for any account. The process
+id stays the same, so the supervisor's signals reach the program itself. The kernel sends SIGNAL when the parent dies:
+after a kill -9 of the supervisor its children would live on otherwise, and a second stream could start beside them.
+"""
+
+import ctypes
+import os
+import signal
+import socket
+import sys
+import time
+
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(number: int) -> None:
+    """Ask the kernel for a signal at the parent's death (Linux only)."""
+    parent = os.getppid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), number)
+
+
+def answers(port: int) -> bool:
+    """Say whether something accepts connections on 127.0.0.1:port."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
+def main(arguments: list[str]) -> None:
+    """Wait and become the program."""
+    split = arguments.index("--")
+    name, *dependencies = arguments[:split]
+    die_with_parent(signal.Signals[name])
+    for port in (int(dependency.removeprefix("tcp:")) for dependency in dependencies):
+        while not answers(port):
+            time.sleep(0.2)
+    command = arguments[split + 1 :]
+    os.execvp(command[0], command)  # noqa: S606 - no shell is the point
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
