@@ -64,9 +64,9 @@ def make_folders(layout: Layout, accounts: Accounts) -> None:
     layout.data.mkdir(exist_ok=True)
     own_folder(layout.batch_files, accounts.services, 0o700)
     own_folder(layout.undelivered, accounts.services, 0o700)
-    for folder in (layout.bronze, layout.dead_letters, layout.checkpoint.parent):
-        if folder.exists():
-            own_folder(folder, accounts.services, 0o700)
+    for table in (layout.bronze, layout.dead_letters, layout.checkpoint.parent):
+        if table.exists():
+            own_folder(table, accounts.services, 0o700)
     if accounts.services is not None:  # tables are made in data/; what people keep there stays theirs
         os.chown(layout.data, *ids(accounts.services))
 

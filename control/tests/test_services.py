@@ -3,6 +3,7 @@ import stat
 
 import psycopg
 import pytest
+
 from control.roles import dsn
 
 pytestmark = pytest.mark.services
