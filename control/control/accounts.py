@@ -129,9 +129,15 @@ def own_folder(path: Path, user: str | None, mode: int) -> None:
     path.chmod(mode)
     uid, gid = ids(user)
     if path.stat().st_uid != uid and os.geteuid() == 0:
-        for root, folders, files in os.walk(path):
-            for name in (*folders, *files):
-                os.chown(Path(root) / name, uid, gid, follow_symlinks=False)
+        hand_over(path, uid, gid)
+
+
+def hand_over(path: Path, uid: int, gid: int) -> None:
+    """Give a folder and all that is in it to an account."""
+    for root, folders, files in os.walk(path):
+        for name in (*folders, *files):
+            os.chown(Path(root) / name, uid, gid, follow_symlinks=False)
+    if path.exists():
         os.chown(path, uid, gid)
 
 

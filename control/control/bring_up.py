@@ -80,6 +80,8 @@ def bring_up_base(platform: Platform) -> None:
             prepare_postgres(platform.accounts, settings)
         with step("supervisor"):
             supervision.launch(layout, services.values())
+    elif supervision.refresh(layout, services.values()):
+        say("  services whose settings changed were restarted")
     for name in BASE:
         supervision.start_service(layout, services[name])
     with step(f"postgres on 127.0.0.1:{settings['POSTGRES_PORT']}"):

@@ -29,7 +29,7 @@ DEFAULTS = {
     "POSTGRES_DB": "payments",
     "SPARK_UI_PORT": "4040",
     "SPARK_MASTER": "local[2]",
-    "SPARK_DRIVER_MEMORY": "1g",
+    "SPARK_DRIVER_MEMORY": "1500m",
     "AIRFLOW_PORT": "8080",
     "DASHBOARD_PORT": "8501",
     "PRODUCER_RATE": "5",

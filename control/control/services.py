@@ -82,7 +82,7 @@ def all_services(layout: Layout, accounts: Accounts, settings: Mapping[str, str]
     """Return every service of the platform under its name, in the order of starting."""
     broker = f"tcp:{settings['KAFKA_PORT']}"
     database = f"tcp:{settings['POSTGRES_PORT']}"
-    tieout = (sys.executable, "-m", "control")
+    tieout = (sys.executable, "-P", "-m", "control")
     commands = {
         "kafka": _waiting("SIGTERM", (), kafka.broker_command(layout)),
         # Only Python gets the signal: it must stop its query before its JVM ends.

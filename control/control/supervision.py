@@ -177,3 +177,29 @@ def process_states(layout: Layout) -> dict[str, dict[str, Any]]:
         return {str(info["name"]): info for info in ask(layout).getAllProcessInfo()}
     except (OSError, xmlrpc.client.Error):
         return {}
+
+
+def stream_is_supervised(layout: Layout) -> bool:
+    """Say whether the supervisor keeps a stream alive: it runs, or is being started again."""
+    state = process_states(layout).get("stream", {}).get("statename")
+    return state in {"RUNNING", "STARTING", "BACKOFF"}
+
+
+def refresh(layout: Layout, services: Iterable[Service]) -> bool:
+    """Bring a running supervisor to a configuration that changed; groups that did not change keep running.
+
+    Returns:
+        whether something changed.
+    """
+    configuration, wanted = folder(layout) / "supervisord.conf", render_configuration(layout, services)
+    if configuration.exists() and configuration.read_text(encoding="utf-8") == wanted:
+        return False
+    own_file(configuration, wanted, None)
+    supervisor = ask(layout)
+    ((added, changed, removed),) = supervisor.reloadConfig()
+    for group in (*changed, *removed):
+        supervisor.stopProcessGroup(group, True)
+        supervisor.removeProcessGroup(group)
+    for group in (*changed, *added):
+        supervisor.addProcessGroup(group)
+    return True

@@ -1,0 +1,61 @@
+"""Commands that write the lake or the warehouse run as the services do, so that no file ever has a second owner."""
+
+import atexit
+import os
+import pwd
+from collections.abc import Sequence
+from pathlib import Path
+
+from contracts.layout import Layout
+from control.accounts import choose_accounts, hand_over, ids, reachable
+from control.env import settings
+from control.services import KNOWS, base_environment
+
+# What a command may know, in the terms of the services whose work it does.
+WORK_OF = {
+    "produce": ("producer",),
+    "stream": ("stream",),
+    "maintain": ("stream",),
+    "load": ("pipeline",),
+    "build": ("pipeline",),
+    "run": ("pipeline", "stream"),
+}
+
+
+def become_service_user(layout: Layout, command: str | None, arguments: Sequence[str]) -> None:
+    """Started by root on a home whose services have an account: read the secrets, then become that account.
+
+    Other commands, other callers and homes without such an account go on unchanged.
+    """
+    if command not in WORK_OF or os.geteuid() != 0 or not layout.env_file.exists():
+        return
+    user = choose_accounts(layout).services
+    if user is None or not _known(user) or not (layout.state / "account").exists():
+        return
+    if _has_file_of_its_own(arguments):
+        uid_gid = ids(user)
+        atexit.register(hand_over, layout.undelivered, *uid_gid)
+        return
+    values = settings(layout)
+    names = {name for service in WORK_OF[command] for name in KNOWS[service]}
+    os.environ.update({name: values[name] for name in names if name in values})
+    os.environ["HOME"] = base_environment(layout)["HOME"]
+    uid, gid = ids(user)
+    os.setgroups([])
+    os.setgid(gid)
+    os.setuid(uid)
+    os.umask(0o077)
+
+
+def _known(user: str) -> bool:
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        return False
+    return True
+
+
+def _has_file_of_its_own(arguments: Sequence[str]) -> bool:
+    """Say whether a file is named that the account could not read: such a command stays with its caller."""
+    named = (Path(argument.rpartition("=")[2]) for argument in arguments)
+    return any(path.is_file() and not reachable(path) for path in named)

@@ -1,0 +1,87 @@
+"""The stream's part of a run: everything produced before the call is in the lake after it."""
+
+import fcntl
+import os
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+
+from contracts.errors import TieoutError
+from contracts.layout import Layout
+from contracts.model import load_contract
+from control.offsets import behind, end_offsets
+from control.say import say
+
+PATIENCE_SECONDS = 300.0
+LINE_EVERY_SECONDS = 10.0
+
+
+def writer_is_at_work(layout: Layout) -> bool:
+    """Say whether some JVM holds the lake's writer lock. It only asks: taking it could stop a stream that starts."""
+    # struct flock of 64-bit Linux: type, whence, start, length, pid
+    question = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    try:
+        with layout.writer_lock.open("rb+") as file:
+            answer = fcntl.fcntl(file, fcntl.F_GETLK, question)
+    except FileNotFoundError:
+        return False
+    return bool(struct.unpack("hhqqi4x", answer)[0] != fcntl.F_UNLCK)
+
+
+def lake_ends(layout: Layout) -> dict[int, int]:
+    """Return the offsets that both tables of the lake account for, by partition: the lower of the two."""
+    from warehouse.delta_log import recorded_ends
+
+    bronze, dead_letters = recorded_ends(layout.bronze), recorded_ends(layout.dead_letters)
+    return {partition: min(end, dead_letters.get(partition, 0)) for partition, end in bronze.items()}
+
+
+def catch_up(layout: Layout, settings: Mapping[str, str], *, service_runs: bool) -> None:
+    """Bring the lake to the offsets that Kafka has now.
+
+    Args:
+        service_runs: a stream is supervised: wait for it. Otherwise wait for whoever holds the writer's lock, and
+            when nobody does, drain with a stream of our own.
+
+    Raises:
+        TieoutError: the broker is away, the stream stands still, or the stream of our own failed.
+    """
+    wanted = end_offsets(settings, load_contract().topics["transactions"].name)
+    if not behind(wanted, lake_ends(layout)):
+        return
+    if service_runs or writer_is_at_work(layout):
+        _wait(layout, wanted)
+    else:
+        _drain()
+        _wait(layout, wanted, patience=5)
+
+
+def _drain() -> None:
+    done = subprocess.run([sys.executable, "-P", "-m", "control", "stream", "--once"], stdout=sys.stderr, check=False)
+    if done.returncode != 0:
+        raise TieoutError(
+            f"stream --once ended with exit code {done.returncode}; its own message is above.",
+            "the lake holds whole batches only; nothing was loaded.",
+            "./scripts/tieout run again, once the cause is gone",
+        )
+
+
+def _wait(layout: Layout, wanted: Mapping[int, int], patience: float = PATIENCE_SECONDS) -> None:
+    """Wait until the lake accounts for the offsets; give up only when it stands still for the whole patience."""
+    least, moved, said = behind(wanted, lake_ends(layout)), time.monotonic(), time.monotonic()
+    while left := behind(wanted, lake_ends(layout)):
+        now = time.monotonic()
+        if left < least:
+            least, moved = left, now
+        if now - moved > patience:
+            raise TieoutError(
+                f"the stream stands still: {left} events are not in the lake, and none came in {patience:.0f} s.",
+                "what is in the lake is whole; nothing was loaded.",
+                "./scripts/tieout logs stream, or ./scripts/tieout doctor",
+            )
+        if now - said >= LINE_EVERY_SECONDS:
+            say(f"  waiting for the stream: {left} events to go")
+            said = now
+        time.sleep(0.5)

@@ -1,0 +1,234 @@
+"""The `tieout` command: every component mounts its own subcommands, control adds those of the platform."""
+
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Annotated
+
+import typer
+
+from contracts.errors import TieoutError
+from contracts.layout import Layout, find_layout
+
+COMPONENTS = ("contracts.cli", "data_generator.cli", "spark_streaming.cli", "warehouse.cli")
+
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable, on stdout.")]
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a command knows of its platform from before it became the services' account."""
+
+    layout: Layout
+    stream_is_supervised: bool
+
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Tieout: payments from Kafka to proven marts. Every hop ties out.",
+)
+
+
+@app.callback()
+def _every_command(ctx: typer.Context) -> None:
+    from control.becoming import become_service_user
+
+    layout = find_layout()
+    supervised = False
+    if ctx.invoked_subcommand == "run":
+        from control.supervision import stream_is_supervised
+
+        supervised = stream_is_supervised(layout)
+    ctx.obj = Session(layout, supervised)
+    become_service_user(layout, ctx.invoked_subcommand, sys.argv[1:])
+
+
+@app.command()
+def start(
+    no_demo: Annotated[bool, typer.Option("--no-demo", help="No first load, no continuous producer.")] = False,
+) -> None:
+    """Start the platform, load it the first time, and say where everything is. Safe to repeat.
+
+    Example: ./scripts/tieout start --no-demo
+    """
+    from control.start import start_platform
+
+    start_platform(find_layout(), demo=not no_demo)
+
+
+@app.command()
+def stop() -> None:
+    """Stop every service; the data stays.
+
+    Example: ./scripts/tieout stop
+    """
+    from control.stop import stop_platform
+
+    stop_platform(find_layout())
+
+
+@app.command()
+def reset(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Stop, and delete the broker's log, the cluster and the lake; settings, environments and samples stay.
+
+    Example: ./scripts/tieout reset --yes
+    """
+    from control.stop import reset_platform
+
+    layout = find_layout()
+    if not yes:
+        typer.confirm(f"Delete all payments, tables and logs of {layout.home}?", abort=True)
+    reset_platform(layout)
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """Show each service and each station of the data; exit 1 when something is broken.
+
+    Example: ./scripts/tieout status --json
+    """
+    from control.status import as_text, read_status
+
+    found = read_status(find_layout())
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(found))
+    else:
+        as_text(found)
+    if not found["ok"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Check what the platform needs and name the repair of whatever is wrong; exit 1 when something is.
+
+    Example: ./scripts/tieout doctor
+    """
+    from control.doctor import as_text, examine
+
+    findings = examine(find_layout())
+    if as_json:
+        import json
+
+        typer.echo(json.dumps([finding.as_json() for finding in findings]))
+    else:
+        as_text(findings)
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def run(
+    ctx: typer.Context,
+    follow: Annotated[bool, typer.Option("--follow", help="Repeat every RUN_EVERY_SECONDS in this process.")] = False,
+    as_json: Json = False,
+    stream: Annotated[str, typer.Option(hidden=True, help="auto, or service: a supervised stream runs.")] = "auto",
+) -> None:
+    """Run the whole pipeline once: everything produced before the call is in proven marts after it.
+
+    Example: ./scripts/tieout run --json
+    """
+    from control.env import NAMES
+    from control.rounds import follow_rounds, run_round
+
+    session: Session = ctx.obj
+    values = _settings_of_this_process(session.layout, NAMES)
+    service_runs = stream == "service" or session.stream_is_supervised
+    if follow:
+        follow_rounds(session.layout, values, service_runs=service_runs)
+    outcome = run_round(session.layout, values, service_runs=service_runs)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(outcome.as_json()))
+    if outcome.error:
+        raise outcome.error
+    if not outcome.ok:
+        raise typer.Exit(1)
+
+
+def _settings_of_this_process(layout: Layout, names: frozenset[str]) -> dict[str, str]:
+    """Return what this process may know: its environment, and the home's file where it may read it."""
+    import os
+
+    from control.env import DEFAULTS, read_env
+
+    readable = os.access(layout.env_file, os.R_OK)
+    here = {name: os.environ[name] for name in names if os.environ.get(name)}
+    return DEFAULTS | (read_env(layout.env_file) if readable else {}) | here
+
+
+@app.command()
+def build(
+    full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Make every mart anew.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Build the marts from silver with dbt.
+
+    Example: ./scripts/tieout build --full-refresh
+    """
+    from control.build import run_build
+
+    built = run_build(full_refresh=full_refresh)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(built, default=str))
+
+
+@app.command()
+def sql(
+    query: Annotated[str | None, typer.Argument(help="One statement; without it an interactive session.")] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Comma-separated, with a header.")] = False,
+    tuples_only: Annotated[bool, typer.Option("--tuples-only", "-t", help="Only the rows, unaligned.")] = False,
+) -> None:
+    """Ask the warehouse as the reader, who sees marts and metadata.
+
+    Example: ./scripts/tieout sql "select count(*) from marts.fact_transactions"
+    """
+    from control.look import open_sql
+
+    open_sql(find_layout(), query, csv=csv, tuples_only=tuples_only)
+
+
+@app.command()
+def logs(
+    name: Annotated[str, typer.Argument(help="kafka, postgres, stream, pipeline, producer or supervisord.")],
+    lines: Annotated[int, typer.Option("--lines", "-n")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+) -> None:
+    """Show the end of a service's log.
+
+    Example: ./scripts/tieout logs stream -f
+    """
+    from control.look import show_log
+
+    show_log(find_layout(), name, lines=lines, follow=follow)
+
+
+@app.command(hidden=True)
+def configure() -> None:
+    """Write the settings that `.env` lacks.
+
+    Example: ./scripts/tieout configure
+    """
+    from control.env import ensure_env
+
+    ensure_env(find_layout())
+
+
+def main() -> None:
+    """Run the command; an error that a person can act on is three lines, not a traceback."""
+    for component in COMPONENTS:
+        if find_spec(component):
+            import_module(component).mount(app)
+    try:
+        app()
+    except TieoutError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(1)

@@ -1,0 +1,152 @@
+"""`tieout doctor`: what the platform needs, whether it is so, and the command that repairs it."""
+
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from contracts.errors import TieoutError
+from contracts.layout import Layout
+from control import jars, orphans, supervision
+from control.accounts import choose_accounts
+from control.env import settings
+from control.java import INSTALL, SUPPORTED, java_version
+from control.ports import LISTENING, is_free
+from control.services import DEMO
+
+MEMORY_GIB = 4
+DISK_GIB = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at; `repair` is a command, empty when all is well."""
+
+    name: str
+    ok: bool
+    detail: str
+    repair: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the form of `doctor --json`."""
+        return asdict(self)
+
+
+def examine(layout: Layout) -> list[Finding]:
+    """Look at everything, whatever fails on the way; changes nothing."""
+    checks: dict[str, Callable[[Layout], Finding]] = {
+        "python": _python,
+        "java": _java,
+        "memory": _memory,
+        "disk": _disk,
+        "environments": _environments,
+        "jars": _jars,
+        "settings": _settings,
+        "accounts": _accounts,
+        "processes": _processes,
+        "ports": _ports,
+        "services": _services,
+    }
+    return [_looked_at(name, check, layout) for name, check in checks.items()]
+
+
+def _looked_at(name: str, check: Callable[[Layout], Finding], layout: Layout) -> Finding:
+    try:
+        return check(layout)
+    except TieoutError as error:
+        return Finding(name, False, error.what, error.next)
+    except OSError as error:
+        return Finding(name, False, str(error), "./scripts/setup.sh")
+
+
+def _python(layout: Layout) -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    detail = f"{version} in {layout.environments}"
+    return Finding("python", sys.version_info[:2] == (3, 11), detail, "./scripts/setup.sh")
+
+
+def _java(_: Layout) -> Finding:
+    found = java_version()
+    return Finding("java", found in SUPPORTED, "not on PATH" if found is None else f"version {found}", INSTALL)
+
+
+def _memory(_: Layout) -> Finding:
+    gib = psutil.virtual_memory().total / 2**30
+    repair = "lower SPARK_DRIVER_MEMORY in .env, or take a larger machine"
+    return Finding("memory", gib >= MEMORY_GIB, f"{gib:.1f} GiB, {MEMORY_GIB} are needed", repair)
+
+
+def _disk(layout: Layout) -> Finding:
+    gib = shutil.disk_usage(layout.home).free / 2**30
+    repair = f"free space below {layout.home}, or name another folder in TIEOUT_HOME"
+    return Finding("disk", gib >= DISK_GIB, f"{gib:.1f} GiB free, {DISK_GIB} are needed", repair)
+
+
+def _environments(layout: Layout) -> Finding:
+    programs = (layout.environments / "platform" / "bin" / "tieout", layout.environments / "dbt" / "bin" / "dbt")
+    missing = [str(program) for program in programs if not program.exists()]
+    detail = f"missing: {', '.join(missing)}" if missing else "platform and dbt"
+    return Finding("environments", not missing, detail, "./scripts/setup.sh")
+
+
+def _jars(layout: Layout) -> Finding:
+    wrong = jars.differences(layout.jars)
+    detail = f"{wrong[0]} ({len(wrong)} in all)" if wrong else "as the lock lists them"
+    return Finding("jars", not wrong, detail, "./scripts/setup.sh")
+
+
+def _settings(layout: Layout) -> Finding:
+    settings(layout)
+    mode = stat.S_IMODE(layout.env_file.stat().st_mode)
+    return Finding("settings", mode & 0o077 == 0, f"{layout.env_file}, mode {mode:o}", f"chmod 600 {layout.env_file}")
+
+
+def _accounts(layout: Layout) -> Finding:
+    accounts = choose_accounts(layout)
+    who = f"services run as {accounts.services or _own_name()}, PostgreSQL as {accounts.postgres or _own_name()}"
+    repair = "move the clone below /srv, for example"
+    return Finding("accounts", accounts.note is None, accounts.note or who, repair)
+
+
+def _own_name() -> str:
+    return psutil.Process(os.getpid()).username()
+
+
+def _processes(layout: Layout) -> Finding:
+    left = [] if supervision.running(layout) else orphans.members(layout)
+    detail = f"{len(left)} processes outlived their supervisor" if left else "none without a supervisor"
+    return Finding("processes", not left, detail, "./scripts/start.sh, which ends them first")
+
+
+def _ports(layout: Layout) -> Finding:
+    values: Mapping[str, str] = settings(layout)
+    if supervision.running(layout):
+        return Finding("ports", True, "in use by this platform")
+    taken = [f"{name}={values[name]}" for name in LISTENING if not is_free(int(values[name]))]
+    detail = f"taken by others: {', '.join(taken)}" if taken else "free"
+    return Finding("ports", not taken, detail, "./scripts/start.sh, which takes the next free ones")
+
+
+def _services(layout: Layout) -> Finding:
+    states = supervision.process_states(layout)
+    if not states:
+        return Finding("services", False, "the platform does not run", "./scripts/start.sh")
+    ill = [name for name, info in states.items() if info["statename"] != "RUNNING" and name not in DEMO]
+    detail = f"not running: {', '.join(ill)}" if ill else "all running"
+    return Finding("services", not ill, detail, f"./scripts/tieout logs {ill[0]}" if ill else "")
+
+
+def as_text(findings: list[Finding]) -> None:
+    """Print the findings for people, with the repair of each that is not well."""
+    table = Table("", "what", "found", "repair", box=None, pad_edge=False)
+    for finding in findings:
+        verdict, repair = ("ok", "") if finding.ok else ("NOT OK", finding.repair)
+        table.add_row(verdict, finding.name, finding.detail, repair)
+    Console(soft_wrap=True, highlight=False).print(table)

@@ -1,0 +1,73 @@
+"""The first load: 20,000 payments of the last 30 days through the whole pipeline, once in a home's life."""
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from contracts.errors import TieoutError
+from control.bring_up import Platform
+from control.say import say, step
+
+PAYMENTS = 20_000
+COMMAND = (sys.executable, "-P", "-m", "control")
+
+
+def first_load(platform: Platform) -> None:
+    """Produce and run, unless it was done. What was interrupted is produced again with the same seed and start:
+
+    the same payments, so those that arrived before the interruption are duplicates and count once.
+
+    Raises:
+        TieoutError: the producer or the pipeline failed; the next start tries again.
+    """
+    marker = platform.layout.state / "first-load.json"
+    plan = _plan(marker)
+    if plan.get("done"):
+        return
+    environment = {**os.environ, "TIEOUT_HOME": str(platform.layout.home)}
+    if not plan.get("produced"):
+        with step(f"first load: {PAYMENTS:,} payments over the last 30 days, 1 % broken"):
+            _produce(platform, plan, environment)
+        _keep(marker, plan | {"produced": True})
+    say("first load: the pipeline")
+    command = [*COMMAND, "run"]
+    if subprocess.run(command, env=environment, stdout=sys.stderr, check=False).returncode != 0:
+        raise TieoutError(
+            "the first load did not get through the pipeline; the reason is above.",
+            "all services run; the payments are in Kafka.",
+            "./scripts/tieout run, or ./scripts/start.sh again",
+        )
+    _keep(marker, plan | {"produced": True, "done": True})
+
+
+def _plan(marker: Path) -> dict[str, object]:
+    if marker.exists():
+        return dict(json.loads(marker.read_text(encoding="utf-8")))
+    now = datetime.now(UTC).replace(microsecond=0)
+    plan: dict[str, object] = {"seed": secrets.randbelow(2**31), "start": now.isoformat()}
+    _keep(marker, plan)
+    return plan
+
+
+def _keep(marker: Path, plan: dict[str, object]) -> None:
+    beside = marker.with_suffix(".new")
+    beside.write_text(json.dumps(plan), encoding="utf-8")
+    beside.replace(marker)
+
+
+def _produce(platform: Platform, plan: dict[str, object], environment: dict[str, str]) -> None:
+    command = [*COMMAND, "produce", "--total", str(PAYMENTS), "--timeline", "last:30d", "--rate", "0"]
+    command += ["--faults", "0.01", "--seed", str(plan["seed"]), "--start", str(plan["start"])]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    log = platform.layout.logs / "first-load.log"
+    log.write_text(done.stderr + done.stdout, encoding="utf-8")
+    if done.returncode != 0:
+        raise TieoutError(
+            f"the first load's producer ended with exit code {done.returncode}: {done.stderr.strip()[-500:]}",
+            f"all services run; its output is in {log}.",
+            "./scripts/start.sh again",
+        )

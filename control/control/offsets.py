@@ -1,0 +1,77 @@
+"""Offsets of the topic, asked as the auditor with kafka-python: the second client beside confluent-kafka."""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from contracts.errors import TieoutError
+
+
+@contextmanager
+def _auditor(settings: Mapping[str, str]) -> Iterator[Any]:
+    from kafka import KafkaConsumer
+    from kafka.errors import KafkaError
+
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # refusals are raised; it logs each of them as well
+    try:
+        client = KafkaConsumer(
+            bootstrap_servers=settings["KAFKA_BOOTSTRAP"],
+            security_protocol="SASL_PLAINTEXT",
+            sasl_mechanism="SCRAM-SHA-256",
+            sasl_plain_username="auditor",
+            sasl_plain_password=settings["KAFKA_PASSWORD_AUDITOR"],
+            request_timeout_ms=10_000,
+            bootstrap_timeout_ms=5_000,
+        )
+        try:
+            yield client
+        finally:
+            client.close()
+    except (KafkaError, OSError, AssertionError) as error:
+        raise TieoutError(
+            f"kafka does not answer on {settings['KAFKA_BOOTSTRAP']}: {str(error) or type(error).__name__}",
+            "nothing was read or written.",
+            "./scripts/tieout logs kafka, or ./scripts/tieout doctor",
+        ) from error
+
+
+def _partitions(client: Any, topic: str) -> list[Any]:
+    from kafka import TopicPartition
+
+    numbers = client.partitions_for_topic(topic)
+    if not numbers:
+        raise TieoutError(f"the broker has no topic {topic}.", "nothing was read or written.", "./scripts/start.sh")
+    return [TopicPartition(topic, number) for number in sorted(numbers)]
+
+
+def end_offsets(settings: Mapping[str, str], topic: str) -> dict[int, int]:
+    """Return the offset behind the last event of each partition, now.
+
+    Raises:
+        TieoutError: the broker is away, refuses the auditor, or has no such topic.
+    """
+    with _auditor(settings) as client:
+        ends = client.end_offsets(_partitions(client, topic))
+    return {partition.partition: offset for partition, offset in ends.items()}
+
+
+def ends_and_rate(settings: Mapping[str, str], topic: str, seconds: int = 60) -> tuple[dict[int, int], float]:
+    """Return the end offsets and the events a second over the last seconds.
+
+    Raises:
+        TieoutError: the broker is away, refuses the auditor, or has no such topic.
+    """
+    with _auditor(settings) as client:
+        partitions = _partitions(client, topic)
+        ends = client.end_offsets(partitions)
+        since = int((time.time() - seconds) * 1000)
+        found = client.offsets_for_times(dict.fromkeys(partitions, since))
+    arrived = sum(ends[partition] - first.offset for partition, first in found.items() if first is not None)
+    return {partition.partition: offset for partition, offset in ends.items()}, arrived / seconds
+
+
+def behind(wanted: Mapping[int, int], reached: Mapping[int, int]) -> int:
+    """Return how many events lie between what a table accounts for and what is wanted."""
+    return sum(max(0, end - reached.get(partition, 0)) for partition, end in wanted.items())

@@ -1,0 +1,120 @@
+"""The whole pipeline once: stream, load, build, proof. One round at a time on a home."""
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from contracts.errors import TieoutError
+from contracts.layout import Layout
+from control.catching_up import catch_up
+from control.locks import exclusive
+from control.say import say
+
+
+@dataclass
+class Outcome:
+    """What a round did: a step after the other with its seconds, and the proof's own words."""
+
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    proof: dict[str, Any] | None = None
+    error: TieoutError | None = None
+
+    @property
+    def ok(self) -> bool:
+        """True when every step went well and no equation is different."""
+        return self.error is None and bool(self.steps) and all(step["ok"] for step in self.steps)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the form of `run --json`."""
+        said = {"error": str(self.error)} if self.error else {}
+        return {"ok": self.ok, "steps": self.steps, "proof": self.proof, **said}
+
+
+def run_round(layout: Layout, settings: Mapping[str, str], *, service_runs: bool) -> Outcome:
+    """Bring everything that Kafka has at the call into proven marts.
+
+    A step that fails ends the round; its error is in the outcome, not raised, so that the steps before it show.
+
+    Args:
+        service_runs: a supervised stream is waited for; otherwise the lake is filled by a stream of our own.
+    """
+    outcome = Outcome()
+    with exclusive(layout.run / "round.lock", "another round of the pipeline"):
+        steps: list[tuple[str, Callable[[], str]]] = [
+            ("stream", lambda: _stream(layout, settings, service_runs)),
+            ("load", _load),
+            ("build", _build),
+            ("proof", lambda: _proof(outcome)),
+        ]
+        for name, work in steps:
+            begun = time.monotonic()
+            try:
+                said, ok = work(), True
+            except TieoutError as error:
+                outcome.error, said, ok = error, "failed", False
+            if name == "proof" and outcome.proof is not None:
+                ok = bool(outcome.proof["ok"])
+            seconds = round(time.monotonic() - begun, 1)
+            outcome.steps.append({"name": name, "seconds": seconds, "ok": ok})
+            say(f"  {name:<7} {said:<50} {seconds:5.1f} s")
+            if outcome.error:
+                break
+    return outcome
+
+
+def _stream(layout: Layout, settings: Mapping[str, str], service_runs: bool) -> str:
+    catch_up(layout, settings, service_runs=service_runs)
+    return "the lake has every event of Kafka"
+
+
+def _load() -> str:
+    from warehouse.load import run_loads
+
+    loads = run_loads()
+    failed = [load for load in loads if load["status"] != "SUCCESS"]
+    if failed:
+        raise TieoutError(
+            f"load {failed[0]['load_id']} ended as {failed[0]['status']}.",
+            "silver is as the load before left it.",
+            "./scripts/tieout load",
+        )
+    rows = sum(load["rows_loaded"] for load in loads)
+    others = {key: sum(load[key] for load in loads) for key in ("duplicates", "rejected")}
+    return f"{rows} rows, {others['duplicates']} duplicates, {others['rejected']} rejected, {len(loads)} loads"
+
+
+def _build() -> str:
+    from control.build import run_build
+
+    built = run_build(full_refresh=False)
+    status = str(built.get("status", "SUCCESS"))
+    if status not in {"SUCCESS", "NOTHING"}:
+        raise TieoutError(f"the build ended as {status}.", "the marts are as dbt left them.", "./scripts/tieout build")
+    return "marts are up to date"
+
+
+def _proof(outcome: Outcome) -> str:
+    from warehouse.proof import run_proof
+
+    outcome.proof = run_proof(full=False, strict=False)
+    verdicts = [equation["verdict"] for equation in outcome.proof["equations"]]
+    counts = {verdict: verdicts.count(verdict) for verdict in dict.fromkeys(verdicts)}
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) or "nothing to prove yet"
+
+
+def follow_rounds(layout: Layout, settings: Mapping[str, str], *, service_runs: bool) -> NoReturn:
+    """Repeat rounds in this process until it is told to end; a round that fails is said and tried again.
+
+    SIGTERM ends the round as an exception, so that a build gives its lock back.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    every = float(settings["RUN_EVERY_SECONDS"])
+    while True:
+        begun = time.monotonic()
+        outcome = run_round(layout, settings, service_runs=service_runs)
+        if outcome.error:
+            say(str(outcome.error))
+        time.sleep(max(1.0, every - (time.monotonic() - begun)))

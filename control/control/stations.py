@@ -1,0 +1,106 @@
+"""The stations of the data, from the topic to the marts: how much is there and how far each is behind.
+
+Each station is asked on its own: one that does not answer says so in its row and leaves the others alone.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from contracts.errors import TieoutError
+from contracts.layout import Layout
+from contracts.model import load_contract
+from control.catching_up import lake_ends
+from control.offsets import behind, end_offsets, ends_and_rate
+from control.roles import dsn
+
+Station = dict[str, Any]
+
+
+def read_stations(layout: Layout, settings: Mapping[str, str]) -> list[Station]:
+    """Return a row a station: name, count, lag_seconds and its own particulars; `error` where it does not answer."""
+    asked: dict[str, Callable[[], Station]] = {
+        "topic": lambda: _topic(settings),
+        "stream": lambda: _stream(layout, settings),
+        "bronze": lambda: _lake(layout.bronze),
+        "dead letters": lambda: _dead_letters(layout, settings),
+        "silver": lambda: _query(settings, SILVER),
+        "marts": lambda: _query(settings, MARTS),
+    }
+    return [_answer(name, ask) for name, ask in asked.items()]
+
+
+def _answer(name: str, ask: Callable[[], Station]) -> Station:
+    blank: Station = {"name": name, "count": None, "lag_seconds": None}
+    try:
+        return blank | ask()
+    except TieoutError as error:
+        return blank | {"error": error.what}
+    except Exception as error:  # a broken station is a finding, never a crash of the command that looks
+        said = str(error).strip().splitlines()
+        return blank | {"error": said[0] if said else type(error).__name__}
+
+
+def _topic(settings: Mapping[str, str]) -> Station:
+    ends, rate = ends_and_rate(settings, load_contract().topics["transactions"].name)
+    return {"count": sum(ends.values()), "events_per_second": round(rate, 1), "offsets": ends}
+
+
+def _stream(layout: Layout, settings: Mapping[str, str]) -> Station:
+    ends = end_offsets(settings, load_contract().topics["transactions"].name)
+    reached = lake_ends(layout)
+    left = behind(ends, reached)
+    log = layout.bronze / "_delta_log"
+    newest = max((entry.stat().st_mtime for entry in log.glob("*.json")), default=None) if log.exists() else None
+    lag = round(time.time() - newest) if left and newest else None if left else 0
+    return {"count": sum(reached.values()), "lag_seconds": lag, "events_behind": left}
+
+
+def _lake(table: Any) -> Station:
+    from deltalake import DeltaTable
+
+    if not (table / "_delta_log").exists():
+        return {"count": 0}
+    return {"count": DeltaTable(str(table)).count()}
+
+
+def _dead_letters(layout: Layout, settings: Mapping[str, str]) -> Station:
+    import psycopg
+
+    with psycopg.connect(dsn(settings, "dbt")) as connection:
+        connection.execute("set statement_timeout = '5s'")
+        reasons = connection.execute(TOP_REASONS).fetchall()
+    return _lake(layout.dead_letters) | {"top_reasons": dict(reasons)}
+
+
+TOP_REASONS = """\
+select reason, count(*) from raw.dead_letters cross join unnest(reasons) as reason
+group by reason order by count(*) desc, reason limit 3
+"""
+
+SILVER = """\
+select coalesce(sum(rows_loaded), 0)::bigint as count,
+    extract(epoch from now() - max(finished_at) filter (where status = 'SUCCESS'))::bigint as lag_seconds,
+    max(load_id) as last_load,
+    (select status from metadata.load_audit order by load_id desc limit 1) as last_status
+from metadata.load_audit
+"""
+
+# The newest fact by day first: fact_transactions is in the order of its days.
+MARTS = """\
+select (select count(*) from marts.fact_transactions)::bigint as count,
+    extract(epoch from now() - max(known_at))::bigint as lag_seconds,
+    max(occurred_at) as newest_fact
+from marts.fact_transactions
+where occurred_on >= (select max(occurred_on) - 1 from marts.fact_transactions)
+"""
+
+
+def _query(settings: Mapping[str, str], query: str) -> Station:
+    import psycopg
+    from psycopg.rows import dict_row
+
+    with psycopg.connect(dsn(settings, "dbt"), row_factory=dict_row) as connection:
+        connection.execute("set statement_timeout = '5s'")
+        row = connection.execute(query.encode()).fetchone() or {}
+    return {name: value.isoformat() if hasattr(value, "isoformat") else value for name, value in row.items()}

@@ -1,0 +1,84 @@
+"""`tieout status`: a row for each service and for each station of the data."""
+
+import socket
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from contracts.layout import Layout
+from control import supervision
+from control.accounts import choose_accounts
+from control.env import settings
+from control.services import DEMO, Service, all_services
+from control.stations import read_stations
+
+STATES = {"RUNNING": "running", "STARTING": "starting", "STOPPED": "stopped", "STOPPING": "stopping"}
+
+
+def read_status(layout: Layout) -> dict[str, Any]:
+    """Return the form of `status --json`. Broken parts are rows, never exceptions.
+
+    `ok` is true when every service runs and answers (the producer may be stopped) and every station answers.
+
+    Raises:
+        TieoutError: this home was never set up.
+    """
+    values = settings(layout)
+    services = all_services(layout, choose_accounts(layout), values)
+    states = supervision.process_states(layout)
+    rows = [_service(service, states.get(name)) for name, service in services.items()]
+    stations = read_stations(layout, values) if states else []
+    well = all(row["state"] == "running" or (row["name"] in DEMO and row["state"] == "stopped") for row in rows)
+    return {"ok": well and not any("error" in each for each in stations), "services": rows, "stations": stations}
+
+
+def _service(service: Service, info: dict[str, Any] | None) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": service.name, "state": "stopped", "url": service.url, "seconds_up": None}
+    if info is None:
+        return row
+    row["state"] = STATES.get(info["statename"], "broken")
+    if row["state"] == "running":
+        row["seconds_up"] = info["now"] - info["start"]
+        if service.group == "base" and not _answers(service):
+            row["state"] = "broken"
+            row["error"] = "runs, but does not accept connections"
+    elif row["state"] == "broken":
+        row["error"] = info["spawnerr"] or info["description"]
+    return row
+
+
+def _answers(service: Service) -> bool:
+    port = int(str(service.url).rpartition(":")[2].partition("/")[0])
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
+def as_text(found: dict[str, Any]) -> None:
+    """Print the rows for people."""
+    console = Console(soft_wrap=True, highlight=False)
+    table = Table("service", "state", "up", "where", box=None, pad_edge=False)
+    for row in found["services"]:
+        up = "" if row["seconds_up"] is None else f"{row['seconds_up']} s"
+        table.add_row(row["name"], row["state"], up, row.get("error") or row["url"] or "")
+    console.print(table)
+    if not found["stations"]:
+        return
+    console.print()
+    table = Table("station", "count", "behind", "", box=None, pad_edge=False)
+    for row in found["stations"]:
+        rest = {name: value for name, value in row.items() if name not in {"name", "count", "lag_seconds", "offsets"}}
+        particulars = (f"{name.replace('_', ' ')} {_words(value)}" for name, value in rest.items())
+        said = row.get("error") or ", ".join(particulars)
+        behind = "" if row["lag_seconds"] is None else f"{row['lag_seconds']} s"
+        table.add_row(row["name"], "?" if row["count"] is None else f"{row['count']:,}", behind, said)
+    console.print(table)
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{name} {count}" for name, count in value.items()) or "none"
+    return "-" if value is None else str(value)
