@@ -52,3 +52,24 @@ class StoppedEarlyError(TieoutError):
 
 class DatasetError(TieoutError):
     """The public data set could not be fetched or is not what it should be."""
+
+
+class ResendFileError(TieoutError):
+    """A file named by --resend cannot be read; none of it was sent."""
+
+    def __init__(self, where: str, problem: str) -> None:
+        super().__init__(
+            f"{where}: {problem}.", "nothing was sent.", "ls data/undelivered/ shows the files there are to resend."
+        )
+
+
+class SaveError(TieoutError):
+    """Events that the broker does not have could not be written to a file either."""
+
+    def __init__(self, count: int, folder: Path, problem: str, rebuild: str) -> None:
+        super().__init__(
+            f"{count} events were not acknowledged and cannot be saved in {folder}: {problem}.",
+            "no half-written file is left; what was acknowledged is in Kafka.",
+            f"{rebuild} builds the same events again.",
+        )
+        self.count = count

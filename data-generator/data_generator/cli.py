@@ -1,0 +1,198 @@
+"""`tieout produce` and `tieout dataset`."""
+
+import json
+import secrets
+import shlex
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from contracts.errors import TieoutError
+from contracts.layout import find_layout
+
+if TYPE_CHECKING:
+    from data_generator.produce import Surroundings
+
+SAMPLE = "fraudTrain_33k.csv.gz"
+
+dataset_app = typer.Typer(no_args_is_help=True, help="The public card transactions that the gateway replays.")
+
+Json = Annotated[bool, typer.Option("--json", help="The summary as JSON, on stdout.")]
+Rate = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        metavar="R",
+        help="Payments a second; 0 is as fast as it goes. Default: PRODUCER_RATE, with --total 0.",
+        show_default=False,
+    ),
+]
+Total = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|all",
+        show_default=False,
+        help="Payments to send (settlements and re-sends come on top); all: FILE once. Default: endless.",
+    ),
+]
+Broker = Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Default: KAFKA_BOOTSTRAP.", show_default=False)]
+Kaggle = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="A file of the fraudTrain.csv form, csv or csv.gz. Default: the bundled sample.",
+        show_default=False,
+    ),
+]  # fmt: skip
+Mix = Annotated[str, typer.Option(metavar="SHARE", help="Share of replayed rows; the rest are made up.")]
+Seed = Annotated[
+    int | None,
+    typer.Option(help="Same seed, --start and card-hash key: same bytes. Default: random.", show_default=False),
+]
+Start = Annotated[
+    str | None,
+    typer.Option(metavar="T", help="With a zone; live begins, last: ends there. Default: now.", show_default=False),
+]
+TimelineOption = Annotated[
+    str,
+    typer.Option(
+        metavar="live|original|last:30d",
+        help="When payments occur: from now on; as FILE says, with its ids; evenly over the time before now.",
+    ),
+]
+Faults = Annotated[str, typer.Option(metavar="SHARE", help="Share of payments to break on purpose.")]
+Settle = Annotated[str, typer.Option(metavar="TIME", help="Longest time to a settlement; live: a day is a minute.")]
+Resend = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Send the events of data/undelivered/FILE.", show_default=False)
+]
+BadRows = Annotated[int, typer.Option(min=0, metavar="N", help="Skip up to N rows of FILE that cannot be read.")]
+To = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", show_default=False, help="Default: data/batch_files/fraudTrain.csv."),
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Build everything, send nothing.")]
+
+
+def mount(root: typer.Typer) -> None:
+    """Register this component's commands on the root application."""
+    root.command()(produce)
+    root.add_typer(dataset_app, name="dataset")
+
+
+def _surroundings(broker: str | None, *, needs_password: bool, needs_key: bool) -> "Surroundings":
+    from contracts.model import load_contract
+    from data_generator.produce import Surroundings
+    from data_generator.settings import read_settings
+    from data_generator.stopping import Stop
+
+    settings = read_settings()
+    return Surroundings(
+        contract=load_contract(),
+        bootstrap=broker or settings.kafka_bootstrap,
+        password=settings.secret("KAFKA_PASSWORD_GATEWAY") if needs_password else "",
+        card_hash_key=settings.secret("CARD_HASH_KEY") if needs_key else "",
+        undelivered=find_layout().undelivered,
+        stop=Stop(),
+    )
+
+
+def _finish(summary: dict[str, Any], error: TieoutError | None, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(summary))
+    else:
+        shown = {name: value for name, value in summary.items() if value not in (None, {}, False)}
+        for name, value in shown.items():
+            typer.echo(f"{name.replace('_', ' '):18} {value if not isinstance(value, dict) else json.dumps(value)}")
+    if error is not None:
+        raise error
+
+
+def produce(
+    ctx: typer.Context,
+    *,
+    rate: Rate = None,
+    total: Total = None,
+    broker: Broker = None,
+    kaggle: Kaggle = None,
+    mix: Mix = "0.7",
+    seed: Seed = None,
+    start: Start = None,
+    timeline: TimelineOption = "live",
+    faults: Faults = "0",
+    settle_within: Settle = "3d",
+    resend: Resend = None,
+    max_bad_rows: BadRows = 0,
+    dry_run: DryRunOption = False,
+    as_json: Json = False,
+) -> None:
+    """Send payments to Kafka as a payment gateway does: replayed card rows and made-up Indian payments.
+
+    Example: ./scripts/tieout produce --total 1000 --timeline last:30d --faults 0.02
+    """
+    if resend is not None:
+        _resend(ctx, resend, broker, as_json=as_json)
+        return
+    from data_generator.card_file import CardFile
+    from data_generator.options import Asked, make_plan
+    from data_generator.produce import produce as run_gateway
+    from data_generator.progress import say
+    from data_generator.settings import read_settings
+
+    file = CardFile(kaggle or find_layout().samples / SAMPLE, max_bad_rows, say)
+    asked = Asked(rate, total, mix, seed, start, timeline, faults, settle_within, dry_run)
+    plan = make_plan(asked, file, read_settings().producer_rate)
+    around = _surroundings(broker, needs_password=not dry_run, needs_key=bool(plan.mix))
+    run = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+    at = datetime.fromtimestamp(plan.start / 1000, UTC).isoformat()
+    rebuild = f"./scripts/tieout produce --seed {plan.seed} --start {shlex.quote(at)} with the other options unchanged"
+    say(f"feed {run}: seed {plan.seed}, start {at}, {plan.total if plan.total is not None else 'endless'} payments")
+    around.stop.listen()
+    outcome = run_gateway(plan, file, run, around, dry_run=dry_run, rebuild=rebuild)
+    _finish(outcome.summary | {"start": at}, outcome.error, as_json=as_json)
+
+
+def _resend(ctx: typer.Context, file: Path, broker: str | None, *, as_json: bool) -> None:
+    from data_generator.produce import resend
+
+    allowed = {"resend", "broker", "as_json"}
+    others = [n for n in ctx.params if n not in allowed and str(ctx.get_parameter_source(n)).endswith("COMMANDLINE")]
+    if others:
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in others)
+        raise typer.BadParameter(f"sends the events as they are: {named} does not go with it", param_hint="--resend")
+    around = _surroundings(broker, needs_password=True, needs_key=False)
+    around.stop.listen()
+    outcome = resend(file, around)
+    _finish(outcome.summary, outcome.error, as_json=as_json)
+
+
+@dataset_app.command()
+def download(
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", metavar="FILE", show_default=False, help="Default: data/batch_files/fraudTrain.csv."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Fetch the full card transactions from Kaggle (CC0, about 350 MB) and check every row.
+
+    Example: ./scripts/tieout dataset download
+    """
+    from data_generator.dataset import fetch
+
+    found = fetch(to or find_layout().batch_files / "fraudTrain.csv", force=force)
+    _finish(found, None, as_json=as_json)
+
+
+def main(command: Callable[..., None]) -> None:
+    """Run one command of this component by itself, as producer.py and kaggle_loader.py do."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(command)
+    try:
+        app()
+    except TieoutError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(1)

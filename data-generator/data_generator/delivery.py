@@ -1,0 +1,212 @@
+"""Hands messages to the broker: idempotent, acknowledged by all replicas, patient with a broker that is away."""
+
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from data_generator.errors import BrokerError
+from data_generator.stopping import Stop
+
+SAY_EVERY_SECONDS = 10.0
+POLL_EVERY = 64
+_LOG = logging.getLogger("data_generator.librdkafka")
+_LOG.addHandler(logging.NullHandler())
+_LOG.propagate = False
+
+_BAD_LOGIN = "refuses the login of user gateway (is KAFKA_PASSWORD_GATEWAY the broker's?)"
+_NO_TOPIC = "has no such topic, or hides it from user gateway"
+# Errors that waiting does not heal.
+_REFUSALS = {
+    KafkaError._AUTHENTICATION: _BAD_LOGIN,
+    KafkaError.SASL_AUTHENTICATION_FAILED: _BAD_LOGIN,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "does not allow user gateway to write the topic",
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "does not allow user gateway to write any topic",
+    KafkaError.UNKNOWN_TOPIC_OR_PART: _NO_TOPIC,
+    KafkaError._UNKNOWN_TOPIC: _NO_TOPIC,
+}
+_BROKER_NEXT = "./scripts/tieout doctor; the broker's own words: ./scripts/tieout logs kafka"
+
+
+class Message(NamedTuple):
+    """A Kafka message as it is sent, and sent again."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, str | bytes | None]]
+
+
+def producer_settings(bootstrap: str, password: str, max_message_bytes: int) -> dict[str, Any]:
+    """Return librdkafka's settings for the gateway."""
+    return {
+        "bootstrap.servers": bootstrap,
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "SCRAM-SHA-256",
+        "sasl.username": "gateway",
+        "sasl.password": password,
+        "client.id": "tieout-gateway",
+        "enable.idempotence": True,
+        "acks": "all",
+        "linger.ms": 20,
+        "batch.size": 262_144,
+        "message.max.bytes": max_message_bytes,
+        "queue.buffering.max.messages": 100_000,
+        "queue.buffering.max.kbytes": 131_072,
+        # 0 is for ever: a broker that is away is waited for. What ends the waiting is a signal, not a clock.
+        "message.timeout.ms": 0,
+        "reconnect.backoff.max.ms": 2_000,
+        "log_level": 2,
+    }
+
+
+class Delivery:
+    """Messages on their way to one topic.
+
+    Args:
+        settings: librdkafka's, see `producer_settings`.
+        acknowledged: called with (number, partition, offset) for every message that the broker has.
+        say: told that the broker is away, every ten seconds.
+    """
+
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        topic: str,
+        stop: Stop,
+        acknowledged: Callable[[int, int, int], None],
+        say: Callable[[str], None],
+    ) -> None:
+        self._bootstrap = settings["bootstrap.servers"]
+        self._topic = topic
+        self._stop = stop
+        self._acknowledged = acknowledged
+        self._say = say
+        self._flying: dict[int, Message] = {}
+        self._trouble = "no answer"
+        self._refusal: str | None = None
+        self._moved = self._said = time.monotonic()
+        self._sends = 0
+        self._producer = Producer(settings | {"error_cb": self._on_error}, logger=_LOG)
+
+    @property
+    def waiting(self) -> int:
+        """How many messages the broker has not acknowledged yet."""
+        return len(self._flying)
+
+    def connect(self) -> bool:
+        """Wait until the broker answers and has the topic; False when stopped before.
+
+        Raises:
+            BrokerError: the broker refuses the login or has no such topic.
+        """
+        since = time.monotonic()
+        while not self._stop.requested:
+            try:
+                topics = self._producer.list_topics(self._topic, timeout=2).topics
+                if topics[self._topic].error is None:
+                    self._moved = time.monotonic()
+                    return True
+                self._note_error(topics[self._topic].error)
+            except KafkaException as error:
+                self._note_error(error.args[0])
+            self._producer.poll(0)
+            self._check(nothing_sent=True)
+            self._complain(since)
+        return False
+
+    def send(self, number: int, message: Message) -> bool:
+        """Take a message; waits while the queue is full. False when stopped before it was taken.
+
+        Raises:
+            BrokerError: the broker refuses what waiting would not heal.
+        """
+        while True:
+            try:
+                self._producer.produce(
+                    self._topic,
+                    key=message.key,
+                    value=message.value,
+                    headers=message.headers,
+                    on_delivery=partial(self._on_delivery, number),
+                )
+                break
+            except BufferError:
+                self.poll(0.2)
+                if self._stop.requested:
+                    return False
+        self._flying[number] = message
+        self._sends += 1
+        if self._sends % POLL_EVERY == 0:
+            self.poll(0)
+        return True
+
+    def poll(self, seconds: float) -> None:
+        """Serve acknowledgements for a while; say so when the broker is away.
+
+        Raises:
+            BrokerError: the broker refuses what waiting would not heal.
+        """
+        self._producer.poll(seconds)
+        self._check()
+        if self._flying:
+            self._complain(self._moved)
+
+    def finish(self) -> None:
+        """Wait until every message is acknowledged, or until a stop leaves no time for it.
+
+        Raises:
+            BrokerError: the broker refuses what waiting would not heal.
+        """
+        while self._flying and not self._stop.expired:
+            self._producer.flush(0.2)
+            self._check()
+            if self._flying:
+                self._complain(self._moved)
+
+    def give_up(self) -> list[Message]:
+        """Forget what is not acknowledged and return it, in the order it was sent."""
+        self._producer.purge()
+        self._producer.poll(0)
+        return [self._flying[number] for number in sorted(self._flying)]
+
+    def _on_delivery(self, number: int, error: KafkaError | None, message: Any) -> None:
+        if error is not None:
+            self._note_error(error)
+            return
+        del self._flying[number]
+        self._moved = time.monotonic()
+        self._acknowledged(number, message.partition(), message.offset())
+
+    def _on_error(self, error: KafkaError) -> None:
+        self._note_error(error)
+
+    def _note_error(self, error: KafkaError) -> None:
+        code = error.code()
+        if code in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):
+            return
+        if code in _REFUSALS:
+            self._refusal = _REFUSALS[code]
+        elif error.fatal():
+            self._refusal = f"ended the idempotent session: {error.str()}"
+        elif code not in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT):
+            self._trouble = error.str()
+
+    def _check(self, *, nothing_sent: bool = False) -> None:
+        if self._refusal is not None:
+            raise BrokerError(
+                f"the broker at {self._bootstrap} {self._refusal} (topic {self._topic}).",
+                "nothing was sent." if nothing_sent else f"{len(self._flying)} events are not acknowledged.",
+                _BROKER_NEXT,
+            )
+
+    def _complain(self, since: float) -> None:
+        now = time.monotonic()
+        if now - since >= SAY_EVERY_SECONDS and now - self._said >= SAY_EVERY_SECONDS:
+            self._said = now
+            self._say(
+                f"waiting for the broker at {self._bootstrap} for {now - since:.0f} s: {self._trouble}; "
+                f"{len(self._flying)} events are kept and sent when it is back"
+            )

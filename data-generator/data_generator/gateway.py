@@ -1,0 +1,108 @@
+"""Sends a feed: paced, acknowledged, and with nothing lost when it has to end early."""
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Protocol
+
+from contracts.errors import TieoutError
+from data_generator import undelivered
+from data_generator.book import FeedBook
+from data_generator.delivery import Message
+from data_generator.errors import BrokerError, SaveError, UndeliveredError
+from data_generator.events import PAYMENT, RESEND, Event
+from data_generator.progress import Show
+from data_generator.stopping import Stop
+
+SHOW_EVERY = 256
+LONGEST_WAIT = 0.2
+
+
+class Channel(Protocol):
+    """Where messages go: a Delivery, or a DryRun."""
+
+    @property
+    def waiting(self) -> int:
+        """Messages not acknowledged yet."""
+
+    def send(self, number: int, message: Message) -> bool:
+        """Take a message; False when stopped before."""
+
+    def poll(self, seconds: float) -> None:
+        """Serve acknowledgements for a while."""
+
+    def finish(self) -> None:
+        """Wait until all is acknowledged."""
+
+    def give_up(self) -> list[Message]:
+        """Return what is not acknowledged."""
+
+
+class Pace:
+    """Holds events back until they are due: R payments a second; 0 never waits."""
+
+    def __init__(self, rate: float, wait: Callable[[float], None], stop: Stop) -> None:
+        self._rate = rate
+        self._wait = wait
+        self._stop = stop
+        self._begun = time.monotonic()
+        self.payments = 0
+
+    def hold(self, event: Event) -> None:
+        """Wait until the event is due, or until stopped."""
+        # A settlement lies before the next payment in event time and is due no earlier than that one, so that no
+        # status is sent before it is reached. A re-send follows at once.
+        if self._rate and event.part != RESEND:
+            due = self._begun + self.payments / self._rate
+            while (left := due - time.monotonic()) > 0 and not self._stop.requested:
+                self._wait(min(left, LONGEST_WAIT))
+        self.payments += event.part == PAYMENT
+
+
+def send_feed(feed: Iterable[Event], book: FeedBook, channel: Channel, pace: Pace, *, stop: Stop, show: Show) -> bool:
+    """Send a feed's events in order; False when stopped before its end.
+
+    Raises:
+        TieoutError: the broker refuses, or the file behind the feed breaks off.
+    """
+    for event in feed:
+        pace.hold(event)
+        if stop.requested:
+            return False
+        number, message = book.enter(event)
+        if not channel.send(number, message):
+            book.withdraw()
+            return False
+        if number % SHOW_EVERY == 0 or pace.payments < SHOW_EVERY:
+            show(pace.payments, number, channel.waiting)
+    show(pace.payments, book.built, channel.waiting)
+    return True
+
+
+def close(channel: Channel, run: str, folder: Path, error: TieoutError | None, *, rebuild: str) -> None:
+    """Wait for what is under way and save what cannot be delivered.
+
+    Args:
+        error: what ended the run, if anything did.
+        rebuild: the words for building the same events again, for the case that they cannot be saved.
+
+    Raises:
+        UndeliveredError: events were saved to a file.
+        SaveError: they could not even be saved.
+        TieoutError: `error`, when nothing is undelivered.
+    """
+    try:
+        if not isinstance(error, BrokerError):
+            channel.finish()
+    except BrokerError as refused:
+        error = refused
+    left = channel.give_up()
+    if left:
+        reason = error.what.rstrip(".") if error else "stopped before the broker answered"
+        try:
+            file = undelivered.save(folder, run, left)
+        except OSError as failed:
+            raise SaveError(len(left), folder, failed.strerror or str(failed), rebuild) from None
+        raise UndeliveredError(len(left), file, reason)
+    if error is not None:
+        raise error

@@ -1,0 +1,42 @@
+"""The gateway's settings: the process environment first, then the home's `.env` where it may be read."""
+
+import os
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from contracts.layout import Layout, find_layout
+from data_generator.errors import SettingMissingError
+
+
+class GatewaySettings(BaseSettings):
+    """What the gateway and its reader need to know; a field's name in capitals is the variable's name."""
+
+    model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True)
+
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    kafka_password_gateway: SecretStr | None = None
+    kafka_password_auditor: SecretStr | None = None
+    card_hash_key: SecretStr | None = None
+    producer_rate: float = Field(default=5, gt=0)
+
+    def secret(self, name: str) -> str:
+        """Return a secret by its variable's name.
+
+        Raises:
+            SettingMissingError: it is set nowhere, or empty.
+        """
+        value: SecretStr | None = getattr(self, name.lower())
+        if value is None or not value.get_secret_value():
+            raise SettingMissingError(name, f"the environment and {find_layout().env_file}")
+        return value.get_secret_value()
+
+
+def read_settings(layout: Layout | None = None) -> GatewaySettings:
+    """Return the settings of a platform's home.
+
+    A service may run as a user who must not read `.env`: it then has what it needs in its environment.
+    """
+    env_file = (layout or find_layout()).env_file
+    readable = env_file.is_file() and os.access(env_file, os.R_OK)
+    return GatewaySettings(_env_file=env_file if readable else None)  # type: ignore[call-arg]  # pydantic's own argument

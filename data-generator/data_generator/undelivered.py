@@ -1,0 +1,67 @@
+"""Events that could not be delivered, as a file that `--resend` sends."""
+
+import base64
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import orjson
+
+from data_generator.delivery import Message
+from data_generator.errors import ResendFileError
+
+
+def save(folder: Path, run: str, messages: Iterable[Message]) -> Path:
+    """Write messages to `<folder>/<run>.jsonl`, whole or not at all, readable by the owner only (mode 600).
+
+    Each line is {"key": text, "headers": [[name, text], ...], "value_base64": text}; a null stays null.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file, partial = folder / f"{run}.jsonl", folder / f".{run}.jsonl.partial"
+    partial.unlink(missing_ok=True)
+    try:
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+            out.writelines(_line(message) for message in messages)
+            out.flush()
+            os.fsync(out.fileno())
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+    partial.replace(file)
+    return file
+
+
+def _line(message: Message) -> bytes:
+    held = {
+        "key": None if message.key is None else message.key.decode(),
+        "headers": [[name, text.decode() if isinstance(text, bytes) else text] for name, text in message.headers],
+        "value_base64": None if message.value is None else base64.b64encode(message.value).decode(),
+    }
+    return orjson.dumps(held, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def load(file: Path) -> Iterator[Message]:
+    """Read messages back, one at a time.
+
+    Raises:
+        ResendFileError: the file is not there or a line of it is not such a message.
+    """
+    line_number = 0
+    try:
+        with file.open("rb") as lines:
+            for line_number, line in enumerate(lines, 1):  # noqa: B007 (named in the error)
+                yield _message(line)
+    except OSError as error:
+        raise ResendFileError(str(file), error.strerror or str(error)) from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ResendFileError(f"{file} line {line_number}", f"not an undelivered event: {error}") from None
+
+
+def _message(line: bytes) -> Message:
+    held = orjson.loads(line)
+    key, value = held["key"], held["value_base64"]
+    return Message(
+        None if key is None else key.encode(),
+        None if value is None else base64.b64decode(value, validate=True),
+        [(name, text.encode()) for name, text in held["headers"]],
+    )
