@@ -121,7 +121,7 @@ comment on table metadata.processed_loads is
     'Loads that fact_transactions holds; written in the same transaction as the fact.';
 comment on table metadata.build_lock is 'At most one row: who builds now. A holder whose heartbeat stops loses it.';
 comment on table metadata.fact_changes is
-    'Every row that the fact gained or changed, old and new values, in the order of seq. An epoch begins with a full refresh.';
+    'Every row that the fact gained or changed, old and new values, by seq. A full refresh begins an epoch.';
 comment on table metadata.consumer_watermarks is
     'How far each mart has applied the change log; the row fact_transactions is the log''s own end.';
 """

@@ -1,0 +1,108 @@
+{# The change log: written by the fact's merge, applied by the marts behind it. Who reads up to where is a row in
+   metadata.consumer_watermarks, moved in the same transaction as the mart. The row fact_transactions is the log's end. #}
+
+{% macro logged_columns() %}
+    {{ return([
+        'occurred_on', 'occurred_at', 'currency', 'amount', 'status', 'fee_revenue', 'customer_id', 'merchant_key',
+        'merchant_name', 'merchant_category', 'payment_method', 'payment_channel', 'country', 'state', 'city',
+        'region', 'city_tier', 'is_fraud', 'known_at', 'load_id',
+    ]) }}
+{% endmacro %}
+
+
+{# (epoch, seq) of a consumer, or none. #}
+{% macro watermark_of(consumer) %}
+    {% set rows = run_query(
+        "select epoch, seq from metadata.consumer_watermarks where consumer = '" ~ consumer ~ "'"
+    ).rows %}
+    {{ return([rows[0][0] | int, rows[0][1] | int] if rows else none) }}
+{% endmacro %}
+
+
+{# From where to where this mart moves now. #}
+{% macro log_window() %}
+    {% set end = watermark_of('fact_transactions') %}
+    {% if end is none %}
+        {{ exceptions.raise_compiler_error(
+            this ~ " has no fact to read: fact_transactions was never built. Nothing was changed."
+            ~ " Next: ./scripts/tieout build"
+        ) }}
+    {% endif %}
+    {{ return({'from': watermark_of(this.identifier), 'to': end}) }}
+{% endmacro %}
+
+
+{# A mart whose epoch is not the log's rebuilds itself: a full refresh of the fact began a new log, and the deltas that
+   it had applied belong to the old one. The fact without its row in the books is rebuilt too. #}
+{% macro should_full_refresh() %}
+    {% set asked = config.get('full_refresh') %}
+    {% if asked is none %}
+        {% set asked = flags.FULL_REFRESH %}
+    {% endif %}
+    {% set strategy = config.get('incremental_strategy') %}
+    {% if not asked and execute and strategy in ['merge_logged', 'apply_delta'] %}
+        {% set own = watermark_of(this.identifier) %}
+        {% set end = watermark_of('fact_transactions') %}
+        {% set asked = own is none or end is none or own[0] != end[0] %}
+    {% endif %}
+    {{ return(asked) }}
+{% endmacro %}
+
+
+{# Signed contributions of the fact's rows: +1 for what is, -1 for what was. Everything when the mart is rebuilt, else
+   what the log holds behind its watermark. The mark in front is what move_watermark() goes by: it is fixed when the
+   statement is, and not read again after it. #}
+{% macro contributions() %}
+    {%- set fact = ref('fact_transactions') -%}
+    {%- set log = source('build', 'fact_changes') -%}
+    {%- set window = log_window() if execute else {'from': [0, 0], 'to': [0, 0]} -%}
+    /* watermark {{ tojson(window) }} */
+    {% if is_incremental() -%}
+    {%- set within = "epoch = " ~ window['to'][0] ~ " and seq > " ~ window['from'][1] ~ " and seq <= " ~ window['to'][1] -%}
+    select
+        1 as sign
+        {%- for column in logged_columns() %},
+        new_{{ column }} as {{ column }}
+        {%- endfor %}
+    from {{ log }}
+    where {{ within }}
+    union all
+    select
+        -1 as sign
+        {%- for column in logged_columns() %},
+        old_{{ column }} as {{ column }}
+        {%- endfor %}
+    from {{ log }}
+    where {{ within }} and old_status is not null
+    {%- else -%}
+    select
+        1 as sign
+        {%- for column in logged_columns() %},
+        {{ column }}
+        {%- endfor %}
+    from {{ fact }}
+    {%- endif %}
+{% endmacro %}
+
+
+{% macro move_watermark() %}
+    {% if execute %}
+        {% set mark = modules.re.search('/[*] watermark (.*?) [*]/', model['compiled_code']) %}
+        {% set window = fromjson(mark.group(1)) %}
+        {% set from = window['from'] or ['null', 'null'] %}
+        {% set values = from + window['to'] %}
+        select metadata.move_watermark('{{ this.identifier }}', {{ values | join(', ') }}, '{{ build_id() }}');
+        {% if should_full_refresh() %}analyze {{ this }};{% endif %}
+    {% endif %}
+{% endmacro %}
+
+
+{# A mart that reads another one beside the log is right only when that one has applied the whole log. #}
+{% macro require_at_end(consumer) %}
+    {% if execute and flags.WHICH in ['build', 'run'] and watermark_of(consumer) != watermark_of('fact_transactions') %}
+        {{ exceptions.raise_compiler_error(
+            consumer ~ " is behind the change log, so " ~ this.identifier ~ " would read old values. "
+            ~ "Nothing was changed. Next: ./scripts/tieout build"
+        ) }}
+    {% endif %}
+{% endmacro %}

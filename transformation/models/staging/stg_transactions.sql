@@ -1,0 +1,53 @@
+-- Where a transaction has reached, of the loads that this build may see: a final status stands above PENDING,
+-- whichever arrived first, and of the same kind the one that was known later. All windows are over transaction_id,
+-- so that a filter on it reaches the table's key.
+with statuses as (
+
+    select *
+    from {{ source('raw', 'transactions') }}
+    where {{ visible_loads() }}
+
+),
+
+ranked as (
+
+    select
+        *,
+        row_number() over (
+            partition by transaction_id
+            order by (status <> 'PENDING') desc, known_at desc, load_id desc
+        ) as latest_rank,
+        min(status_at) filter (where status = 'PENDING') over (partition by transaction_id) as pending_at,
+        -- A settlement may write the same instant in another zone; the day of a transaction stays what it was.
+        first_value(utc_offset_minutes) over (
+            partition by transaction_id
+            order by load_id, known_at, status
+        ) as first_utc_offset_minutes
+    from statuses
+
+)
+
+select
+    transaction_id,
+    status,
+    status_at,
+    pending_at,
+    occurred_at,
+    first_utc_offset_minutes as utc_offset_minutes,
+    customer_id,
+    {{ merchant_key('merchant_name', 'merchant_category') }} as merchant_key,
+    merchant_name,
+    merchant_category,
+    amount,
+    currency,
+    payment_method,
+    failure_reason,
+    city,
+    state,
+    country,
+    device_type,
+    is_fraud,
+    known_at,
+    load_id
+from ranked
+where latest_rank = 1
