@@ -98,7 +98,7 @@ def status(as_json: Json = False) -> None:
 
         typer.echo(json.dumps(found))
     else:
-        as_text(found)
+        typer.echo(as_text(found))
     if not found["ok"]:
         raise typer.Exit(1)
 
@@ -117,7 +117,7 @@ def doctor(as_json: Json = False) -> None:
 
         typer.echo(json.dumps([finding.as_json() for finding in findings]))
     else:
-        as_text(findings)
+        typer.echo(as_text(findings))
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
 

@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import psutil
-from rich.console import Console
-from rich.table import Table
 
 from contracts.errors import TieoutError
 from contracts.layout import Layout
@@ -19,6 +17,7 @@ from control.accounts import choose_accounts
 from control.env import settings
 from control.java import INSTALL, SUPPORTED, java_version
 from control.ports import LISTENING, is_free
+from control.say import columns
 from control.services import DEMO
 
 MEMORY_GIB = 4
@@ -143,10 +142,9 @@ def _services(layout: Layout) -> Finding:
     return Finding("services", not ill, detail, f"./scripts/tieout logs {ill[0]}" if ill else "")
 
 
-def as_text(findings: list[Finding]) -> None:
-    """Print the findings for people, with the repair of each that is not well."""
-    table = Table("", "what", "found", "repair", box=None, pad_edge=False)
-    for finding in findings:
-        verdict, repair = ("ok", "") if finding.ok else ("NOT OK", finding.repair)
-        table.add_row(verdict, finding.name, finding.detail, repair)
-    Console(soft_wrap=True, highlight=False).print(table)
+def as_text(findings: list[Finding]) -> str:
+    """Return the findings for people, each that is not well with its repair."""
+    rows = [("", "what", "found")]
+    rows += [("ok" if each.ok else "NOT OK", each.name, each.detail) for each in findings]
+    repairs = [f"{each.name}: {each.repair}" for each in findings if not each.ok]
+    return "\n".join([columns(rows), *(["", "repair", *repairs] if repairs else [])])

@@ -54,7 +54,7 @@ def end_offsets(settings: Mapping[str, str], topic: str) -> dict[int, int]:
     """
     with _auditor(settings) as client:
         ends = client.end_offsets(_partitions(client, topic))
-    return {partition.partition: offset for partition, offset in ends.items()}
+    return {partition.partition: offset for partition, offset in sorted(ends.items())}
 
 
 def ends_and_rate(settings: Mapping[str, str], topic: str, seconds: int = 60) -> tuple[dict[int, int], float]:
@@ -69,7 +69,7 @@ def ends_and_rate(settings: Mapping[str, str], topic: str, seconds: int = 60) ->
         since = int((time.time() - seconds) * 1000)
         found = client.offsets_for_times(dict.fromkeys(partitions, since))
     arrived = sum(ends[partition] - first.offset for partition, first in found.items() if first is not None)
-    return {partition.partition: offset for partition, offset in ends.items()}, arrived / seconds
+    return {partition.partition: offset for partition, offset in sorted(ends.items())}, arrived / seconds
 
 
 def behind(wanted: Mapping[int, int], reached: Mapping[int, int]) -> int:

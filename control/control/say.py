@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 
@@ -18,3 +18,10 @@ def step(name: str) -> Iterator[None]:
     begun = time.monotonic()
     yield
     say(f"  {name:<58} {time.monotonic() - begun:5.1f} s")
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows as lines with aligned columns, never cut or wrapped: people copy addresses out of them."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    lines = ("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)

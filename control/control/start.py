@@ -3,19 +3,21 @@
 import time
 from collections.abc import Mapping
 
-from rich.console import Console
-from rich.table import Table
-
+from contracts.errors import TieoutError
 from contracts.layout import Layout
 from control import supervision
 from control.bring_up import Platform, bring_up_base, prepare
+from control.catching_up import writer_is_at_work
 from control.first_load import first_load
 from control.java import require_java
 from control.locks import exclusive
-from control.say import say, step
+from control.say import columns, say, step
 from control.services import DEMO, JOBS
 
-SAMPLE = "select occurred_on, currency, success_count, success_amount from marts.daily_revenue_summary limit 5"
+SAMPLE = (
+    "select occurred_on, currency, success_count, success_amount "
+    "from marts.daily_revenue_summary order by occurred_on desc, currency limit 5"
+)
 
 
 def start_platform(layout: Layout, *, demo: bool) -> None:
@@ -47,20 +49,40 @@ def start_platform(layout: Layout, *, demo: bool) -> None:
 
 
 def _start(platform: Platform, name: str) -> None:
-    if supervision.process_states(platform.layout)[name]["statename"] == "RUNNING":
+    if supervision.process_states(platform.layout)[name]["statename"] in {"RUNNING", "STARTING"}:
         return
     with step(name):
         supervision.start_service(platform.layout, platform.services[name])
+        if name == "stream":
+            _wait_for_stream(platform)
+
+
+def _wait_for_stream(platform: Platform, seconds: float = 120) -> None:
+    """Return when the stream's JVM has the lake; for the supervisor it runs from its first second on."""
+    deadline = time.monotonic() + seconds
+    while not writer_is_at_work(platform.layout):
+        info = supervision.process_states(platform.layout).get("stream", {})
+        if info.get("statename") == "FATAL" or time.monotonic() > deadline:
+            raise TieoutError(
+                f"stream is not ready after {seconds:.0f} s: {info.get('description') or 'it does not take the lake'}.",
+                "broker and database run.",
+                "./scripts/tieout logs stream, or ./scripts/tieout doctor",
+            )
+        time.sleep(0.3)
 
 
 def show_addresses(layout: Layout, settings: Mapping[str, str]) -> None:
     """Print where everything is, and a query to paste."""
-    table = Table("what", "where", "log in as", box=None, pad_edge=False)
-    table.add_row("broker", settings["KAFKA_BOOTSTRAP"], "SCRAM users in .env")
-    database = f"postgresql://127.0.0.1:{settings['POSTGRES_PORT']}/{settings['POSTGRES_DB']}"
-    table.add_row("warehouse", database, "reader, POSTGRES_PASSWORD_READER in .env")
-    table.add_row("stream", f"http://127.0.0.1:{settings['SPARK_UI_PORT']}", "-")
-    table.add_row("lake", str(layout.data), "-")
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    console.print(table)
+    rows = [
+        ("what", "where", "log in as"),
+        ("broker", settings["KAFKA_BOOTSTRAP"], "SCRAM users in .env"),
+        (
+            "warehouse",
+            f"postgresql://127.0.0.1:{settings['POSTGRES_PORT']}/{settings['POSTGRES_DB']}",
+            "reader, POSTGRES_PASSWORD_READER in .env",
+        ),
+        ("stream", f"http://127.0.0.1:{settings['SPARK_UI_PORT']}", ""),
+        ("lake", str(layout.data), ""),
+    ]
+    say(columns(rows))
     say(f'try: ./scripts/tieout sql "{SAMPLE}"')

@@ -102,5 +102,8 @@ def _query(settings: Mapping[str, str], query: str) -> Station:
 
     with psycopg.connect(dsn(settings, "dbt"), row_factory=dict_row) as connection:
         connection.execute("set statement_timeout = '5s'")
-        row = connection.execute(query.encode()).fetchone() or {}
+        try:
+            row = connection.execute(query.encode()).fetchone() or {}
+        except psycopg.errors.UndefinedTable:
+            return {"count": 0, "state": "not built yet"}
     return {name: value.isoformat() if hasattr(value, "isoformat") else value for name, value in row.items()}

@@ -3,13 +3,12 @@
 import socket
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from contracts.layout import Layout
 from control import supervision
 from control.accounts import choose_accounts
+from control.catching_up import writer_is_at_work
 from control.env import settings
+from control.say import columns
 from control.services import DEMO, Service, all_services
 from control.stations import read_stations
 
@@ -27,13 +26,13 @@ def read_status(layout: Layout) -> dict[str, Any]:
     values = settings(layout)
     services = all_services(layout, choose_accounts(layout), values)
     states = supervision.process_states(layout)
-    rows = [_service(service, states.get(name)) for name, service in services.items()]
+    rows = [_service(layout, service, states.get(name)) for name, service in services.items()]
     stations = read_stations(layout, values) if states else []
     well = all(row["state"] == "running" or (row["name"] in DEMO and row["state"] == "stopped") for row in rows)
     return {"ok": well and not any("error" in each for each in stations), "services": rows, "stations": stations}
 
 
-def _service(service: Service, info: dict[str, Any] | None) -> dict[str, Any]:
+def _service(layout: Layout, service: Service, info: dict[str, Any] | None) -> dict[str, Any]:
     row: dict[str, Any] = {"name": service.name, "state": "stopped", "url": service.url, "seconds_up": None}
     if info is None:
         return row
@@ -43,6 +42,8 @@ def _service(service: Service, info: dict[str, Any] | None) -> dict[str, Any]:
         if service.group == "base" and not _answers(service):
             row["state"] = "broken"
             row["error"] = "runs, but does not accept connections"
+        if service.name == "stream" and not writer_is_at_work(layout):
+            row["state"] = "starting"
     elif row["state"] == "broken":
         row["error"] = info["spawnerr"] or info["description"]
     return row
@@ -57,25 +58,21 @@ def _answers(service: Service) -> bool:
     return True
 
 
-def as_text(found: dict[str, Any]) -> None:
-    """Print the rows for people."""
-    console = Console(soft_wrap=True, highlight=False)
-    table = Table("service", "state", "up", "where", box=None, pad_edge=False)
+def as_text(found: dict[str, Any]) -> str:
+    """Return the rows for people."""
+    services = [("service", "state", "up", "where")]
     for row in found["services"]:
         up = "" if row["seconds_up"] is None else f"{row['seconds_up']} s"
-        table.add_row(row["name"], row["state"], up, row.get("error") or row["url"] or "")
-    console.print(table)
-    if not found["stations"]:
-        return
-    console.print()
-    table = Table("station", "count", "behind", "", box=None, pad_edge=False)
+        services.append((row["name"], row["state"], up, row.get("error") or row["url"] or ""))
+    stations = [("station", "count", "behind", "")]
     for row in found["stations"]:
         rest = {name: value for name, value in row.items() if name not in {"name", "count", "lag_seconds", "offsets"}}
         particulars = (f"{name.replace('_', ' ')} {_words(value)}" for name, value in rest.items())
-        said = row.get("error") or ", ".join(particulars)
-        behind = "" if row["lag_seconds"] is None else f"{row['lag_seconds']} s"
-        table.add_row(row["name"], "?" if row["count"] is None else f"{row['count']:,}", behind, said)
-    console.print(table)
+        count = "?" if row["count"] is None else f"{row['count']:,}"
+        lag = "" if row["lag_seconds"] is None else f"{row['lag_seconds']} s"
+        stations.append((row["name"], count, lag, row.get("error") or ", ".join(particulars)))
+    parts = [columns(services), *([columns(stations)] if found["stations"] else [])]
+    return "\n\n".join(parts)
 
 
 def _words(value: Any) -> str:
