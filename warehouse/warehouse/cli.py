@@ -1,0 +1,66 @@
+"""`tieout load`, `tieout proof` and `tieout migrate`."""
+
+import json
+from typing import Annotated
+
+import typer
+
+
+def mount(root: typer.Typer) -> None:
+    """Register the warehouse's commands on the root application."""
+    root.command()(load)
+    root.command()(proof)
+    root.command(hidden=True)(migrate)
+
+
+def load(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the loads as JSON.")] = False,
+) -> None:
+    """Load what the lake holds beyond the watermark into silver.
+
+    Each load is one database transaction of whole lake commits, up to MAX_ROWS_PER_LOAD rows.
+
+    Example: ./scripts/tieout load --json
+    """
+    from warehouse.load import run_loads
+
+    loads = run_loads()
+    if as_json:
+        typer.echo(json.dumps({"loads": loads}))
+    elif not loads:
+        typer.echo("nothing to load")
+
+
+def proof(
+    full: Annotated[bool, typer.Option("--full", help="Recompute from the lake's files up.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 also when an equation is OPEN.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the equations as JSON.")] = False,
+) -> None:
+    """Show that every hop ties out: E1 to E4, by partition, load, currency and status.
+
+    Exit 1 when an equation is DIFFERENT; with --strict also when one is OPEN.
+
+    Example: ./scripts/tieout proof --full
+    """
+    from warehouse.proof import run_proof, show_proof
+
+    result = run_proof(full=full, strict=strict)
+    if as_json:
+        typer.echo(json.dumps(result))
+    else:
+        show_proof(result)
+    raise typer.Exit(0 if result["ok"] else 1)
+
+
+def migrate() -> None:
+    """Bring the warehouse's schema to the newest version.
+
+    Example: ./scripts/tieout migrate
+    """
+    from warehouse import migrate as migrations
+    from warehouse.settings import read_settings
+
+    settings = read_settings()
+    migrations.migrate(settings.dsn("owner"))
+    migrations.let_reader_read_marts(settings.dsn("dbt"))
+    typer.echo("the warehouse has the newest schema")

@@ -1,0 +1,178 @@
+"""Delta's transaction log as far as the warehouse reads it: the files that each commit added, its recorded offsets."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from contracts.errors import TieoutError
+
+_COMMIT_FILE = re.compile(r"(\d{20})\.json")
+
+
+@dataclass(frozen=True)
+class AddedFile:
+    """A Parquet file that a commit added, with the row count that the log states."""
+
+    path: Path
+    rows: int | None
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One version of a Delta table.
+
+    Attributes:
+        files: files added with dataChange; empty for compaction, vacuum and empty batches.
+        topic_id: Kafka's id of the topic, None where the commit is not one of the stream's.
+        start: first offset of the batch, by partition.
+        end: offset behind the last one that the table accounts for, by partition.
+        rows: how many rows the stream says it wrote.
+    """
+
+    version: int
+    files: tuple[AddedFile, ...]
+    topic_id: str | None
+    start: dict[int, int]
+    end: dict[int, int]
+    rows: int
+
+
+def _log_of(table: Path) -> Path:
+    return table / "_delta_log"
+
+
+def exists(table: Path) -> bool:
+    """Say whether a Delta table stands there."""
+    return _log_of(table).is_dir() and bool(_versions(table))
+
+
+def _versions(table: Path) -> list[int]:
+    log = _log_of(table)
+    if not log.is_dir():
+        return []
+    found = (_COMMIT_FILE.fullmatch(entry.name) for entry in log.iterdir())
+    return sorted(int(match[1]) for match in found if match)
+
+
+def _actions(table: Path, version: int) -> list[dict[str, Any]]:
+    text = (_log_of(table) / f"{version:020}.json").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines() if line.strip()]
+
+
+def _stopped(table: Path, what: str, next_step: str = "") -> TieoutError:
+    return TieoutError(
+        f"the log of {table} {what}.",
+        "silver and the watermark are as the last load left them; nothing was skipped.",
+        next_step or f"look at {_log_of(table)}, then ./scripts/tieout proof --full",
+    )
+
+
+def table_id(table: Path) -> str:
+    """Return the id that Delta gave the table when it was made; another table at the same path has another one.
+
+    Raises:
+        TieoutError: the log does not say.
+    """
+    versions = _versions(table)
+    if versions and versions[0] == 0:
+        for action in _actions(table, 0):
+            if "metaData" in action:
+                return str(action["metaData"]["id"])
+    if versions:
+        from deltalake import DeltaTable  # noqa: PLC0415  (the log's start has expired: ask the checkpoint)
+
+        return str(DeltaTable(str(table)).metadata().id)
+    raise _stopped(table, "holds no table id")
+
+
+def _recorded(actions: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what the stream wrote beside a commit, empty for other writers."""
+    for action in actions:
+        text = action.get("commitInfo", {}).get("userMetadata")
+        if text:
+            try:
+                recorded = json.loads(text)
+            except ValueError:
+                return {}
+            return recorded if isinstance(recorded, dict) and recorded.get("tieout") == 1 else {}
+    return {}
+
+
+def _offsets(recorded: dict[str, Any], key: str) -> dict[int, int]:
+    return {int(partition): int(offset) for partition, offset in recorded.get(key, {}).items()}
+
+
+def _added(table: Path, action: dict[str, Any]) -> AddedFile:
+    add = action["add"]
+    stats = json.loads(add["stats"]) if add.get("stats") else {}
+    return AddedFile(table / unquote(add["path"]), stats.get("numRecords"))
+
+
+def read_commit(table: Path, version: int, expected_id: str) -> Commit:
+    """Read one commit.
+
+    Raises:
+        TieoutError: the commit is no append, was not made by the stream, or starts another table.
+    """
+    actions = _actions(table, version)
+    for action in actions:
+        if action.get("remove", {}).get("dataChange", False):
+            raise _stopped(table, f"removes data in version {version}, and the lake is only ever appended to")
+        if action.get("metaData", {}).get("id", expected_id) != expected_id:
+            raise _stopped(table, f"becomes another table in version {version}")
+    changing = [action for action in actions if "add" in action and action["add"].get("dataChange", True)]
+    if any(action["add"].get("deletionVector") for action in changing):
+        raise _stopped(table, f"uses a deletion vector in version {version}")
+    recorded = _recorded(actions)
+    if changing and not recorded.get("end"):
+        raise _stopped(table, f"has data in version {version} that does not come from the stream (no recorded offsets)")
+    return Commit(
+        version=version,
+        files=tuple(_added(table, action) for action in changing),
+        topic_id=recorded.get("topic_id"),
+        start=_offsets(recorded, "start"),
+        end=_offsets(recorded, "end"),
+        rows=int(recorded.get("rows", 0)),
+    )
+
+
+def commits_after(table: Path, version: int, expected_id: str) -> Iterator[Commit]:
+    """Yield the commits behind a version, in order, without a gap.
+
+    Args:
+        table: the Delta table's folder.
+        version: the last version that was read; -1 for none.
+        expected_id: the table's id.
+
+    Raises:
+        TieoutError: a version is missing, the log ends before the given version, or a commit is not an append.
+    """
+    versions = _versions(table)
+    if version >= 0 and (not versions or versions[-1] < version):
+        newest = versions[-1] if versions else "none"
+        raise _stopped(table, f"ends at version {newest}, before version {version}, which is loaded already")
+    for expected, found in enumerate((v for v in versions if v > version), start=version + 1):
+        if found != expected:
+            raise _stopped(table, f"lacks version {expected}; the next one there is {found}")
+        yield read_commit(table, found, expected_id)
+
+
+def newest_record(table: Path) -> tuple[str | None, dict[int, int]]:
+    """Return the topic's id and the recorded ends of the newest commit that has them; (None, {}) where none has."""
+    for version in reversed(_versions(table)):
+        recorded = _recorded(_actions(table, version))
+        if recorded.get("end"):
+            return recorded.get("topic_id"), _offsets(recorded, "end")
+    return None, {}
+
+
+def recorded_ends(table_path: Path | str) -> dict[int, int]:
+    """Return the offsets behind the last ones that a table of the lake accounts for, by partition.
+
+    Empty when there is no table or nothing was committed yet.
+    """
+    return newest_record(Path(table_path))[1]

@@ -1,0 +1,193 @@
+"""`tieout load`: from the lake to silver, in loads that are one PostgreSQL transaction each."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+
+from contracts.errors import TieoutError
+from contracts.layout import Layout, find_layout
+from contracts.model import Contract, load_contract
+from warehouse import audit, fresh, stage, totals
+from warehouse.dead_letters import load_dead_letters
+from warehouse.delta_log import exists
+from warehouse.plan import LoadRange, plan_next
+from warehouse.quality import write_quality
+from warehouse.read import open_workspace, read_load
+from warehouse.settings import WarehouseSettings, read_settings
+from warehouse.watermark import BRONZE, DEAD_LETTERS, loaded_ends, read_watermark, write_watermark
+
+Connection = psycopg.Connection[Any]
+
+
+def run_loads(
+    settings: WarehouseSettings | None = None,
+    layout: Layout | None = None,
+    *,
+    try_fresh: bool = True,
+    say: Callable[[str], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Load everything that the lake holds beyond the watermark.
+
+    Args:
+        settings: the warehouse's; read from the home when not given.
+        layout: where the lake is.
+        try_fresh: False sends every load through the stage path; the result is the same.
+        say: told one line a load; standard error when not given.
+
+    Returns:
+        one entry a load, as `tieout load --json` shows it; empty when there is nothing new, or no lake yet.
+
+    Raises:
+        TieoutError: the database is away, another load runs, the lake's log has a gap, or a load failed. Loads that
+            were finished before stay; the failed one left nothing but its audit row.
+    """
+    layout = layout or find_layout()
+    settings = settings or read_settings(layout)
+    say = say or _say_on_stderr
+    if not exists(layout.bronze):
+        say("there is no lake yet: nothing to load")
+        return []
+    loads: list[dict[str, Any]] = []
+    with _connect(settings) as connection:
+        try:
+            with audit.only_loader(connection, settings.loader_lock_wait_seconds):
+                for orphan in audit.mark_orphans(connection):
+                    say(f"load {orphan} had ended without a word and is marked FAILED")
+                loader = _Loader(connection, layout, settings, load_contract(), try_fresh)
+                while (load := loader.load_next()) is not None:
+                    loads.append(load)
+                    say(_summary(load))
+        except psycopg.OperationalError as error:
+            raise _database_away(error) from None
+    return loads
+
+
+def _say_on_stderr(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+def _summary(load: dict[str, Any]) -> str:
+    first, last = load["versions"]
+    counts = ("rows_read", "rows_loaded", "duplicates", "rejected", "already_loaded", "dead_letters")
+    told = ", ".join(f"{load[name]} {name.removeprefix('rows_').replace('_', ' ')}" for name in counts)
+    return f"load {load['load_id']}: versions {first}-{last}: {told} in {load['seconds']:.1f} s"
+
+
+def _connect(settings: WarehouseSettings) -> Connection:
+    try:
+        connection = psycopg.connect(settings.dsn("loader"), autocommit=True)
+    except psycopg.OperationalError as error:
+        raise _database_away(error) from None
+    # A killed loader's session ends, and frees the lock, in the middle of a long statement too.
+    connection.execute("set client_connection_check_interval = '1s'")
+    connection.execute("set timezone = 'UTC'")
+    return connection
+
+
+def _database_away(error: psycopg.Error) -> TieoutError:
+    why = next(iter(reversed(str(error).strip().splitlines())), type(error).__name__)
+    return TieoutError(
+        f"the warehouse cannot be reached: {why}",
+        "loads that were finished stay; a load that was under way is rolled back by the database.",
+        "./scripts/tieout logs postgres, or ./scripts/tieout doctor; then ./scripts/tieout load",
+    )
+
+
+class _Loader:
+    """Plans and runs one load after the other on a connection that holds the loader's lock."""
+
+    def __init__(
+        self, connection: Connection, layout: Layout, settings: WarehouseSettings, contract: Contract, try_fresh: bool
+    ) -> None:
+        self._connection = connection
+        self._layout = layout
+        self._settings = settings
+        self._contract = contract
+        self._try_fresh = try_fresh
+
+    def load_next(self) -> dict[str, Any] | None:
+        """Run the next load; None when there is nothing more."""
+        load_id = None
+        try:
+            while (load := self._plan()) is not None:
+                if not load.is_empty:
+                    load_id = audit.open_audit(self._connection, load)
+                    return self._run(load, load_id)
+                self._pass_over(load)
+        except TieoutError as error:
+            audit.fail_audit(self._connection, load_id, type(error).__name__, error.what)
+            raise
+        except psycopg.OperationalError:
+            raise
+        except psycopg.Error as error:
+            code, detail = error.sqlstate or type(error).__name__, _without_rows(error, load)
+            audit.fail_audit(self._connection, load_id, code, detail)
+            raise TieoutError(
+                f"load {load_id} failed with {code}: {detail}.",
+                "it was rolled back; silver and the watermark are as the last load left them.",
+                "./scripts/tieout load tries it again; metadata.load_audit has its row",
+            ) from None
+        return None
+
+    def _plan(self) -> LoadRange | None:
+        return plan_next(
+            self._layout.bronze,
+            self._layout.dead_letters,
+            read_watermark(self._connection, BRONZE),
+            read_watermark(self._connection, DEAD_LETTERS),
+            self._settings.max_rows_per_load,
+        )
+
+    def _pass_over(self, load: LoadRange) -> None:
+        """Move the watermark over commits without rows, such as compaction: nothing was loaded, so there is no load."""
+        with self._connection.transaction():
+            write_watermark(self._connection, BRONZE, load.bronze_watermark, None)
+
+    def _run(self, load: LoadRange, load_id: int) -> dict[str, Any]:
+        with open_workspace(self._layout.state / "load", self._settings.loader_memory) as workspace:
+            found = read_load(workspace, load, self._contract, self._settings.accept_offset_gaps)
+            bronze = totals.count_bronze(workspace, self._contract)
+            with self._connection.transaction():
+                path = self._load_events(workspace, load, load_id)
+                load_dead_letters(self._connection, workspace, load_id)
+                books = totals.count_books(self._connection, load_id, self._contract, staged=path == "STAGE")
+                totals.check_books(bronze, books)
+                totals.write_totals(self._connection, load_id, bronze, books)
+                totals.write_offsets(self._connection, load_id, load)
+                write_quality(self._connection, workspace, load_id, self._contract, found)
+                write_watermark(self._connection, BRONZE, load.bronze_watermark, load_id)
+                if load.dead_letter_watermark:
+                    write_watermark(self._connection, DEAD_LETTERS, load.dead_letter_watermark, load_id)
+                return audit.close_audit(self._connection, load_id, found, path, _counts(books))
+
+    def _load_events(self, workspace: Any, load: LoadRange, load_id: int) -> str:
+        before = loaded_ends(self._connection, load.topic_id or "")
+        reread = any(begin < before.get(partition, 0) for partition, begin in load.start.items())
+        may_be_fresh = self._try_fresh and not reread and fresh.has_unique_keys(workspace)
+        if may_be_fresh and fresh.load_fresh(self._connection, workspace, load_id, self._contract):
+            return "FRESH"
+        stage.load_staged(self._connection, workspace, load_id, self._contract, reread=reread)
+        return "STAGE"
+
+
+def _counts(books: dict[str, totals.Totals]) -> dict[str, int]:
+    return {book: sum(count for count, _ in by_key.values()) for book, by_key in books.items()}
+
+
+def _without_rows(error: psycopg.Error, load: LoadRange | None) -> str:
+    """Say where a database error came from. Its own text may hold a payment, so none of it is used."""
+    where = [
+        f"{kind} {name}"
+        for kind, name in (
+            ("constraint", error.diag.constraint_name),
+            ("table", error.diag.table_name),
+            ("column", error.diag.column_name),
+        )
+        if name
+    ]
+    if load is not None:
+        ranges = (f"{p}:{begin}-{load.end[p]}" for p, begin in sorted(load.start.items()))
+        where.append(f"offsets {' '.join(ranges)} of topic {load.topic_id}")
+    return ", ".join(where)

@@ -1,0 +1,163 @@
+"""Which commits of the lake the next load takes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from contracts.errors import TieoutError
+from warehouse.delta_log import Commit, commits_after, exists, table_id
+from warehouse.watermark import Watermark
+
+
+@dataclass(frozen=True)
+class LoadRange:
+    """The commits of one load.
+
+    Attributes:
+        loaded: offset behind the last one of the loads before, by partition.
+        start: first offset of the load, by partition.
+        end: offset behind the last one; dead letters beyond it wait.
+        expected: how many offsets each partition must account for, in bronze or as dead letter.
+        bronze: commits with rows, oldest first.
+        dead_letters: commits with rows, of which some may lie before or beyond the range.
+        bronze_watermark: what is loaded once this load is.
+        dead_letter_watermark: the same for dead letters; None while there is no such table.
+    """
+
+    topic_id: str | None
+    loaded: dict[int, int]
+    start: dict[int, int]
+    end: dict[int, int]
+    expected: dict[int, int]
+    bronze: tuple[Commit, ...]
+    dead_letters: tuple[Commit, ...]
+    from_version: int
+    dead_letter_from_version: int
+    bronze_watermark: Watermark
+    dead_letter_watermark: Watermark | None
+
+    @property
+    def rows(self) -> int:
+        """Bronze rows as the stream recorded them."""
+        return sum(commit.rows for commit in self.bronze)
+
+    @property
+    def is_empty(self) -> bool:
+        """True when the commits hold no offset, such as after a compaction."""
+        return not any(self.expected.values()) and not any(commit.files for commit in self.bronze)
+
+
+def _take(commits: Iterator[Commit], max_rows: int, topic_id: str | None) -> list[Commit]:
+    """Return whole commits of one topic up to the row limit; a first one that is larger comes alone."""
+    taken: list[Commit] = []
+    rows = 0
+    for commit in commits:
+        topic_changes = commit.topic_id is not None and topic_id is not None and commit.topic_id != topic_id
+        if topic_changes and any(earlier.topic_id for earlier in taken):
+            break
+        if rows and rows + commit.rows > max_rows:
+            break
+        topic_id = commit.topic_id or topic_id
+        taken.append(commit)
+        rows += commit.rows
+    return taken
+
+
+def _consumed(commits: list[Commit], loaded: dict[int, int]) -> tuple[dict[int, int], dict[int, int], dict[int, int]]:
+    """Return start, end and number of offsets by partition.
+
+    A batch that is replayed after a crash may record the offsets of the first try once more, so that a commit counts
+    from where the one before it ended.
+    """
+    start: dict[int, int] = {}
+    end = dict(loaded)
+    expected: dict[int, int] = {}
+    for commit in commits:
+        for partition, behind in commit.end.items():
+            begin = max(commit.start.get(partition, 0), end.get(partition, 0))
+            behind_all = max(behind, end.get(partition, 0))
+            start.setdefault(partition, begin)
+            expected[partition] = expected.get(partition, 0) + max(behind - begin, 0)
+            end[partition] = behind_all
+    return start, end, expected
+
+
+def _same_table(table: Path, watermark: Watermark | None) -> str:
+    found = table_id(table)
+    if watermark and watermark.table_id != found:
+        raise TieoutError(
+            f"{table} is another table ({found}) than the one that is loaded up to version {watermark.version} "
+            f"({watermark.table_id}).",
+            "silver and the watermark are as the last load left them.",
+            "put the lake back that this warehouse belongs to, or ./scripts/tieout reset for a new start of both",
+        )
+    return found
+
+
+def _plan_dead_letters(
+    table: Path, watermark: Watermark | None, topic_id: str | None, end: dict[int, int]
+) -> tuple[tuple[Commit, ...], Watermark | None]:
+    if not exists(table):
+        return (), None
+    identity = _same_table(table, watermark)
+    before = watermark.version if watermark else -1
+    version = before
+    read: list[Commit] = []
+    whole = True
+    for commit in commits_after(table, before, identity):
+        foreign = commit.topic_id is not None and commit.topic_id != topic_id
+        if foreign and read:
+            break
+        whole = whole and not foreign and all(behind <= end.get(p, 0) for p, behind in commit.end.items())
+        if whole:
+            version = commit.version
+        if commit.files and not foreign:
+            read.append(commit)
+        if commit.end and all(commit.start.get(p, 0) >= end.get(p, 0) for p in commit.end) and not whole:
+            break
+    return tuple(read), Watermark(identity, version, topic_id, end)
+
+
+def plan_next(
+    bronze: Path,
+    dead_letters: Path,
+    loaded: Watermark | None,
+    loaded_dead_letters: Watermark | None,
+    max_rows: int,
+) -> LoadRange | None:
+    """Return the next load's commits; None when the lake has no commit behind the watermark.
+
+    Args:
+        bronze: the Delta table of well-formed events.
+        dead_letters: the Delta table of malformed ones.
+        loaded: watermark of bronze.
+        loaded_dead_letters: watermark of the dead letters.
+        max_rows: bound of a load; whole commits are taken, a larger one alone.
+
+    Raises:
+        TieoutError: the log has a gap, is another table's, or holds a change that is not an append.
+    """
+    if not exists(bronze):
+        return None
+    identity = _same_table(bronze, loaded)
+    before = loaded.version if loaded else -1
+    taken = _take(commits_after(bronze, before, identity), max_rows, loaded.topic_id if loaded else None)
+    if not taken:
+        return None
+    topic_id = next((c.topic_id for c in reversed(taken) if c.topic_id), loaded.topic_id if loaded else None)
+    ends = loaded.ends if loaded and loaded.topic_id == topic_id else {}
+    start, end, expected = _consumed(taken, ends)
+    letters, letters_watermark = _plan_dead_letters(dead_letters, loaded_dead_letters, topic_id, end)
+    return LoadRange(
+        topic_id=topic_id,
+        loaded=ends,
+        start=start,
+        end=end,
+        expected=expected,
+        bronze=tuple(c for c in taken if c.files),
+        dead_letters=letters,
+        from_version=before + 1,
+        dead_letter_from_version=(loaded_dead_letters.version if loaded_dead_letters else -1) + 1,
+        bronze_watermark=Watermark(identity, taken[-1].version, topic_id, end),
+        dead_letter_watermark=letters_watermark,
+    )

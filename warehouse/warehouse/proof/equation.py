@@ -1,0 +1,72 @@
+"""One line of the proof: two sides that must be equal, and the verdict."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+OK, OPEN, UNATTESTED, DIFFERENT = "OK", "OPEN", "UNATTESTED", "DIFFERENT"
+
+
+@dataclass(frozen=True)
+class Side:
+    """Count and amount of one side; the amount is None where there is no currency to count in."""
+
+    count: int = 0
+    amount: Decimal | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the side as `proof --json` shows it."""
+        return {"count": self.count, "amount": _text(self.amount)}
+
+
+@dataclass(frozen=True)
+class Equation:
+    """A line of the proof.
+
+    Attributes:
+        name: E1 to E4.
+        scope: what it is about: partition, load, status ...
+        currency: None for counts only.
+        is_open: the right side is known to be behind, so that a difference is no finding yet.
+    """
+
+    name: str
+    scope: Mapping[str, Any]
+    currency: str | None
+    left: Side
+    right: Side
+    is_open: bool = False
+    verdict: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        equal = self.left.count == self.right.count and (self.left.amount or 0) == (self.right.amount or 0)
+        object.__setattr__(self, "verdict", OPEN if self.is_open else OK if equal else DIFFERENT)
+
+    @property
+    def difference(self) -> Side:
+        """Left minus right."""
+        amounts = (self.left.amount, self.right.amount)
+        amount = None if amounts == (None, None) else (amounts[0] or Decimal(0)) - (amounts[1] or Decimal(0))
+        return Side(self.left.count - self.right.count, amount)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the line as `proof --json` shows it."""
+        return {
+            "name": self.name,
+            "scope": dict(self.scope),
+            "currency": self.currency,
+            "left": self.left.as_json(),
+            "right": self.right.as_json(),
+            "difference": self.difference.as_json(),
+            "verdict": self.verdict,
+        }
+
+
+def _text(amount: Decimal | None) -> str | None:
+    """Return an amount with two digits, or more where there are more."""
+    if amount is None:
+        return None
+    plain = f"{amount.normalize():f}"
+    digits = len(plain.partition(".")[2])
+    return plain if digits >= 2 else f"{amount:.2f}"

@@ -1,0 +1,97 @@
+# ruff: noqa: S608  (names come from the contract; values are parameters)
+"""What a load found wrong: per rule and currency, and how full the columns are.
+
+RULE rows have a currency, NULL for those outside the contract. NULLS (rule: the column), UNKNOWN_FIELDS and
+DEAD_LETTERS (rule: the reason) are about the whole load.
+"""
+
+from typing import Any
+
+import duckdb
+import psycopg
+
+from contracts.model import Contract
+from warehouse.read import Found
+from warehouse.rules import event_rules
+from warehouse.totals import currency_sql
+
+_INSERT = """
+insert into metadata.data_quality_metrics (load_id, metric, rule, currency, rows_checked, rows_broken, amount_concerned)
+"""
+
+
+def write_quality(
+    connection: psycopg.Connection[Any],
+    workspace: duckdb.DuckDBPyConnection,
+    load_id: int,
+    contract: Contract,
+    found: Found,
+) -> None:
+    """Write a load's quality metrics, inside its transaction and after its rows."""
+    rows = [*_rule_rows(workspace, contract), *_column_rows(workspace, contract)]
+    with connection.cursor() as cursor:
+        cursor.executemany(f"{_INSERT} values (%s, %s, %s, %s, %s, %s, %s)", [(load_id, *row) for row in rows])
+    _write_warehouse_rules(connection, load_id, contract)
+    _write_dead_letters(connection, load_id, found)
+
+
+def _rule_rows(workspace: duckdb.DuckDBPyConnection, contract: Contract) -> list[tuple[object, ...]]:
+    known = currency_sql(contract)
+    checked = dict(workspace.execute(f"select {known}, count(*) from events group by 1").fetchall())
+    broken = workspace.execute(f"""
+        select unnest(string_split(reasons, ',')) as code, {known} as known, count(*),
+            case when known is not null then sum(amount) end
+        from events where reasons <> '' group by 1, 2
+    """).fetchall()
+    found = {(code, currency): (count, amount) for code, currency, count, amount in broken}
+    return [
+        ("RULE", code, currency, rows, *found.get((code, currency), (0, None if currency is None else 0)))
+        for currency, rows in checked.items()
+        for code in event_rules(contract)
+    ]
+
+
+def _column_rows(workspace: duckdb.DuckDBPyConnection, contract: Contract) -> list[tuple[object, ...]]:
+    columns = [field.stored_as for field in contract.fields]
+    counts = ", ".join(f"count(*) - count({column})" for column in columns)
+    query = f"select {counts}, count(*) filter (unknown_fields > 0), count(*) from events"
+    *nulls, unknown, rows = workspace.execute(query).fetchall()[0]
+    if not rows:
+        return []
+    empty = [("NULLS", column, None, rows, count, None) for column, count in zip(columns, nulls, strict=True)]
+    return [*empty, ("UNKNOWN_FIELDS", "UNKNOWN_FIELDS", None, rows, unknown, None)]
+
+
+def _write_warehouse_rules(connection: psycopg.Connection[Any], load_id: int, contract: Contract) -> None:
+    """Write duplicates, and the rules that compare with what came before; checked are the rows that reach them."""
+    codes = [rule.code for rule in contract.rules if rule.scope == "warehouse"]
+    connection.execute(
+        f"""
+        {_INSERT}
+        with reached as (
+            select currency, 'NEW' as verdict, amount from raw.transactions where load_id = %(load_id)s
+            union all
+            select currency, 'EXACT', amount from raw.duplicates where load_id = %(load_id)s
+            union all
+            select currency, reasons[1], amount from raw.rejected_transactions
+            where load_id = %(load_id)s and reasons[1] = any(%(codes)s)
+        ),
+        verdicts as (select 'EXACT' as verdict union all select unnest(%(codes)s))
+        select %(load_id)s, case when v.verdict = 'EXACT' then 'DUPLICATES' else 'RULE' end, v.verdict, r.currency,
+            count(*), count(*) filter (where r.verdict = v.verdict),
+            coalesce(sum(r.amount) filter (where r.verdict = v.verdict), 0)
+        from reached r cross join verdicts v group by v.verdict, r.currency
+        """,
+        {"load_id": load_id, "codes": codes},
+    )
+
+
+def _write_dead_letters(connection: psycopg.Connection[Any], load_id: int, found: Found) -> None:
+    connection.execute(
+        f"""
+        {_INSERT}
+        select %(load_id)s, 'DEAD_LETTERS', reason, null, %(checked)s, count(*), null
+        from raw.dead_letters, unnest(reasons) as reason where load_id = %(load_id)s group by reason
+        """,
+        {"load_id": load_id, "checked": found.rows + found.dead_letters},
+    )

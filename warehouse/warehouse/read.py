@@ -1,0 +1,231 @@
+# ruff: noqa: S608  (names, types and conditions come from the contract; values are parameters or registered tables)
+"""Read a load's files of the lake into DuckDB, judge each event there, and count.
+
+DuckDB holds the load in a table of its own that spills to disk beyond the memory limit, so that a single huge commit is
+read in bounded memory too.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from contracts.errors import TieoutError
+from contracts.model import Contract
+from warehouse.columns import COORDINATES, quoted
+from warehouse.delta_log import Commit
+from warehouse.plan import LoadRange
+from warehouse.rules import identity_sql, reasons_sql, status_sql
+
+_DELIVERY = {
+    "utc_offset_minutes": "smallint",
+    "unknown_fields": "integer",
+    "run": "varchar",
+    "seq": "bigint",
+    "redrive_of": "varchar",
+    "status_at": "timestamptz",
+    "arrived_at": "timestamptz",
+    "topic_id": "varchar",
+    "partition": "integer",
+    "offset": "bigint",
+    "version": "bigint",
+}
+
+
+class LakeMismatchError(TieoutError):
+    """The lake does not hold what its own log says, or cannot be read."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            what,
+            "silver and the watermark are as the last load left them.",
+            "./scripts/tieout proof --full, which counts the lake itself",
+        )
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a load's files hold."""
+
+    rows_expected: int
+    rows: int
+    dead_letters_expected: int
+    dead_letters: int
+
+
+@contextmanager
+def open_workspace(spill: Path, memory: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a DuckDB of this process alone; what it spills is private and gone afterwards.
+
+    Args:
+        spill: folder for spilled data.
+        memory: limit such as 1GB.
+    """
+    spill.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=spill, prefix="load-") as private, duckdb.connect() as workspace:
+        workspace.execute("set timezone = 'UTC'")
+        workspace.execute("set threads = 2")
+        workspace.execute("set preserve_insertion_order = false")
+        workspace.execute("set autoinstall_known_extensions = false")
+        workspace.execute(f"set memory_limit = '{memory}'")
+        workspace.execute(f"set temp_directory = '{private}'")
+        yield workspace
+
+
+def read_load(workspace: duckdb.DuckDBPyConnection, load: LoadRange, contract: Contract, gaps: bool) -> Found:
+    """Fill the tables events and dead of the workspace, and hold them against what the log says.
+
+    Args:
+        workspace: from open_workspace.
+        load: what to read.
+        contract: the rules.
+        gaps: accept offsets that hold no event (transactional producers leave such).
+
+    Raises:
+        LakeMismatchError: a file is missing, or the rows are not those that log and offsets promise.
+    """
+    try:
+        rows = _read_events(workspace, load, contract)
+        dead_letters = _read_dead_letters(workspace, load)
+    except duckdb.Error as error:
+        raise LakeMismatchError(f"the lake cannot be read: {str(error).splitlines()[0]}") from None
+    dead_letters_expected = _check_offsets(workspace, load, gaps)
+    return Found(load.rows, rows, dead_letters_expected, dead_letters)
+
+
+def _parquet(workspace: duckdb.DuckDBPyConnection, name: str, commits: tuple[Commit, ...]) -> str | None:
+    """Register the commits' files with their versions; return the FROM clause, None where there is no file."""
+    files = [(str(file.path), commit.version) for commit in commits for file in commit.files]
+    if not files:
+        return None
+    paths = [path for path, _ in files]
+    workspace.register(name, pa.table({"filename": paths, "version": [version for _, version in files]}))
+    escaped = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+    return (
+        f"read_parquet([{escaped}], filename = true, hive_partitioning = false, union_by_name = true) p "
+        f"join {name} f on f.filename = p.filename"
+    )
+
+
+def _promised(commits: tuple[Commit, ...], what: str) -> int:
+    """Return the rows that the log promises; the stream's own count and Delta's must agree."""
+    promised = sum(commit.rows for commit in commits)
+    counted = [file.rows for commit in commits for file in commit.files]
+    if None not in counted and sum(rows or 0 for rows in counted) != promised:
+        stated = sum(rows or 0 for rows in counted)
+        raise LakeMismatchError(
+            f"versions {commits[0].version} to {commits[-1].version} of {what} say {promised} rows, "
+            f"and the statistics of their files {stated}."
+        )
+    return promised
+
+
+def _read_events(workspace: duckdb.DuckDBPyConnection, load: LoadRange, contract: Contract) -> int:
+    fields = {field.stored_as: _duckdb_type(field.spark_type) for field in contract.fields}
+    columns = {**fields, **_DELIVERY}
+    judged = {"known_at": "timestamptz", "reasons": "varchar", "content_hash": "varchar", "identity_hash": "varchar"}
+    ddl = ", ".join(f'"{name}" {kind}' for name, kind in {**columns, **judged}.items())
+    workspace.execute(f"create table events ({ddl})")
+    source = _parquet(workspace, "bronze_files", load.bronze)
+    if source is None:
+        return 0
+    typed = ", ".join(f'cast("{name}" as {kind}) as "{name}"' for name, kind in columns.items())
+    workspace.execute(f"""
+        insert into events
+        select * exclude (identity, state_of, reasons) replace (coalesce(status_at, arrived_at) as status_at),
+            arrived_at, reasons, md5(identity || state_of), md5(identity)
+        from (
+            select *, {identity_sql(contract)} as identity, {status_sql(contract)} as state_of,
+                {reasons_sql(contract)} as reasons
+            from (select {typed} from {source})
+        )
+    """)
+    return _count_read(workspace, "events", load.bronze, "bronze")
+
+
+def _duckdb_type(spark_type: str) -> str:
+    return {"STRING": "varchar", "TIMESTAMP": "timestamptz"}.get(spark_type, spark_type.lower())
+
+
+def _count_read(workspace: duckdb.DuckDBPyConnection, table: str, commits: tuple[Commit, ...], what: str) -> int:
+    read = int(_scalar(workspace, f"select count(*) from {table}"))
+    promised = _promised(commits, what)
+    if read != promised:
+        raise LakeMismatchError(
+            f"versions {commits[0].version} to {commits[-1].version} of {what} hold {read} rows, "
+            f"and the log says {promised}."
+        )
+    return read
+
+
+def _scalar(workspace: duckdb.DuckDBPyConnection, query: str) -> int:
+    return int(workspace.execute(query).fetchall()[0][0])  # all of it: an open result blocks the connection
+
+
+def _read_dead_letters(workspace: duckdb.DuckDBPyConnection, load: LoadRange) -> int:
+    """Fill the table dead with the dead letters between the last load's ends and this one's; return their number."""
+    workspace.execute("""
+        create table dead (topic_id varchar, "partition" integer, "offset" bigint, reasons varchar,
+            arrived_at timestamptz, value_bytes bigint, run varchar, seq bigint, redrive_of varchar)
+    """)
+    source = _parquet(workspace, "dead_files", load.dead_letters)
+    if source is None:
+        return 0
+    counted = _scalar(workspace, f"select count(*) from {source}")
+    promised = _promised(load.dead_letters, "the dead letters")
+    if counted != promised:
+        raise LakeMismatchError(f"the dead letters hold {counted} rows, and their log says {promised}.")
+    _register_bounds(workspace, load)
+    workspace.execute(
+        f"""
+        insert into dead
+        select topic_id, p."partition", p."offset", '{{' || array_to_string(reasons, ',') || '}}',
+            cast(arrived_at as timestamptz), octet_length(raw_value), run, seq, redrive_of
+        from {source} join bounds b on b."partition" = p."partition"
+        where topic_id = ? and p."offset" >= b.loaded and p."offset" < b.behind
+        """,
+        [load.topic_id],
+    )
+    return _scalar(workspace, "select count(*) from dead")
+
+
+def _register_bounds(workspace: duckdb.DuckDBPyConnection, load: LoadRange) -> None:
+    partitions = sorted(load.end)
+    bounds = {
+        "partition": pa.array(partitions, pa.int32()),
+        "loaded": pa.array([load.loaded.get(p, 0) for p in partitions], pa.int64()),
+        "behind": pa.array([load.end[p] for p in partitions], pa.int64()),
+    }
+    workspace.register("bounds", pa.table(bounds))
+
+
+def _check_offsets(workspace: duckdb.DuckDBPyConnection, load: LoadRange, gaps: bool) -> int:
+    """Hold rows against offsets, partition by partition; return how many dead letters the offsets promise."""
+    rows = workspace.execute(
+        f"""
+        select "partition", count(*) filter (bronze), count(*) filter (not bronze), count(distinct "offset"),
+            min("offset"), max("offset")
+        from (select {quoted(COORDINATES)}, true as bronze from events
+            union all select {quoted(COORDINATES)}, false from dead)
+        where topic_id = ? group by "partition"
+        """,
+        [load.topic_id],
+    ).fetchall()
+    counts = {partition: rest for partition, *rest in rows}
+    promised = 0
+    for partition in sorted({*counts, *load.expected}):
+        bronze, dead, distinct, lowest, highest = counts.get(partition, (0, 0, 0, -1, -1))
+        expected = load.expected.get(partition, 0)
+        inside = not distinct or (load.start[partition] <= lowest and highest < load.end[partition])
+        if distinct != bronze + dead or not inside or distinct > expected or (distinct < expected and not gaps):
+            raise LakeMismatchError(
+                f"partition {partition}: {expected} offsets to {load.end.get(partition)} are to be loaded, "
+                f"and the lake holds {bronze} events and {dead} dead letters for them, "
+                f"{distinct} different offsets in all."
+            )
+        promised += distinct - bronze if gaps else expected - bronze
+    return promised
