@@ -1,0 +1,31 @@
+"""What can stop the stream, each with the next command."""
+
+from contracts.errors import TieoutError
+
+
+class StreamError(TieoutError):
+    """The stream, or the care of its tables, cannot go on."""
+
+
+class LakeBusyError(StreamError):
+    """Another process writes the lake."""
+
+
+class LakeStateError(StreamError):
+    """What the lake's tables record does not fit what would be done."""
+
+
+class TopicRecreatedError(StreamError):
+    """The topic of this name is not the one that the lake was filled from."""
+
+
+class OffsetsLostError(StreamError):
+    """The broker no longer has offsets that the lake has not got."""
+
+
+class BrokerError(StreamError):
+    """The broker cannot be reached, or refuses."""
+
+
+class LakeFullError(StreamError):
+    """There is no room left for the lake."""

@@ -1,0 +1,103 @@
+"""The Spark session: everything on 127.0.0.1, UTC, strict casts, and a lake that other readers can read."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from contracts.layout import Layout
+from spark_streaming.errors import StreamError
+from spark_streaming.settings import SETUP, StreamSettings
+
+LOOPBACK = "127.0.0.1"
+
+LAKE_CONF: Mapping[str, str] = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    # The default of 50 costs several seconds of CPU a commit on a small machine.
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.sql.parquet.compression.codec": "zstd",
+    # INT96, Spark's default, has no statistics, and other readers are giving it up.
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.databricks.delta.optimize.maxFileSize": str(128 * 1024 * 1024),
+    "spark.databricks.delta.optimize.minFileSize": str(64 * 1024 * 1024),
+}
+
+ENGINE_CONF: Mapping[str, str] = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.ui.retainedJobs": "100",
+    "spark.ui.retainedStages": "100",
+    "spark.sql.ui.retainedExecutions": "50",
+    "spark.sql.streaming.ui.retainedQueries": "5",
+    "spark.sql.streaming.numRecentProgressUpdates": "5",
+    "spark.driver.host": LOOPBACK,
+    "spark.driver.bindAddress": LOOPBACK,
+}
+
+
+def jar_files(layout: Layout) -> list[Path]:
+    """Return Spark's extra JARs: Delta and the Kafka source.
+
+    Raises:
+        StreamError: they are not installed.
+    """
+    jars = sorted((layout.jars / "spark").glob("*.jar"))
+    if not jars:
+        raise StreamError(f"There is no JAR in {layout.jars / 'spark'}.", "nothing was started or written.", SETUP)
+    return jars
+
+
+def session_conf(settings: StreamSettings, layout: Layout) -> dict[str, str]:
+    """Return the whole Spark configuration. It holds no secret: it is visible in the process list."""
+    log_config = Path(__file__).with_name("log4j2.properties").as_uri()
+    scratch = layout.state / "spark"
+    java_options = [
+        f"-Dlog4j2.configurationFile={log_config}",
+        "-Duser.timezone=UTC",
+        f"-Dderby.system.home={scratch}",
+        "-XX:+ExitOnOutOfMemoryError",
+        "-XX:-DontCompileHugeMethods",
+    ]
+    return {
+        **ENGINE_CONF,
+        **LAKE_CONF,
+        "spark.master": settings.spark_master,
+        "spark.jars": ",".join(jar.as_uri() for jar in jar_files(layout)),
+        "spark.driver.memory": settings.spark_driver_memory,
+        "spark.driver.extraJavaOptions": " ".join(java_options),
+        "spark.local.dir": str(scratch),
+        "spark.sql.warehouse.dir": (scratch / "warehouse").as_uri(),
+        "spark.ui.port": str(settings.spark_ui_port),
+    }
+
+
+def start_session(settings: StreamSettings, layout: Layout, name: str, *, ui: bool) -> SparkSession:
+    """Start Spark for this process.
+
+    Args:
+        name: shown in Spark's UI.
+        ui: serve Spark's UI on 127.0.0.1 at SPARK_UI_PORT.
+
+    Raises:
+        StreamError: JARs are missing, or Java does not start.
+    """
+    # Read by Spark before its configuration is: without them the UI listens on every interface.
+    os.environ["SPARK_LOCAL_IP"] = LOOPBACK
+    os.environ["SPARK_LOCAL_HOSTNAME"] = LOOPBACK
+    (layout.state / "spark").mkdir(parents=True, exist_ok=True, mode=0o700)
+    builder = SparkSession.builder.appName(name).config("spark.ui.enabled", str(ui).lower())
+    for key, value in session_conf(settings, layout).items():
+        builder = builder.config(key, value)
+    try:
+        return builder.getOrCreate()
+    except Exception as error:  # what PySpark raises here differs by what is wrong with Java
+        raise StreamError(
+            f"Spark did not start: {str(error).strip().splitlines()[0]}",
+            "nothing was read or written.",
+            "./scripts/tieout doctor (Java 17 is needed)",
+        ) from error

@@ -1,0 +1,79 @@
+"""The stream's settings: process environment first, then the home's `.env`, then these defaults."""
+
+import os
+from pathlib import Path
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from contracts.layout import Layout
+from spark_streaming.errors import StreamError
+
+SETUP = "./scripts/setup.sh"
+
+
+class StreamSettings(BaseSettings):
+    """Settings of the stream and of maintenance. A field's name in capitals is the variable's name.
+
+    Attributes:
+        lake_uri: root of the lake, such as `s3a://bucket/lake`; by default the home's data folder.
+        max_offsets_per_trigger: the most events that one batch takes; bounds the memory that a backlog needs.
+        kafka_patience_seconds: how long one question to the broker may take before the broker counts as away.
+    """
+
+    model_config = SettingsConfigDict(extra="ignore", env_file_encoding="utf-8", hide_input_in_errors=True)
+
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    kafka_user_stream: str = "stream"
+    kafka_password_stream: SecretStr | None = None
+    kafka_security_protocol: str = "SASL_PLAINTEXT"
+    kafka_patience_seconds: int = 30
+
+    postgres_host: str = "127.0.0.1"
+    postgres_port: int = 5432
+    postgres_db: str = "payments"
+    postgres_password_reader: SecretStr | None = None
+
+    spark_master: str = "local[2]"
+    spark_driver_memory: str = "1500m"
+    spark_ui_port: int = 4040
+    lake_uri: str | None = None
+    max_offsets_per_trigger: int = 200_000
+
+    def bronze_uri(self, layout: Layout) -> str:
+        """Where the well-formed events are."""
+        return f"{self.lake_uri.rstrip('/')}/{layout.bronze.name}" if self.lake_uri else layout.bronze.as_uri()
+
+    def dead_letters_uri(self, layout: Layout) -> str:
+        """Where the malformed events are."""
+        if self.lake_uri:
+            return f"{self.lake_uri.rstrip('/')}/{layout.dead_letters.name}"
+        return layout.dead_letters.as_uri()
+
+
+def load_settings(layout: Layout) -> StreamSettings:
+    """Return the settings of the platform at `layout`.
+
+    Services may run as a user who must not read `.env`; they get what they need in their environment.
+    """
+    env_file = layout.env_file if _readable(layout.env_file) else None
+    return StreamSettings(_env_file=env_file)  # type: ignore[call-arg]
+
+
+def secret(value: SecretStr | None, name: str, layout: Layout) -> str:
+    """Return a password, or say where it was looked for.
+
+    Raises:
+        StreamError: neither the environment nor the `.env` file has it.
+    """
+    if value is None:
+        raise StreamError(
+            f"{name} is not set: looked in the process environment, then in {layout.env_file}.",
+            "nothing was started or written.",
+            SETUP,
+        )
+    return value.get_secret_value()
+
+
+def _readable(path: Path) -> bool:
+    return path.is_file() and os.access(path, os.R_OK)
