@@ -95,6 +95,15 @@ def bring_up_base(platform: Platform) -> None:
         ensure_topics(settings, load_contract())
 
 
+def provision(settings: Mapping[str, str]) -> None:
+    """Bring a broker and a database that run elsewhere to what the contract and the migrations say."""
+    wait_for_postgres(settings)
+    ensure_roles(settings)
+    migrate(settings)
+    wait_for_broker(settings)
+    ensure_topics(settings, load_contract())
+
+
 def migrate(settings: Mapping[str, str]) -> None:
     """Bring the schemas to the newest migration, as their owner."""
     from warehouse.migrate import let_reader_read_marts

@@ -10,8 +10,9 @@ import typer
 
 from contracts.errors import TieoutError
 from contracts.layout import Layout, find_layout
+from control.env import NAMES
 
-COMPONENTS = ("contracts.cli", "data_generator.cli", "spark_streaming.cli", "warehouse.cli")
+COMPONENTS = ("contracts.cli", "data_generator.cli", "spark_streaming.cli", "warehouse.cli", "control.build")
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable, on stdout.")]
 
@@ -133,7 +134,6 @@ def run(
 
     Example: ./scripts/tieout run --json
     """
-    from control.env import NAMES
     from control.rounds import follow_rounds, run_round
 
     session: Session = ctx.obj
@@ -161,24 +161,6 @@ def _settings_of_this_process(layout: Layout, names: frozenset[str]) -> dict[str
     readable = os.access(layout.env_file, os.R_OK)
     here = {name: os.environ[name] for name in names if os.environ.get(name)}
     return DEFAULTS | (read_env(layout.env_file) if readable else {}) | here
-
-
-@app.command()
-def build(
-    full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Make every mart anew.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Build the marts from silver with dbt.
-
-    Example: ./scripts/tieout build --full-refresh
-    """
-    from control.build import run_build
-
-    built = run_build(full_refresh=full_refresh)
-    if as_json:
-        import json
-
-        typer.echo(json.dumps(built, default=str))
 
 
 @app.command()
@@ -220,6 +202,17 @@ def configure() -> None:
     from control.env import ensure_env
 
     ensure_env(find_layout())
+
+
+@app.command(hidden=True)
+def provision() -> None:
+    """Bring topics, users, roles and schemas of a running broker and database to what they should be.
+
+    Example: ./scripts/tieout provision
+    """
+    from control.bring_up import provision as bring_to_today
+
+    bring_to_today(_settings_of_this_process(find_layout(), NAMES))
 
 
 def main() -> None:

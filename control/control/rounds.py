@@ -1,10 +1,12 @@
 """The whole pipeline once: stream, load, build, proof. One round at a time on a home."""
 
+import json
 import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from contracts.errors import TieoutError
@@ -42,6 +44,7 @@ def run_round(layout: Layout, settings: Mapping[str, str], *, service_runs: bool
         service_runs: a supervised stream is waited for; otherwise the lake is filled by a stream of our own.
     """
     outcome = Outcome()
+    layout.run.mkdir(parents=True, exist_ok=True)
     with exclusive(layout.run / "round.lock", "another round of the pipeline"):
         steps: list[tuple[str, Callable[[], str]]] = [
             ("stream", lambda: _stream(layout, settings, service_runs)),
@@ -62,7 +65,17 @@ def run_round(layout: Layout, settings: Mapping[str, str], *, service_runs: bool
             say(f"  {name:<7} {said:<50} {seconds:5.1f} s")
             if outcome.error:
                 break
+        if outcome.ok:
+            _remember(layout, outcome)
     return outcome
+
+
+def _remember(layout: Layout, outcome: Outcome) -> None:
+    """Keep when the last good round was, for whoever watches."""
+    known = {"finished_at": datetime.now(UTC).isoformat(), "steps": outcome.steps}
+    beside = layout.run / "last-round.new"
+    beside.write_text(json.dumps(known), encoding="utf-8")
+    beside.replace(layout.run / "last-round.json")
 
 
 def _stream(layout: Layout, settings: Mapping[str, str], service_runs: bool) -> str:
@@ -73,27 +86,16 @@ def _stream(layout: Layout, settings: Mapping[str, str], service_runs: bool) -> 
 def _load() -> str:
     from warehouse.load import run_loads
 
-    loads = run_loads()
-    failed = [load for load in loads if load["status"] != "SUCCESS"]
-    if failed:
-        raise TieoutError(
-            f"load {failed[0]['load_id']} ended as {failed[0]['status']}.",
-            "silver is as the load before left it.",
-            "./scripts/tieout load",
-        )
-    rows = sum(load["rows_loaded"] for load in loads)
-    others = {key: sum(load[key] for load in loads) for key in ("duplicates", "rejected")}
-    return f"{rows} rows, {others['duplicates']} duplicates, {others['rejected']} rejected, {len(loads)} loads"
+    loads = run_loads(say=lambda _: None)  # one line a step is said here
+    rows, duplicates, rejected = (sum(load[key] for load in loads) for key in ("rows_loaded", "duplicates", "rejected"))
+    return f"{rows:,} rows, {duplicates:,} duplicates, {rejected:,} rejected" if loads else "nothing new in the lake"
 
 
 def _build() -> str:
     from control.build import run_build
 
     built = run_build(full_refresh=False)
-    status = str(built.get("status", "SUCCESS"))
-    if status not in {"SUCCESS", "NOTHING"}:
-        raise TieoutError(f"the build ended as {status}.", "the marts are as dbt left them.", "./scripts/tieout build")
-    return "marts are up to date"
+    return f"{len(built['models'])} models, {built['tests']} tests" if built["models"] else "nothing new in silver"
 
 
 def _proof(outcome: Outcome) -> str:
