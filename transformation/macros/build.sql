@@ -67,24 +67,26 @@
 {% endmacro %}
 
 
-{# The first instant that a lookback reads again, as a literal; none when this build makes no lookback. It hangs on
-   the data's newest day, never on today: replayed history must load too. #}
-{% macro lookback_start() %}
+{# Whether this build makes a lookback: not every one does (control/control/build_books.py). #}
+{% macro wants_lookback() %}
     {% if not execute or not build_id() %}
-        {{ return(none) }}
+        {{ return(false) }}
     {% endif %}
-    {% set wanted = run_query(
+    {{ return(run_query(
         "select 1 from metadata.builds where lookback and build_id = '" ~ build_id() ~ "'"
-    ).rows %}
-    {% if not wanted %}
-        {{ return(none) }}
-    {% endif %}
-    {% set newest = run_query("select max(occurred_on)::text from " ~ this).rows[0][0] %}
-    {{ return(lookback_bound(newest)) }}
+    ).rows | length > 0) }}
 {% endmacro %}
 
 
-{% macro lookback_bound(newest) %}
+{% macro newest_day() %}
+    {{ return(run_query("select max(occurred_on)::text from " ~ this).rows[0][0]) }}
+{% endmacro %}
+
+
+{# The first instant that a lookback reads again, as a literal, or none. It hangs on the data's newest day, never on
+   today: replayed history must load too. #}
+{% macro lookback_start() %}
+    {% set newest = newest_day() if wants_lookback() else none %}
     {% if newest is none %}
         {{ return(none) }}
     {% endif %}

@@ -12,7 +12,7 @@ select
     merchant_category,
     payment_channel,
     success_count + failed_count + pending_count as attempt_count,
-    success_amount + failed_amount + pending_amount as attempt_amount,
+    (success_amount + failed_amount + pending_amount)::numeric(38, 4) as attempt_amount,
     success_count,
     success_amount,
     failed_count,
@@ -22,6 +22,6 @@ select
     fee_revenue,
     fraud_count,
     fraud_amount,
-    round(success_amount / nullif(success_count, 0), 4) as average_ticket,
-    round(success_count::numeric / nullif(success_count + failed_count, 0), 6) as success_rate
+    (success_amount / nullif(success_count, 0))::numeric(20, 4) as average_ticket,
+    (success_count::numeric / nullif(success_count + failed_count, 0))::numeric(7, 6) as success_rate
 from totals
