@@ -1,4 +1,4 @@
-"""The full card transactions, by its known name: `python data-generator/kaggle_loader.py` is `tieout dataset download`."""
+"""Fetches the card transactions, by its known name: `kaggle_loader.py` is the same as `tieout dataset download`."""
 
 from data_generator.cli import download, main
 

@@ -155,7 +155,7 @@ def produce(
 
 
 def _resend(ctx: typer.Context, file: Path, broker: str | None, *, as_json: bool) -> None:
-    from data_generator.produce import resend
+    from data_generator.resend import resend
 
     allowed = {"resend", "broker", "as_json"}
     others = [n for n in ctx.params if n not in allowed and str(ctx.get_parameter_source(n)).endswith("COMMANDLINE")]

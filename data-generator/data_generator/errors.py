@@ -66,9 +66,9 @@ class ResendFileError(TieoutError):
 class SaveError(TieoutError):
     """Events that the broker does not have could not be written to a file either."""
 
-    def __init__(self, count: int, folder: Path, problem: str, rebuild: str) -> None:
+    def __init__(self, count: int, file: Path, problem: str, rebuild: str) -> None:
         super().__init__(
-            f"{count} events were not acknowledged and cannot be saved in {folder}: {problem}.",
+            f"{count} events were not acknowledged and cannot be saved in {file}: {problem}.",
             "no half-written file is left; what was acknowledged is in Kafka.",
             f"{rebuild} builds the same events again.",
         )

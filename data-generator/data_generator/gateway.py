@@ -79,10 +79,11 @@ def send_feed(feed: Iterable[Event], book: FeedBook, channel: Channel, pace: Pac
     return True
 
 
-def close(channel: Channel, run: str, folder: Path, error: TieoutError | None, *, rebuild: str) -> None:
+def close(channel: Channel, file: Path, error: TieoutError | None, *, rebuild: str) -> None:
     """Wait for what is under way and save what cannot be delivered.
 
     Args:
+        file: where undelivered events are saved.
         error: what ended the run, if anything did.
         rebuild: the words for building the same events again, for the case that they cannot be saved.
 
@@ -100,9 +101,9 @@ def close(channel: Channel, run: str, folder: Path, error: TieoutError | None, *
     if left:
         reason = error.what.rstrip(".") if error else "stopped before the broker answered"
         try:
-            file = undelivered.save(folder, run, left)
+            undelivered.save(file, left)
         except OSError as failed:
-            raise SaveError(len(left), folder, failed.strerror or str(failed), rebuild) from None
+            raise SaveError(len(left), file, failed.strerror or str(failed), rebuild) from None
         raise UndeliveredError(len(left), file, reason)
     if error is not None:
         raise error

@@ -9,7 +9,6 @@ from typing import Any
 
 from contracts.errors import TieoutError
 from contracts.model import Contract
-from data_generator import undelivered
 from data_generator.book import FeedBook
 from data_generator.breaker import Breaker
 from data_generator.card_file import CardFile
@@ -18,7 +17,7 @@ from data_generator.delivery import Delivery, producer_settings
 from data_generator.dry_run import DryRun
 from data_generator.errors import KaggleFileError, StoppedEarlyError, UndeliveredError
 from data_generator.feed import Feed
-from data_generator.gateway import Channel, Pace, close, send_feed
+from data_generator.gateway import Pace, close, send_feed
 from data_generator.payments import PaymentMaker
 from data_generator.plan import ALL, ORIGINAL, Plan, payments_for_rows
 from data_generator.progress import say, showing
@@ -76,38 +75,40 @@ def produce(plan: Plan, file: CardFile, run: str, around: Surroundings, *, dry_r
         run: the feed's id, new for every run.
         rebuild: the words that build the same feed again, for error messages.
     """
-    stop, contract = around.stop, around.contract
-    book = FeedBook(run, contract.version)
-    channel: Channel
-    error: TieoutError | None = None
-    complete = False
-    feed = make_feed(plan, file, contract, around.card_hash_key)
+    book = FeedBook(run, around.contract.version)
+    feed = make_feed(plan, file, around.contract, around.card_hash_key)
     begun = time.monotonic()
-    if dry_run:
-        channel = dry = DryRun(book.acknowledge)
-    else:
-        channel = _delivery(around, book.acknowledge)
-    with showing(plan.total) as show:
-        if dry_run or (isinstance(channel, Delivery) and channel.connect()):
-            pace = Pace(0 if dry_run else float(plan.rate), channel.poll, stop)
-            try:
-                complete = send_feed(feed, book, channel, pace, stop=stop, show=show)
-            except TieoutError as failed:
-                error = failed
+    dry = DryRun(book.acknowledge) if dry_run else None
+    channel = dry or open_delivery(around, book.acknowledge)
+    complete, error = _send(feed, book, channel, plan, around.stop)
     try:
-        close(channel, run, around.undelivered, error, rebuild=rebuild)
+        close(channel, around.undelivered / f"{run}.jsonl", error, rebuild=rebuild)
     except TieoutError as failed:
         error = failed
     if error is None and not complete and plan.total is not None:
         error = StoppedEarlyError(book.totals.parts["payment"], plan.total)
-    summary = _summary(plan, file, feed, book, contract, error=error)
+    summary = _summary(plan, file, feed, book, around.contract, error=error)
     summary["seconds"] = round(time.monotonic() - begun, 3)
-    if dry_run:
-        summary |= {"dry_run": True, "events_sha256": dry.digest.hexdigest()}
+    if dry:
+        summary |= {"dry_run": True, "acknowledged": 0, "last_offsets": {}, "events_sha256": dry.digest.hexdigest()}
     return Outcome(summary, error)
 
 
-def _delivery(around: Surroundings, acknowledged: Callable[[int, int, int], None]) -> Delivery:
+def _send(
+    feed: Feed, book: FeedBook, channel: Delivery | DryRun, plan: Plan, stop: Stop
+) -> tuple[bool, TieoutError | None]:
+    rate = float(plan.rate) if isinstance(channel, Delivery) else 0
+    with showing(plan.total) as show:
+        try:
+            if isinstance(channel, Delivery) and not channel.connect():
+                return False, None
+            return send_feed(feed, book, channel, Pace(rate, channel.poll, stop), stop=stop, show=show), None
+        except TieoutError as error:
+            return False, error
+
+
+def open_delivery(around: Surroundings, acknowledged: Callable[[int, int, int], None]) -> Delivery:
+    """Return a delivery to the topic of transactions; nothing is sent before it is connected."""
     topic = around.contract.topics["transactions"]
     settings = producer_settings(around.bootstrap, around.password, topic.max_message_bytes)
     return Delivery(settings, topic.name, around.stop, acknowledged, say)
@@ -138,44 +139,3 @@ def _summary(
         "last_offsets": {str(partition): offset for partition, offset in sorted(totals.last_offsets.items())},
         "dry_run": False,
     }
-
-
-def resend(file: Path, around: Surroundings) -> Outcome:
-    """Send the events of an undelivered file, as they are, and remove it when the broker has them all."""
-    count = sum(1 for _ in undelivered.load(file))
-    acknowledged: dict[int, int] = {}
-
-    def note(_number: int, partition: int, offset: int) -> None:
-        acknowledged[partition] = max(offset, acknowledged.get(partition, -1))
-
-    delivery = _delivery(around, note)
-    begun, error, sent = time.monotonic(), None, 0
-    try:
-        if delivery.connect():
-            for number, message in enumerate(undelivered.load(file), 1):
-                if not delivery.send(number, message):
-                    break
-                sent = number
-        delivery.finish()
-    except TieoutError as failed:
-        error = failed
-    left = delivery.give_up()
-    if sent < count or left:
-        left += [message for number, message in enumerate(undelivered.load(file), 1) if number > sent]
-        # The old file is replaced in one step: an event that may or may not have arrived stays in it.
-        undelivered.save(file.parent, file.name.removesuffix(".jsonl"), left)
-        reason = error.what.rstrip(".") if error else "stopped before the broker answered"
-        error = UndeliveredError(len(left), file, reason)
-    else:
-        file.unlink()
-    offsets = {str(partition): offset for partition, offset in sorted(acknowledged.items())}
-    summary = {
-        "ok": error is None,
-        "file": str(file),
-        "events": count,
-        "acknowledged": count - len(left),
-        "undelivered": len(left),
-        "last_offsets": offsets,
-        "seconds": round(time.monotonic() - begun, 3),
-    }
-    return Outcome(summary, error)

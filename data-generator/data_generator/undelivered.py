@@ -11,13 +11,16 @@ from data_generator.delivery import Message
 from data_generator.errors import ResendFileError
 
 
-def save(folder: Path, run: str, messages: Iterable[Message]) -> Path:
-    """Write messages to `<folder>/<run>.jsonl`, whole or not at all, readable by the owner only (mode 600).
+def save(file: Path, messages: Iterable[Message]) -> None:
+    """Write messages to a file, whole or not at all, readable by the owner only (mode 600).
 
     Each line is {"key": text, "headers": [[name, text], ...], "value_base64": text}; a null stays null.
+
+    Raises:
+        OSError: it cannot be written; what was there before is unchanged.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    file, partial = folder / f"{run}.jsonl", folder / f".{run}.jsonl.partial"
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    partial = file.with_name(f".{file.name}.partial")
     partial.unlink(missing_ok=True)
     try:
         with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
@@ -28,7 +31,6 @@ def save(folder: Path, run: str, messages: Iterable[Message]) -> Path:
         partial.unlink(missing_ok=True)
         raise
     partial.replace(file)
-    return file
 
 
 def _line(message: Message) -> bytes:

@@ -1,0 +1,183 @@
+import gzip
+import random
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from data_generator.card_file import CardFile
+from data_generator.card_row import BadRow, CardRow
+from data_generator.clock import zoned_text
+from data_generator.errors import KaggleFileError
+from data_generator.kaggle_rows import read_rows
+
+AsCsv = Callable[..., str]
+Row = dict[str, str]
+
+TEXT = st.text(
+    st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=20
+).filter(str.strip)  # fmt: skip
+ROW = st.fixed_dictionaries(
+    {
+        "merchant": TEXT,
+        "city": TEXT,
+        "first": TEXT,
+        "amt": st.decimals(0, 10**9, places=2).map(str),
+        "cc_num": st.integers(10**10, 10**19 - 1).map(str),
+        "trans_date_trans_time": st.datetimes().map(lambda at: at.strftime("%Y-%m-%d %H:%M:%S").rjust(19, "0")),
+        "is_fraud": st.sampled_from("01"),
+    }
+)
+
+
+def write(tmp_path: Path, text: str | bytes) -> Path:
+    path = tmp_path / "cards.csv"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+@given(st.lists(ROW, min_size=1, max_size=5), st.sampled_from(["\n", "\r\n"]), st.randoms())
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_was_written_is_read_exactly_in_any_order_of_columns(
+    tmp_path: Path, sound: Row, as_csv: AsCsv, rows: list[Row], end: str, shuffler: random.Random
+) -> None:
+    columns = [*sound, "merch_zipcode"]
+    shuffler.shuffle(columns)
+    read = list(read_rows(write(tmp_path, as_csv([sound | each for each in rows], columns, end))))
+    assert len(read) == len(rows)
+    for got, was in zip(read, rows, strict=True):
+        assert isinstance(got, CardRow), str(got)
+        assert (got.merchant, got.city, got.first) == (
+            was["merchant"].removeprefix("fraud_"),
+            was["city"],
+            was["first"],
+        )
+        assert Decimal(got.cents).scaleb(-2) == Decimal(was["amt"])
+        assert got.card_number == was["cc_num"]
+        assert zoned_text(got.occurred, 0) == was["trans_date_trans_time"].replace(" ", "T") + "+00:00"
+        assert got.is_fraud is (was["is_fraud"] == "1")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("cc_num", "2.70319E+15", "scientific notation"),
+        ("cc_num", "2703186189652095.0", "not a card number"),
+        ("cc_num", "1234", "not a card number"),
+        ("cc_num", "", "not a card number"),
+        ("trans_date_trans_time", "01-01-2019 00:00", "not YYYY-MM-DD HH:MM:SS"),
+        ("trans_date_trans_time", "8/3/2020 6:18", "not YYYY-MM-DD HH:MM:SS"),
+        ("trans_date_trans_time", "2019-02-30 00:00:00", "not YYYY-MM-DD HH:MM:SS"),
+        ("trans_date_trans_time", "2019-01-01 24:00:01", "not YYYY-MM-DD HH:MM:SS"),
+        ("trans_date_trans_time", "2019-01-01T00:00:18", "not YYYY-MM-DD HH:MM:SS"),
+        ("amt", "$4.97", "plain decimal"),
+        ("amt", "1,004.97", "plain decimal"),
+        ("amt", "4.971", "digits"),
+        ("amt", "4.97e1", "plain decimal"),
+        ("amt", "", "plain decimal"),
+        ("is_fraud", "yes", "neither 0 nor 1"),
+        ("merchant", "  ", "blank"),
+        ("trans_num", "", "blank"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_named_by_file_line_and_column(
+    tmp_path: Path, sound: Row, as_csv: AsCsv, column: str, value: str, words: str
+) -> None:
+    good, bad = sound, sound | {column: value}
+    first, second, third = read_rows(write(tmp_path, as_csv([good, bad, good])))
+    assert isinstance(first, CardRow)
+    assert isinstance(third, CardRow)
+    assert isinstance(second, BadRow)
+    assert str(second).startswith(f"cards.csv line 3, column {column}: ")
+    assert words in str(second)
+    assert len(second.problems) == 1
+
+
+def test_a_bad_card_number_is_never_shown(tmp_path: Path, sound: Row, as_csv: AsCsv) -> None:
+    (bad,) = read_rows(write(tmp_path, as_csv([sound | {"cc_num": "2703186189652095x"}])))
+    assert "2703186" not in str(bad)
+
+
+def test_bytes_that_are_not_utf_8_break_their_row_only(tmp_path: Path, sound: Row, as_csv: AsCsv) -> None:
+    text = as_csv([sound, sound | {"city": "Caf#"}, sound]).encode().replace(b"#", b"\xe9")
+    kinds = [type(row) for row in read_rows(write(tmp_path, text))]
+    assert kinds == [CardRow, BadRow, CardRow]
+
+
+def test_a_quote_that_is_never_closed_does_not_swallow_the_rows_behind_it(
+    tmp_path: Path, sound: Row, as_csv: AsCsv
+) -> None:
+    lines = as_csv([sound] * 4).splitlines(keepends=True)
+    lines[2] = lines[2].replace('Mann"', "Mann")
+    rows = list(read_rows(write(tmp_path, "".join(lines))))
+    assert [type(row) for row in rows] == [CardRow, BadRow, CardRow, CardRow]
+    assert "line 3" in str(rows[1])
+
+
+def test_a_row_with_a_column_too_few_is_named(tmp_path: Path, sound: Row, as_csv: AsCsv) -> None:
+    text = as_csv([sound]).rstrip("\n").rpartition(",")[0]
+    (bad,) = read_rows(write(tmp_path, text))
+    assert str(bad) == "cards.csv line 2, 22 values where the header has 23 columns"
+
+
+def test_byte_order_mark_blank_lines_and_a_missing_first_column_do_not_matter(
+    tmp_path: Path, sound: Row, as_csv: AsCsv
+) -> None:
+    columns = [name for name in sound if name]
+    text = "\ufeff" + as_csv([sound], columns) + "\n\n"
+    (row,) = read_rows(write(tmp_path, text))
+    assert isinstance(row, CardRow)
+
+
+def test_a_file_of_another_form_is_refused_by_the_name_of_the_missing_column(tmp_path: Path) -> None:
+    with pytest.raises(KaggleFileError, match="no column trans_date_trans_time, cc_num"):
+        list(read_rows(write(tmp_path, "id,amount\n1,2\n")))
+    with pytest.raises(KaggleFileError, match="no column"):
+        list(read_rows(write(tmp_path, "")))
+
+
+def test_a_packed_file_that_is_cut_off_is_refused_with_the_last_line(tmp_path: Path, sound: Row, as_csv: AsCsv) -> None:
+    rows = [sound | {"trans_num": f"{random.Random(n).getrandbits(128):032x}"} for n in range(2000)]
+    packed = gzip.compress(as_csv(rows).encode())
+    path = write(tmp_path, packed[: len(packed) // 2])
+    with pytest.raises(KaggleFileError, match=r"cut off or damaged behind line \d+"):
+        list(read_rows(path))
+    whole = write(tmp_path, packed)
+    assert sum(isinstance(row, CardRow) for row in read_rows(whole)) == 2000
+
+
+def test_a_file_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(KaggleFileError, match="No such file"):
+        list(read_rows(tmp_path / "nothing.csv"))
+
+
+def test_spreadsheet_damage_is_refused_row_by_row_and_not_guessed(damaged: list[Path]) -> None:
+    assert len(damaged) == 2
+    for path in damaged:
+        rows = list(read_rows(path))
+        assert len(rows) == 100
+        for row in rows:
+            assert isinstance(row, BadRow)
+            assert "column trans_date_trans_time" in str(row)
+        # Numbers of 11 and 12 digits fit the spreadsheet's column and were left whole.
+        assert sum("cc_num: the card number is in scientific notation" in str(row) for row in rows) > 70
+
+
+def test_bad_rows_are_skipped_and_counted_up_to_the_limit_and_stop_beyond_it(
+    tmp_path: Path, sound: Row, as_csv: AsCsv
+) -> None:
+    path = write(tmp_path, as_csv([sound, sound | {"amt": "x"}, sound, sound | {"is_fraud": "x"}]))
+    said: list[str] = []
+    file = CardFile(path, 2, said.append)
+    file.check()
+    assert (file.good, file.bad, len(said)) == (2, 2, 2)
+    assert len(list(file.rows())) == 2
+    with pytest.raises(KaggleFileError, match=r"line 3, column amt.*2 of 4 rows.*--max-bad-rows is 1"):
+        CardFile(path, 1, said.append).check()
+
+
+def test_the_bundled_sample_reads_whole(sample: CardFile) -> None:
+    assert (sample.good, sample.bad) == (33_433, 0)

@@ -1,0 +1,54 @@
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from data_generator import undelivered
+from data_generator.delivery import Message
+from data_generator.errors import ResendFileError
+
+HEADERS = st.lists(st.tuples(st.sampled_from(["run", "seq", "status_at"]), st.text(max_size=20).map(str.encode)))
+KEYS = st.none() | st.text(max_size=20).map(str.encode)
+MESSAGES = st.lists(
+    st.builds(Message, KEYS, st.none() | st.binary(max_size=200), HEADERS),
+    max_size=5,
+)
+
+
+@given(MESSAGES)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_was_saved_is_loaded_byte_for_byte(tmp_path: Path, messages: list[Message]) -> None:
+    file = tmp_path / "undelivered" / "run.jsonl"
+    undelivered.save(file, messages)
+    assert list(undelivered.load(file)) == messages
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in file.parent.iterdir()] == ["run.jsonl"]
+
+
+def test_a_file_that_cannot_be_written_whole_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "run.jsonl"
+    first = [Message(b"a", b"1", [("seq", b"1")])]
+    undelivered.save(file, first)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        undelivered.save(file, [Message(b"b", b"2", [])])
+    assert list(undelivered.load(file)) == first
+    assert [path.name for path in tmp_path.iterdir()] == ["run.jsonl"]
+
+
+@pytest.mark.parametrize("line", [b"{", b"[]", b'{"key": "a"}', b'{"key":null,"headers":[],"value_base64":"#"}'])
+def test_a_damaged_file_is_named_with_its_line(tmp_path: Path, line: bytes) -> None:
+    file = tmp_path / "run.jsonl"
+    undelivered.save(file, [Message(b"a", b"1", [])])
+    file.write_bytes(file.read_bytes() + line + b"\n")
+    with pytest.raises(ResendFileError, match=r"run\.jsonl line 2"):
+        list(undelivered.load(file))
