@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from contracts.layout import Layout
 from contracts.model import load_contract
@@ -25,7 +25,7 @@ class Platform:
 
     layout: Layout
     accounts: Accounts
-    settings: Mapping[str, str]
+    settings: Mapping[str, str] = field(repr=False)  # secrets
 
     @property
     def services(self) -> dict[str, Service]:

@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from contracts.layout import Layout
@@ -58,7 +58,7 @@ class Service:
     name: str
     group: str
     command: tuple[str, ...]
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
     user: str | None
     stop_signal: str = "TERM"
     stop_seconds: int = 30

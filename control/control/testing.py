@@ -7,7 +7,7 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from contracts.layout import find_layout
@@ -29,7 +29,7 @@ class Handle:
 
     platform: Platform
     home: Path
-    env: dict[str, str]
+    env: dict[str, str] = field(repr=False)  # a failing test prints its arguments
 
     def start(self, name: str) -> None:
         """Start a service and wait until it answers."""

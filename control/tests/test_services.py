@@ -1,12 +1,73 @@
-import os
-import stat
+"""A real broker and a real database, under the supervisor."""
 
+import os
+import socket
+import stat
+import time
+from pathlib import Path
+
+import psutil
 import psycopg
 import pytest
+from kafka import KafkaConsumer, KafkaProducer
+from kafka.errors import KafkaError, TopicAuthorizationFailedError
+from psycopg import errors
 
-from control.roles import dsn
+from contracts.errors import TieoutError
+from contracts.model import load_contract
+from control import orphans
+from control.offsets import end_offsets
+from control.roles import dsn, ensure_roles, wait_for_postgres
+from control.topics import ensure_topics
 
 pytestmark = pytest.mark.services
+
+EVENTS, CONTROL = "transactions", "transactions.control"
+
+
+def _login(services, user, password=None):
+    return {
+        "bootstrap_servers": services.env["KAFKA_BOOTSTRAP"],
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "SCRAM-SHA-256",
+        "sasl_plain_username": user,
+        "sasl_plain_password": password or services.env[f"KAFKA_PASSWORD_{user.upper()}"],
+        "bootstrap_timeout_ms": 5000,
+    }
+
+
+def _send(services, user, topic):
+    # Without idempotence: a user who may write nowhere is refused its producer id before the topic is asked for.
+    producer = KafkaProducer(**_login(services, user), max_block_ms=5000, enable_idempotence=False)
+    try:
+        return producer.send(topic, b"{}", key=b"k").get(timeout=10)
+    finally:
+        producer.close(timeout=1)
+
+
+def _listening(pids):
+    """Addresses of the listening TCP sockets of processes, from the kernel's own tables."""
+    inodes = set()
+    for pid in pids:
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            target = str(entry.readlink())
+            if target.startswith("socket:["):
+                inodes.add(target[8:-1])
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and fields[9] in inodes:
+                address, _, port = fields[1].rpartition(":")
+                found.add((address, int(port, 16)))
+    return found
+
+
+LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F"}
+
+
+def _everyone(services):
+    return [process.pid for process in orphans.members(services.platform.layout)]
 
 
 def test_the_fixture_has_a_migrated_database(services):
@@ -19,3 +80,133 @@ def test_the_settings_file_is_readable_by_its_owner_only(services):
     mode = (services.home / ".env").stat()
     assert stat.S_IMODE(mode.st_mode) == 0o600
     assert mode.st_uid == os.geteuid()
+
+
+def test_nothing_listens_on_any_address_but_loopback(services):
+    sockets = _listening(_everyone(services))
+    ports = {port for _, port in sockets}
+    assert {int(services.env[name]) for name in ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT", "POSTGRES_PORT")} <= ports
+    assert {address for address, _ in sockets} <= LOOPBACK
+
+
+def test_services_started_by_root_do_not_run_as_root(services):
+    if os.geteuid() != 0:
+        pytest.skip("only root has other accounts to give")
+    supervisor, *others = (psutil.Process(pid) for pid in _everyone(services))
+    assert "supervisord" in " ".join(supervisor.cmdline())
+    assert {process.username() for process in others} == {"tieout", "tieout-postgres"}
+
+
+def test_topics_are_as_the_contract_says(services):
+    for topic in load_contract().topics.values():
+        assert len(end_offsets(services.env, topic.name)) == topic.partitions
+
+
+def test_setting_up_again_changes_nothing_and_is_no_error(services):
+    ensure_topics(services.env, load_contract())
+    ensure_roles(services.env)
+    ensure_roles(services.env)
+
+
+def test_the_gateway_writes_both_topics_and_reads_none(services):
+    assert _send(services, "gateway", EVENTS).offset >= 0
+    assert _send(services, "gateway", CONTROL).offset >= 0
+    consumer = KafkaConsumer(EVENTS, **_login(services, "gateway"), group_id="gateway-x", auto_offset_reset="earliest")
+    try:
+        with pytest.raises(KafkaError):
+            consumer.poll(timeout_ms=5000)
+    finally:
+        consumer.close(autocommit=False)
+
+
+@pytest.mark.parametrize("user", ["stream", "loader", "auditor"])
+def test_readers_write_nothing(services, user):
+    topic = CONTROL if user == "loader" else EVENTS
+    with pytest.raises(TopicAuthorizationFailedError):
+        _send(services, user, topic)
+
+
+def test_a_topic_without_rights_cannot_be_seen(services):
+    consumer = KafkaConsumer(**_login(services, "stream"))
+    try:
+        assert EVENTS in consumer.topics()
+        assert CONTROL not in consumer.topics()
+    finally:
+        consumer.close()
+
+
+def test_nobody_makes_topics_by_writing_to_them(services):
+    with pytest.raises(KafkaError):
+        _send(services, "gateway", "transactions.typo")
+
+
+def test_a_wrong_password_is_refused_by_the_broker(services):
+    with pytest.raises((KafkaError, AssertionError)):
+        KafkaConsumer(**_login(services, "auditor", "wrong")).topics()
+
+
+def test_anonymous_is_refused_by_the_broker(services):
+    with pytest.raises((KafkaError, AssertionError)):
+        KafkaConsumer(bootstrap_servers=services.env["KAFKA_BOOTSTRAP"], bootstrap_timeout_ms=5000).topics()
+
+
+def test_a_wrong_password_is_refused_by_the_database(services):
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(dsn(services.env | {"POSTGRES_PASSWORD_READER": "wrong"}, "reader"))
+
+
+def test_a_wrong_superuser_password_names_the_way_out(services):
+    with pytest.raises(TieoutError, match=r"put the old \.env back"):
+        wait_for_postgres(services.env | {"POSTGRES_PASSWORD_POSTGRES": "wrong"}, seconds=5)
+
+
+@pytest.mark.parametrize(
+    ("role", "database"), [("loader", "airflow"), ("dbt", "postgres"), ("airflow", "payments"), ("reader", "template1")]
+)
+def test_a_role_reaches_only_its_own_database(services, role, database):
+    with pytest.raises(psycopg.OperationalError, match=r"no pg_hba\.conf entry"):
+        psycopg.connect(dsn(services.env, role, database))
+
+
+DENIED = {
+    "reader sees no raw payment": ("reader", "select count(*) from raw.transactions"),
+    "reader writes nothing": ("reader", "set transaction read write; delete from metadata.load_audit"),
+    "reader makes no table": ("reader", "set transaction read write; create table marts.mine (x int)"),
+    "loader makes no schema": ("loader", "create schema mine"),
+    "loader makes no table": ("loader", "create table raw.mine (x int)"),
+    "loader changes no payment": ("loader", "update raw.transactions set amount = amount"),
+    "loader deletes no payment": ("loader", "delete from raw.transactions"),
+    "dbt deletes no payment": ("dbt", "delete from raw.transactions"),
+    "dbt adds no payment": ("dbt", "insert into raw.transactions default values"),
+    "dbt makes no role": ("dbt", "create role mine"),
+    "nobody uses schema public": ("loader", "create table public.mine (x int)"),
+}
+
+
+@pytest.mark.parametrize(("role", "statement"), DENIED.values(), ids=DENIED.keys())
+def test_a_role_has_no_more_rights_than_it_needs(services, role, statement):
+    with psycopg.connect(dsn(services.env, role)) as connection, pytest.raises(errors.InsufficientPrivilege):
+        connection.execute(statement)
+
+
+def test_dbt_and_loader_may_do_their_work(services):
+    with psycopg.connect(dsn(services.env, "loader")) as connection:
+        connection.execute("create temporary table stage (like raw.transactions)")
+        assert connection.execute("select count(*) from raw.transactions").fetchone() is not None
+    with psycopg.connect(dsn(services.env, "dbt")) as connection:
+        connection.execute("create table marts.probe (x int)")
+        connection.execute("drop table marts.probe")
+
+
+def test_a_killed_database_and_broker_come_back_by_themselves(services):
+    for name, port in (("postgres", "POSTGRES_PORT"), ("kafka", "KAFKA_PORT")):
+        services.kill(name)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection(("127.0.0.1", int(services.env[port])), timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.2)
+        services.start(name)
+    assert end_offsets(services.env, EVENTS)

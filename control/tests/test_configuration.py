@@ -1,0 +1,124 @@
+import configparser
+import re
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from contracts.layout import find_layout
+from contracts.model import load_contract
+from control import jars, supervision
+from control.accounts import Accounts, reachable
+from control.env import SECRETS, ensure_env
+from control.kafka import render_properties, scram
+from control.ports import next_free, settle_ports
+from control.services import KNOWS, all_services
+from control.topics import USERS, rights
+
+
+@pytest.fixture
+def layout(tmp_path):
+    return find_layout({"TIEOUT_HOME": str(tmp_path)})
+
+
+@pytest.fixture
+def services(layout):
+    accounts = Accounts("someone", "another", layout.postgres_data, layout.state / "runtime")
+    return all_services(layout, accounts, ensure_env(layout))
+
+
+def test_each_process_gets_only_the_secrets_of_its_part(services):
+    for name, service in services.items():
+        assert set(service.environment) & set(SECRETS) == set(KNOWS[name]) & set(SECRETS)
+        argv = " ".join(service.command)
+        assert not [secret for secret in service.environment.values() if len(secret) == 32 and secret in argv]
+    mighty = {"KAFKA_PASSWORD_ADMIN", "KAFKA_PASSWORD_BROKER", "POSTGRES_PASSWORD_POSTGRES", "POSTGRES_PASSWORD_OWNER"}
+    assert not mighty & {name for known in KNOWS.values() for name in known}
+
+
+def test_the_supervisor_listens_on_no_port_and_reads_its_configuration(layout, services):
+    text = supervision.render_configuration(layout, services.values())
+    parsed = configparser.RawConfigParser(inline_comment_prefixes=(" ;",))
+    parsed.read_string(text)
+    assert "inet_http_server" not in parsed.sections()
+    assert parsed["group:base"]["programs"] == "postgres,kafka"
+    assert int(parsed["group:base"]["priority"]) < int(parsed["group:jobs"]["priority"])
+    for name in services:
+        assert parsed[f"program:{name}"]["autorestart"] == "true"
+
+
+def test_a_percent_sign_in_a_value_reaches_the_process_unchanged(layout, services):
+    service = replace(services["stream"], environment={"ODD": "100%s"})
+    assert 'ODD="100%%s"' in supervision.render_configuration(layout, [service])
+
+
+def test_a_deep_home_gets_a_socket_that_the_kernel_takes(tmp_path):
+    deep = find_layout({"TIEOUT_HOME": str(tmp_path / ("x" * 90))})
+    assert len(str(supervision.socket_path(deep))) < 90
+
+
+def test_the_broker_lets_nobody_in_without_a_name(layout):
+    properties = render_properties(layout, ensure_env(layout))
+    listeners = re.findall(r"^(?:advertised\.)?listeners=(.*)$", properties, re.MULTILINE)
+    assert len(listeners) == 2
+    assert all("//127.0.0.1:" in each for line in listeners for each in line.split(","))
+    assert "PLAINTEXT:" not in properties.replace("SASL_PLAINTEXT", "")
+    assert "allow.everyone.if.no.acl.found=false" in properties
+    assert "auto.create.topics.enable=false" in properties
+
+
+def test_no_password_stands_in_a_process_list_while_formatting():
+    assert "s3cret" not in scram("admin", "s3cret")
+
+
+def test_every_kafka_user_has_rights_and_only_writers_may_write():
+    allowed = rights(load_contract())
+    assert set(allowed) == set(USERS)
+    writers = {user for user, each in allowed.items() if any(operation == "WRITE" for operation, _ in each)}
+    assert writers == {"gateway", "redrive", "live"}
+    assert allowed["stream"] == [("READ", "transactions")]
+
+
+def test_a_taken_port_moves_to_the_next_free_one_and_takes_the_brokers_address_along(layout):
+    values = ensure_env(layout)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen(1)
+        taken = other.getsockname()[1]
+        moved = settle_ports(values | {"KAFKA_PORT": str(taken), "KAFKA_BOOTSTRAP": f"127.0.0.1:{taken}"})
+    assert int(moved["KAFKA_PORT"]) > taken
+    assert moved["KAFKA_BOOTSTRAP"] == f"127.0.0.1:{moved['KAFKA_PORT']}"
+
+
+def test_two_services_never_get_the_same_port():
+    first = next_free(21450, set())
+    assert next_free(first, {first}) > first
+
+
+def test_a_folder_below_a_closed_one_cannot_be_reached(tmp_path):
+    tmp_path.chmod(0o700)
+    assert not reachable(tmp_path / "below")
+    assert reachable(Path("/usr/bin/env"))
+
+
+def test_the_jars_lock_tells_a_changed_and_a_missing_jar(tmp_path):
+    for name in ("broker", "spark"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.jar").write_bytes(b"one")
+    lock = tmp_path / "lock"
+    assert jars.write_lock(tmp_path, lock) == 2
+    assert jars.differences(tmp_path, lock) == []
+    (tmp_path / "broker" / "a.jar").write_bytes(b"two")
+    (tmp_path / "spark" / "a.jar").rename(tmp_path / "spark" / "b.jar")
+    assert jars.differences(tmp_path, lock) == [
+        "missing: spark/a.jar",
+        "not in the lock: spark/b.jar",
+        "other content: broker/a.jar",
+    ]
+
+
+def test_the_installed_jars_are_those_of_the_lock():
+    layout = find_layout({})
+    assert list((layout.jars / "broker").glob("*.jar"))
+    assert jars.differences(layout.jars) == []
