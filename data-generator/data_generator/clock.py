@@ -14,6 +14,7 @@ DAY: Final = 24 * HOUR
 
 UTC_ZONE: Final = 0
 INDIA_ZONE: Final = 330
+_HOURS_REMEMBERED: Final = 100_000
 _ZONE_TEXT: Final = {UTC_ZONE: "+00:00", INDIA_ZONE: "+05:30"}
 
 
@@ -22,10 +23,24 @@ def milliseconds(moment: datetime) -> int:
     return (moment - _EPOCH_UTC) // _MILLISECOND
 
 
+class _Hours(dict[int, str]):
+    """The text of an hour, `2026-11-21T10:`, by its number since 1970: a stream stays within few of them at a time."""
+
+    def __missing__(self, hour: int) -> str:
+        if len(self) > _HOURS_REMEMBERED:
+            self.clear()
+        self[hour] = (_EPOCH + timedelta(hours=hour)).isoformat()[:14]
+        return self[hour]
+
+
+_HOURS = _Hours()
+_WITHIN_HOUR: Final = tuple(f"{minute:02d}:{second:02d}" for minute in range(60) for second in range(60))
+
+
 def zoned_text(at: int, offset_minutes: int) -> str:
     """Return milliseconds since 1970 as ISO 8601 text in a zone that the gateway knows (UTC or India)."""
     seconds, rest = divmod(at, SECOND)
-    text = (_EPOCH + timedelta(seconds=seconds + offset_minutes * 60)).isoformat()
+    hour, within = divmod(seconds + offset_minutes * 60, 3600)
     if rest:
-        return f"{text}.{rest:03d}{_ZONE_TEXT[offset_minutes]}"
-    return text + _ZONE_TEXT[offset_minutes]
+        return f"{_HOURS[hour]}{_WITHIN_HOUR[within]}.{rest:03d}{_ZONE_TEXT[offset_minutes]}"
+    return f"{_HOURS[hour]}{_WITHIN_HOUR[within]}{_ZONE_TEXT[offset_minutes]}"

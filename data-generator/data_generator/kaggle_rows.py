@@ -11,34 +11,7 @@ from typing import TextIO, cast
 from data_generator.card_row import CHECK_AGAIN, BadRow, CardRow, Columns
 from data_generator.errors import KaggleFileError
 
-
-class _QuoteRunsOn(Exception):  # noqa: N818 (a signal between two classes here, not an error for people)
-    pass
-
-
-class _OneLineEach:
-    """Feeds csv.reader one line a record.
-
-    No field of this form holds a line break, so a quote that is still open at the line's end is damage; without this,
-    csv.reader would swallow good rows up to the next quote.
-    """
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self.in_record = False
-        self.line = 0
-        self.text = ""
-
-    def __iter__(self) -> "_OneLineEach":
-        return self
-
-    def __next__(self) -> str:
-        if self.in_record:
-            raise _QuoteRunsOn
-        self.in_record = True
-        self.text = next(self._stream)
-        self.line += 1
-        return self.text
+_QUOTES = {"unexpected end of data": "a quote is opened and not closed"}
 
 
 @contextmanager
@@ -60,15 +33,25 @@ def read_rows(path: Path) -> Iterator[CardRow | BadRow]:
     Raises:
         KaggleFileError: the file is not there, not of this form, or cut off.
     """
-    lines = None
+    columns: Columns | None = None
+    line = 0
     try:
         with _opened(path) as stream:
-            lines = _OneLineEach(stream)
-            yield from _rows(path.name, lines)
+            for line, text in enumerate(stream, 1):
+                try:
+                    values = _values(text)
+                except csv.Error as error:
+                    yield BadRow(path.name, line, ((None, _QUOTES.get(str(error), str(error))),))
+                    continue
+                if values == [""]:
+                    continue
+                if columns is None:
+                    columns = Columns(path.name, values)
+                else:
+                    yield columns.read(line, text, values)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        at = lines.line if lines else 0
         raise KaggleFileError(
-            f"{path} is cut off or damaged behind line {at}: {error}.",
+            f"{path} is cut off or damaged behind line {line}: {error}.",
             "nothing behind that line was read.",
             CHECK_AGAIN,
         ) from None
@@ -78,26 +61,15 @@ def read_rows(path: Path) -> Iterator[CardRow | BadRow]:
             "nothing was sent.",
             "name another file with --kaggle FILE.",
         ) from None
-
-
-def _rows(file: str, lines: _OneLineEach) -> Iterator[CardRow | BadRow]:
-    reader = csv.reader(lines, strict=True)
-    columns: Columns | None = None
-    while True:
-        lines.in_record = False
-        try:
-            values = next(reader)
-            if not values:
-                continue
-            if columns is None:
-                columns = Columns(file, values)
-                continue
-            yield columns.read(lines.line, lines.text, values)
-        except StopIteration:
-            break
-        except _QuoteRunsOn:
-            yield BadRow(file, lines.line, ((None, "a quote is opened and not closed"),))
-        except csv.Error as error:
-            yield BadRow(file, lines.line, ((None, str(error)),))
     if columns is None:
-        Columns(file, [])
+        Columns(path.name, [])
+
+
+def _values(text: str) -> list[str]:
+    """Return one line's values. Lines are read one by one: no field of this form holds a line break.
+
+    A quote that is still open at the line's end is damage, which must not swallow the good rows up to the next quote.
+    """
+    if '"' not in text:
+        return text.rstrip("\r\n").split(",")
+    return next(csv.reader((text,), strict=True))

@@ -10,6 +10,8 @@ FAILED: Final = "FAILED"
 DRAW_RANGE: Final = 1 << 16
 STARTS_PENDING_BELOW: Final = round(0.08 * DRAW_RANGE)
 FAILS_BELOW: Final = round(0.05 * DRAW_RANGE)
+_MOBILE_BELOW: Final = round(0.72 * DRAW_RANGE)
+_DESKTOP_BELOW: Final = round(0.92 * DRAW_RANGE)
 
 _CARD_FAILURES: Final = (
     "INSUFFICIENT_FUNDS",
@@ -69,6 +71,6 @@ def device(category: str, method: str, draw: int) -> str:
     """Return what the customer paid with: a terminal in a shop, else mostly a phone; `draw` has 16 bits."""
     if category.endswith("_pos") and method in ("Credit Card", "Debit Card"):
         return "pos_terminal"
-    if draw < 0.72 * DRAW_RANGE:
+    if draw < _MOBILE_BELOW:
         return "mobile"
-    return "desktop" if draw < 0.92 * DRAW_RANGE else "tablet"
+    return "desktop" if draw < _DESKTOP_BELOW else "tablet"
