@@ -12,6 +12,7 @@ from contracts.model import Contract, load_contract
 from warehouse import audit, fresh, stage, totals
 from warehouse.dead_letters import load_dead_letters
 from warehouse.delta_log import exists
+from warehouse.errors import DatabaseAwayError
 from warehouse.plan import LoadRange, plan_next
 from warehouse.quality import write_quality
 from warehouse.read import open_workspace, read_load
@@ -86,13 +87,9 @@ def _connect(settings: WarehouseSettings) -> Connection:
     return connection
 
 
-def _database_away(error: psycopg.Error) -> TieoutError:
-    why = next(iter(reversed(str(error).strip().splitlines())), type(error).__name__)
-    return TieoutError(
-        f"the warehouse cannot be reached: {why}",
-        "loads that were finished stay; a load that was under way is rolled back by the database.",
-        "./scripts/tieout logs postgres, or ./scripts/tieout doctor; then ./scripts/tieout load",
-    )
+def _database_away(error: psycopg.Error) -> DatabaseAwayError:
+    left = "loads that were finished stay; a load that was under way is rolled back by the database."
+    return DatabaseAwayError(error, left, "./scripts/tieout load")
 
 
 class _Loader:

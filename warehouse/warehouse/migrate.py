@@ -9,6 +9,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from contracts.errors import TieoutError
+from warehouse.errors import DatabaseAwayError
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 # Any constant: what counts is that two migrations at once ask for the same one.
@@ -56,11 +57,7 @@ def let_reader_read_marts(dsn: str) -> None:
 def _explained(error: Exception) -> TieoutError:
     cause = getattr(error, "orig", None) or error
     if isinstance(cause, psycopg.OperationalError) and cause.sqlstate is None:
-        return TieoutError(
-            f"the warehouse cannot be reached: {str(cause).strip().splitlines()[-1]}",
-            "its schema has the version that it had.",
-            "./scripts/tieout logs postgres, or ./scripts/tieout doctor",
-        )
+        return DatabaseAwayError(cause, "its schema has the version that it had.")
     state = getattr(cause, "sqlstate", None) or type(cause).__name__
     first_line = (str(cause).strip().splitlines() or [""])[0]
     return TieoutError(

@@ -9,10 +9,10 @@ import duckdb
 import psycopg
 from psycopg.types.json import Jsonb
 
-from contracts.errors import TieoutError
 from contracts.layout import Layout, find_layout
 from contracts.model import load_contract
 from warehouse.delta_log import newest_record
+from warehouse.errors import DatabaseAwayError
 from warehouse.proof.books import loads_by_totals, not_loaded, offsets_by_totals
 from warehouse.proof.equation import DIFFERENT, OPEN, Equation
 from warehouse.proof.lake import loads_in_lake, offsets_in_lake, read_lake
@@ -55,12 +55,7 @@ def run_proof(
             equations = list(_equations(connection, settings, layout, full))
             _write(connection, checked_at, equations)
     except psycopg.OperationalError as error:
-        why = next(iter(reversed(str(error).strip().splitlines())), type(error).__name__)
-        raise TieoutError(
-            f"the warehouse cannot be reached: {why}",
-            "nothing was proven or written.",
-            "./scripts/tieout logs postgres, or ./scripts/tieout doctor",
-        ) from None
+        raise DatabaseAwayError(error, "nothing was proven or written.") from None
     bad = {DIFFERENT, OPEN} if strict else {DIFFERENT}
     return {
         "ok": not any(equation.verdict in bad for equation in equations),

@@ -115,7 +115,7 @@ class LakeWriter:
         delivered = self.deliver(events)
         start = {partition: start.get(partition, 0) for partition in self._next}
         self.write(self._layout.dead_letters, delivered, start, dict(self._next))
-        self.write(self._layout.bronze, delivered, start, dict(self._next), **changed)
+        self.write(self._layout.bronze, delivered, start, dict(self._next), changed)
 
     def write(
         self,
@@ -123,7 +123,7 @@ class LakeWriter:
         delivered: Sequence[Event],
         start: dict[int, int],
         end: dict[int, int],
-        **changed: Any,
+        changed: Mapping[str, Any] | None = None,
     ) -> None:
         """Write one commit of one table, empty ones too.
 
@@ -140,10 +140,13 @@ class LakeWriter:
         data = pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema)
         recorded = {"tieout": 1, "topic_id": self._topic_id, "topic": "transactions", "rows": len(rows)}
         recorded |= {"start": {str(p): o for p, o in start.items()}, "end": {str(p): o for p, o in end.items()}}
+        recorded |= dict(changed or {})
         write_deltalake(
             str(table),
             data,
             mode="append",
             partition_by=["year", "month", "day"],
-            commit_properties=CommitProperties(custom_metadata={"userMetadata": json.dumps(recorded | changed)}),
+            commit_properties=CommitProperties(
+                custom_metadata={"userMetadata": json.dumps(recorded | dict(changed or {}))}
+            ),
         )

@@ -1,0 +1,62 @@
+"""What the warehouse's tests share: a database of their own on the services' server, and an empty lake."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from contracts.layout import CHECKOUT, Layout
+from control.testing import Handle
+from warehouse.load import run_loads
+from warehouse.testing.database import OwnDatabase, own_database
+from warehouse.testing.lake import LakeWriter
+
+Query = Callable[..., list[tuple[Any, ...]]]
+
+
+@pytest.fixture(scope="session")
+def migrated(services: Handle) -> Iterator[OwnDatabase]:
+    with own_database(services.env) as database:
+        yield database
+
+
+@pytest.fixture
+def database(migrated: OwnDatabase) -> OwnDatabase:
+    migrated.empty()
+    return migrated
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return Layout(CHECKOUT, tmp_path)
+
+
+@pytest.fixture
+def lake(layout: Layout) -> LakeWriter:
+    return LakeWriter(layout)
+
+
+@pytest.fixture
+def load(database: OwnDatabase, layout: Layout) -> Callable[..., list[dict[str, Any]]]:
+    """Load what is new; keyword arguments change settings."""
+
+    def run(*, try_fresh: bool = True, **settings: Any) -> list[dict[str, Any]]:
+        changed = database.model_copy(update=settings)
+        return run_loads(changed, layout, try_fresh=try_fresh, say=lambda _: None)
+
+    return run
+
+
+@pytest.fixture
+def query(database: OwnDatabase) -> Iterator[Query]:
+    """Run SQL as the superuser and return the rows."""
+    with database.connect() as connection:
+        connection.execute("set timezone = 'UTC'")
+
+        def run(text: str, *parameters: Any) -> list[tuple[Any, ...]]:
+            cursor: psycopg.Cursor[Any] = connection.execute(text, parameters or None)
+            return cursor.fetchall() if cursor.description else []
+
+        yield run

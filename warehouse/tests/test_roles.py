@@ -1,0 +1,127 @@
+"""Each role can do its work and nothing more; migrations can be run by two at once, and again."""
+
+import threading
+from typing import Any
+
+import psycopg
+import pytest
+from pydantic import SecretStr
+
+from contracts.errors import TieoutError
+from control.testing import Handle
+from warehouse.migrate import migrate
+from warehouse.settings import WarehouseSettings
+from warehouse.testing.database import OwnDatabase, own_database
+
+pytestmark = pytest.mark.services
+
+REFUSED = {
+    "loader": [
+        "update raw.transactions set amount = 1",
+        "delete from raw.transactions",
+        "truncate raw.transactions",
+        "delete from raw.rejected_transactions",
+        "update raw.dead_letters set load_id = 1",
+        "delete from metadata.load_audit",
+        "update metadata.load_totals set count = 0",
+        "delete from metadata.load_watermark",
+        "insert into metadata.processed_loads values (1, gen_random_uuid(), now())",
+        "insert into metadata.proof values (gen_random_uuid(), now(), 'E1', '{}', null, 0, null, 0, null, 'OK')",
+        "create table raw.mine ()",
+        "create table public.mine ()",
+        "create schema mine",
+        "create table marts.mine ()",
+    ],
+    "dbt": [
+        "insert into raw.duplicates select * from raw.duplicates",
+        "update raw.transactions set amount = 1",
+        "delete from raw.transactions",
+        "update metadata.load_audit set status = 'SUCCESS'",
+        "delete from metadata.proof",
+        "update metadata.load_totals set count = 0",
+        "create table raw.mine ()",
+        "create table metadata.mine ()",
+        "create table public.mine ()",
+        "create schema mine",
+    ],
+    "reader": [
+        "select * from raw.transactions",
+        "select * from raw.rejected_transactions",
+        "create table marts.mine ()",
+        "create temporary table mine ()",
+        "delete from metadata.proof",
+        "insert into metadata.load_watermark select * from metadata.load_watermark",
+        "create schema mine",
+    ],
+    "airflow": ["select * from metadata.load_audit", "select * from raw.transactions", "create schema mine"],
+}
+ALLOWED = {
+    "loader": [
+        "select * from raw.transactions",
+        "insert into raw.duplicates select * from raw.duplicates",
+        "update metadata.load_audit set status = 'FAILED', error_code = 'X' where false",
+        "create temporary table mine ()",
+    ],
+    "dbt": [
+        "select * from raw.transactions",
+        "select * from metadata.load_audit",
+        "create view staging.mine as select 1 as x",
+        "create table intermediate.mine ()",
+        "create table marts.mine ()",
+        "insert into metadata.proof values (gen_random_uuid(), now(), 'E1', '{}', null, 0, null, 0, null, 'OK')",
+    ],
+    "reader": ["select * from metadata.load_audit", "select * from metadata.proof", "select * from marts.shown"],
+}
+
+
+@pytest.mark.parametrize(("role", "statement"), [(r, s) for r, listed in REFUSED.items() for s in listed])
+def test_a_role_is_refused_what_is_not_its_work(database: OwnDatabase, role: str, statement: str) -> None:
+    with database.connect(role) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute(statement)
+
+
+@pytest.mark.parametrize(("role", "statement"), [(r, s) for r, listed in ALLOWED.items() for s in listed])
+def test_a_role_can_do_its_work(database: OwnDatabase, role: str, statement: str) -> None:
+    with database.connect("dbt") as dbt:
+        dbt.execute("create table if not exists marts.shown ()")
+    with database.connect(role) as connection, connection.transaction(force_rollback=True):
+        connection.execute(statement)
+
+
+def test_a_role_enters_with_its_password_only(services: Handle) -> None:
+    settings: dict[str, Any] = {name.lower(): value for name, value in services.env.items()}
+    names = ("postgres_host", "postgres_port", "postgres_db", "postgres_password_loader")
+    right = WarehouseSettings(**{name: settings[name] for name in names})
+    with psycopg.connect(right.dsn("loader")) as connection:
+        assert connection.execute("select current_user").fetchone() == ("loader",)
+    wrong = right.model_copy(update={"postgres_password_loader": SecretStr("wrong")})
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(wrong.dsn("loader"))
+
+
+def test_two_migrations_at_once_and_a_third_give_one_schema(services: Handle) -> None:
+    with own_database(services.env) as database:
+        with database.connect() as connection:
+            connection.execute("drop schema raw, metadata, staging, intermediate, marts cascade")
+        failures: list[Exception] = []
+
+        def run() -> None:
+            try:
+                migrate(database.dsn("owner"))
+            except Exception as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=run) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        migrate(database.dsn("owner"))
+        assert failures == []
+        with database.connect("dbt") as connection:
+            assert connection.execute("select count(*) from raw.transactions").fetchone() == (0,)
+
+
+def test_a_migration_without_database_gives_one_clear_error() -> None:
+    with pytest.raises(TieoutError, match=r"cannot be reached.*refused"):
+        migrate("host=127.0.0.1 port=1 user=owner dbname=payments")

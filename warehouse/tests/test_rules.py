@@ -1,0 +1,124 @@
+"""The contract's rules and the hashes as SQL: one verdict, in DuckDB and in PostgreSQL."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from contracts.model import load_contract
+from warehouse.rules import event_rules, identity_sql, reasons_sql, status_sql
+from warehouse.testing.lake import BRONZE_SCHEMA, FIRST_ARRIVAL, payment
+
+CONTRACT = load_contract()
+BROKEN: dict[str, dict[str, Any]] = {
+    "TRANSACTION_ID_BLANK": {"transaction_id": " \t\n"},
+    "CUSTOMER_ID_MISSING": {"customer_id": None},
+    "MERCHANT_NAME_MISSING": {"merchant_name": ""},
+    "MERCHANT_CATEGORY_MISSING": {"merchant_category": None},
+    "AMOUNT_NOT_POSITIVE": {"amount": Decimal(0)},
+    "CURRENCY_UNKNOWN": {"currency": "XXX"},
+    "STATUS_UNKNOWN": {"status": "Success"},
+    "PAYMENT_METHOD_UNKNOWN": {"payment_method": None},
+    "FAILURE_REASON_MISSING": {"status": "FAILED", "failure_reason": " "},
+    "FAILURE_REASON_UNEXPECTED": {"failure_reason": "WHY"},
+    "IS_FRAUD_MISSING": {"is_fraud": None},
+    "TIMESTAMP_IN_FUTURE": {"occurred_at": FIRST_ARRIVAL + timedelta(days=1, microseconds=1)},
+    "TIMESTAMP_TOO_EARLY": {"occurred_at": datetime(1999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)},
+    **{f"{f.name.upper()}_TOO_LONG": {f.name: "é" * (f.max_length + 1)} for f in CONTRACT.fields if f.max_length},
+}
+BROKEN["FAILURE_REASON_TOO_LONG"]["status"] = "FAILED"
+FINE = [
+    payment(),
+    payment(status="PENDING"),
+    payment(status="FAILED"),
+    payment(customer_name=None, city=None, state=None, country=None, device_type=None, ip_address=None),
+    payment(occurred_at=FIRST_ARRIVAL + timedelta(days=1), amount=Decimal("0.0001"), customer_name="é" * 200),
+    payment(occurred_at=datetime(2000, 1, 1, tzinfo=UTC), amount=Decimal("9999999999999999.9999"), customer_name=""),
+]
+
+
+def rows() -> list[dict[str, Any]]:
+    events = [*FINE, *(payment(**{"transaction_id": "t1", **changed}) for changed in BROKEN.values())]
+    return [{**event, "arrived_at": FIRST_ARRIVAL} for event in events]
+
+
+def verdicts() -> list[tuple[str, str, str]]:
+    names = [*(field.stored_as for field in CONTRACT.fields), "utc_offset_minutes", "arrived_at"]
+    events = pa.Table.from_pylist(
+        [{name: row[name] for name in names} for row in rows()],
+        pa.schema([BRONZE_SCHEMA.field(name) for name in names]),
+    )
+    with duckdb.connect() as connection:
+        connection.execute("set timezone = 'UTC'")
+        connection.register("events", events)
+        return connection.execute(_query(CONTRACT)).fetchall()
+
+
+def _query(contract: Any) -> str:
+    identity = identity_sql(contract)
+    return f"select {reasons_sql(contract)}, md5({identity}), md5({identity} || {status_sql(contract)}) from events"
+
+
+def test_every_rule_has_an_example_that_breaks_it() -> None:
+    assert set(BROKEN) == set(event_rules(CONTRACT))
+
+
+def test_each_example_breaks_its_rule_and_no_other() -> None:
+    reasons = [reason for reason, _, _ in verdicts()]
+    assert reasons == [*("" for _ in FINE), *BROKEN]
+
+
+def test_a_null_breaks_the_rule_that_asks_for_a_value() -> None:
+    with duckdb.connect() as connection:
+        connection.execute("create table events as select null::decimal(20,4) as amount")
+        passes = connection.execute("select coalesce(amount > 0, false) from events").fetchall()
+    assert passes == [(False,)]
+    assert "coalesce(amount > 0, false)" in reasons_sql(CONTRACT)
+
+
+def test_hashes_tell_null_from_empty_and_shifted_text_apart() -> None:
+    def hash_of(**changed: Any) -> str:
+        event = pa.Table.from_pylist([{**payment(**changed), "arrived_at": FIRST_ARRIVAL}], BRONZE_SCHEMA)
+        with duckdb.connect() as connection:
+            connection.register("events", event)
+            return str(connection.execute(f"select md5({identity_sql(CONTRACT)}) from events").fetchall()[0][0])
+
+    hashes = [
+        hash_of(city=None, state="Karnataka"),
+        hash_of(city="", state="Karnataka"),
+        hash_of(city="Karnataka", state=None),
+        hash_of(city="Karna", state="taka"),
+        hash_of(city="-", state="Karnataka"),
+        hash_of(utc_offset_minutes=0),
+        hash_of(occurred_at=datetime(2026, 11, 19, 8, 30, 0, 123457, tzinfo=UTC)),
+    ]
+    assert len(set(hashes)) == len(hashes)
+    assert hash_of(amount=Decimal("107.2300")) == hash_of(status="FAILED")
+
+
+@pytest.mark.services
+def test_duckdb_and_postgresql_judge_and_hash_alike(query: Callable[..., list[tuple[Any, ...]]]) -> None:
+    columns = [f"{field.stored_as} {field.postgres_type}" for field in CONTRACT.fields]
+    query(f"create temporary table events ({', '.join(columns)}, utc_offset_minutes smallint, arrived_at timestamptz)")
+    names = [*(field.stored_as for field in CONTRACT.fields), "utc_offset_minutes", "arrived_at"]
+    for row in rows():
+        query(f"insert into events values ({', '.join(['%s'] * len(names))})", *(row[name] for name in names))
+    assert query(_query(CONTRACT)) == verdicts()
+
+
+@pytest.mark.services
+def test_every_event_rule_is_a_check_of_silver(query: Callable[..., list[tuple[Any, ...]]]) -> None:
+    definitions = "select conname, pg_get_constraintdef(oid) from pg_constraint where conrelid = %s::regclass"
+    checks = dict(query(definitions, "raw.transactions"))
+    assert {code.lower() for code in event_rules(CONTRACT)} <= set(checks)
+    query("create temporary table expected (like raw.transactions)")
+    for code, sql in event_rules(CONTRACT).items():
+        said = sql.replace("arrived_at", "known_at")
+        query(f"alter table expected add constraint {code.lower()} check ({said})")
+    wanted = {name: text for name, text in query(definitions, "expected") if text.startswith("CHECK")}
+    assert len(wanted) == len(event_rules(CONTRACT))
+    assert {name: checks[name] for name in wanted} == wanted
