@@ -1,52 +1,55 @@
-{# A full refresh, or a mart that rebuilds itself, swaps the table and then drops the old one with all views on it, so
-   that readers would find no view until dbt comes to it. In the transaction of the swap the views move to the new table
-   instead. A view that no longer fits (its columns are gone) is left to dbt, which makes it anew in the same build. #}
-{% macro keep_views() %}
-    {% if execute %}
-        {% set old = make_backup_relation(this, 'table') %}
-        do $keep_views$
-        declare
-            dependent record;
-        begin
-            for dependent in
-                select distinct rule.ev_class as oid, rule.ev_class::regclass::text as name
-                from pg_depend as dependency
-                inner join pg_rewrite as rule
-                    on dependency.classid = 'pg_rewrite'::regclass and dependency.objid = rule.oid
-                where dependency.refobjid = to_regclass('{{ old.include(database=false) }}')
-                    and rule.ev_class <> dependency.refobjid
-            loop
-                begin
-                    execute 'create or replace view ' || dependent.name || ' as '
-                        || replace(pg_get_viewdef(dependent.oid), '{{ old.identifier }}', '{{ this.identifier }}');
-                exception when others then
-                    raise notice 'view % does not fit the new table and is made anew', dependent.name;
-                end;
-            end loop;
-        end
-        $keep_views$;
+{# dbt swaps a rebuilt table in and then drops the old one with all views on it, so that readers would find no view until
+   dbt comes to it. Here the views move to the new table first, after the swap and before the drop: in a transaction
+   that locks nothing but the view, because a reader locks the view before the table and would meet us head-on. A view
+   that no longer fits (its columns are gone) goes with the old table, and dbt makes it anew in the same build. #}
+{% macro postgres__drop_relation(relation) %}
+    {% set kept = [] %}
+    {% if relation.is_table and relation.identifier.endswith('__dbt_backup') %}
+        {% set kept = move_views(relation) %}
     {% endif %}
+    {% call statement('drop_relation', auto_begin=False) %}
+        {{ get_drop_sql(relation) }}
+    {% endcall %}
+    {# dbt's cache believes that they went with the table, and would trip over them. #}
+    {% for row in kept %}
+        {% do adapter.cache_added(
+            api.Relation.create(database=relation.database, schema=row[0], identifier=row[1], type='view')
+        ) %}
+    {% endfor %}
 {% endmacro %}
 
 
-{# dbt's cache believes that the views went with the old table and would trip over them; tell it, after the drop. #}
-{% macro remember_views() %}
-    {% if execute %}
-        {% set views %}
-            select distinct space.nspname, view.relname
-            from pg_depend as dependency
-            inner join pg_rewrite as rule
-                on dependency.classid = 'pg_rewrite'::regclass and dependency.objid = rule.oid
-            inner join pg_class as view on rule.ev_class = view.oid
-            inner join pg_namespace as space on view.relnamespace = space.oid
-            where dependency.refobjid = to_regclass('{{ this.include(database=false) }}')
+{% macro move_views(old) %}
+    {% set new = old.identifier[: -('__dbt_backup' | length)] %}
+    {% set dependents %}
+        select distinct space.nspname, view.relname
+        from pg_depend as dependency
+        inner join pg_rewrite as rule
+            on dependency.classid = 'pg_rewrite'::regclass and dependency.objid = rule.oid
+        inner join pg_class as view on rule.ev_class = view.oid
+        inner join pg_namespace as space on view.relnamespace = space.oid
+        where view.relkind = 'v' and dependency.refobjid = to_regclass('{{ old.include(database=false) }}')
+    {% endset %}
+    {% set kept = [] %}
+    {% for row in run_query(dependents).rows %}
+        {% set name = '"' ~ row[0] ~ '"."' ~ row[1] ~ '"' %}
+        {% call statement('move_view', auto_begin=False) %}
+            do $move$
+            begin
+                execute 'create or replace view {{ name }} as '
+                    || replace(pg_get_viewdef('{{ name }}'::regclass), '{{ old.identifier }}', '{{ new }}');
+            exception when others then
+                raise notice 'view {{ row[1] }} does not fit the new table and is made anew';
+            end
+            $move$;
+            commit;
+        {% endcall %}
+        {% set left %}
+            {{ dependents }} and view.relname = '{{ row[1] }}'
         {% endset %}
-        {% for row in run_query(views).rows %}
-            {% if not adapter.get_relation(this.database, row[0], row[1]) %}
-                {% do adapter.cache_added(
-                    api.Relation.create(database=this.database, schema=row[0], identifier=row[1], type='view')
-                ) %}
-            {% endif %}
-        {% endfor %}
-    {% endif %}
+        {% if not run_query(left).rows %}
+            {% do kept.append(row) %}
+        {% endif %}
+    {% endfor %}
+    {{ return(kept) }}
 {% endmacro %}

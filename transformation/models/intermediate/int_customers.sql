@@ -12,7 +12,7 @@
             'greatest': ['last_seen_at'],
         },
         indexes=[{'columns': ['customer_id'], 'unique': true}, {'columns': ['last_seen_at']}],
-        post_hook=["{{ move_watermark() }}", "{{ keep_views() }}", after_commit("{{ remember_views() }}")],
+        post_hook="{{ move_watermark() }}",
     )
 }}
 {{- require_at_end('int_customer_cities') }}

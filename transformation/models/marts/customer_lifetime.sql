@@ -8,7 +8,7 @@
             'transaction_count', 'success_count', 'lifetime_value', 'failed_count', 'pending_count', 'pending_amount',
             'fee_revenue', 'fraud_count',
         ]},
-        post_hook=["{{ move_watermark() }}", "{{ keep_views() }}", after_commit("{{ remember_views() }}")],
+        post_hook="{{ move_watermark() }}",
     )
 }}
 

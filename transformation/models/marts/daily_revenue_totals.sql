@@ -8,7 +8,7 @@
             'success_count', 'success_amount', 'failed_count', 'failed_amount', 'pending_count', 'pending_amount',
             'fee_revenue', 'fraud_count', 'fraud_amount',
         ]},
-        post_hook=["{{ move_watermark() }}", "{{ keep_views() }}", after_commit("{{ remember_views() }}")],
+        post_hook="{{ move_watermark() }}",
     )
 }}
 

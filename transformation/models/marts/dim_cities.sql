@@ -5,7 +5,7 @@
         unique_key=['country', 'state', 'city'],
         on_schema_change='fail',
         meta={'sums': ['transaction_count'], 'least': ['first_seen_at'], 'greatest': ['last_seen_at']},
-        post_hook=["{{ move_watermark() }}", "{{ keep_views() }}", after_commit("{{ remember_views() }}")],
+        post_hook="{{ move_watermark() }}",
     )
 }}
 

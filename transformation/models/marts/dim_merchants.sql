@@ -9,7 +9,7 @@
             'least': ['first_seen_at'],
             'greatest': ['last_seen_at'],
         },
-        post_hook=["{{ move_watermark() }}", "{{ keep_views() }}", after_commit("{{ remember_views() }}")],
+        post_hook="{{ move_watermark() }}",
     )
 }}
 

@@ -8,7 +8,7 @@
         on_schema_change='fail',
         indexes=[{'columns': ['load_id']}],
         pre_hook="{{ plan_for_few_rows() }}",
-        post_hook=["{{ record_fact_build() }}", "{{ keep_views() }}", after_commit("{{ remember_views() }}")],
+        post_hook="{{ record_fact_build() }}",
     )
 }}
 {%- set columns = [

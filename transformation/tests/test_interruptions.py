@@ -1,0 +1,180 @@
+"""Builds that are killed, fail, or meet another build: the next one makes the marts right."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+
+from contracts.errors import TieoutError
+from control.roles import dsn
+
+pytestmark = pytest.mark.services
+
+BUILD = "from control.build import run_build; run_build()"
+
+
+@contextmanager
+def build_stopped_at(marts: Any, relation: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a build in a process of its own, up to where it waits for a table that we hold."""
+    with psycopg.connect(dsn(marts.env, "postgres")) as holder:
+        holder.execute(f"lock table {relation} in access exclusive mode")
+        process = subprocess.Popen([sys.executable, "-c", BUILD], env={**os.environ, **marts.env})
+        deadline = time.monotonic() + 60
+        waiting = (
+            "select 1 from pg_locks as l inner join pg_stat_activity as a using (pid)"
+            f" where not l.granted and l.relation = '{relation}'::regclass and a.application_name = 'tieout build'"
+        )
+        while not marts.sql(waiting):
+            assert process.poll() is None, "the build ended before it came to the table"
+            assert time.monotonic() < deadline, f"the build never waited for {relation}"
+            time.sleep(0.05)
+        yield process
+        holder.rollback()
+
+
+def is_as_after_a_full_refresh(marts: Any) -> bool:
+    marts.remember()
+    marts.build(full_refresh=True)
+    assert marts.sql("select count(*) as n from marts.fact_transactions")[0]["n"] > 0
+    differences = marts.differences()
+    assert differences == {}
+    return True
+
+
+def write_two_rounds(marts: Any, payment: Any) -> None:
+    marts.load([payment(f"a{n}", "PENDING" if n % 3 else "SUCCESS", customer_id=f"c{n % 4}") for n in range(40)])
+    marts.build()
+    marts.load([payment(f"a{n}", "SUCCESS", customer_id=f"c{n % 4}") for n in range(40) if n % 3])
+    marts.load([payment(f"b{n}", "FAILED", customer_id=f"d{n % 4}", currency="USD") for n in range(10)])
+
+
+@pytest.mark.parametrize(
+    "relation",
+    ["staging.states", "marts.fact_transactions", "marts.daily_revenue_totals", "intermediate.int_customers"],
+)
+def test_a_build_killed_at_a_table_is_finished_by_the_next(marts: Any, payment: Any, relation: str) -> None:
+    write_two_rounds(marts, payment)
+    with build_stopped_at(marts, relation) as process:
+        worker = psutil.Process(process.pid).children()[0]
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        worker.wait(10)
+    report = marts.build()
+
+    assert report["status"] == "SUCCESS"
+    assert [row["status"] for row in marts.sql("select status from metadata.builds order by started_at")] == [
+        "SUCCESS",
+        "FAILED",
+        "SUCCESS",
+    ]
+    processed = marts.sql("select count(*) as n from metadata.processed_loads")
+    assert processed == [{"n": 3}]
+    assert is_as_after_a_full_refresh(marts)
+
+
+def test_dbt_killed_alone_fails_the_build_and_the_next_goes_on(marts: Any, payment: Any) -> None:
+    write_two_rounds(marts, payment)
+    with build_stopped_at(marts, "marts.dim_merchants") as process:
+        psutil.Process(process.pid).children()[0].kill()
+        assert process.wait(30) != 0
+    assert marts.sql("select error from metadata.builds where status = 'FAILED'") == [{"error": "dbt was killed"}]
+    assert marts.sql("select 1 from metadata.build_lock") == []
+    assert marts.build()["status"] == "SUCCESS"
+    assert is_as_after_a_full_refresh(marts)
+
+
+def test_two_builds_at_once_are_one_build_and_one_refusal(marts: Any, payment: Any) -> None:
+    write_two_rounds(marts, payment)
+    with build_stopped_at(marts, "marts.fact_transactions") as process:
+        with pytest.raises(TieoutError, match="another build is running"):
+            marts.build()
+        assert process.poll() is None
+    assert process.wait(60) == 0
+    assert marts.build()["status"] == "UNCHANGED"
+
+
+def test_a_failing_test_is_red_again_until_its_cause_is_gone(marts: Any, payment: Any) -> None:
+    marts.load([payment("a")])
+    marts.build()
+    # A merchant of the fact that the dimension does not have.
+    marts.load([payment("b", merchant_name="Ghost")])
+    marts.sql_only(
+        "create function public.lose() returns trigger language plpgsql as 'begin return null; end'",
+        "create trigger lose before insert on marts.dim_merchants for each row execute function public.lose()",
+    )
+    for _ in range(2):
+        with pytest.raises(TieoutError, match="relationships_"):
+            marts.build()
+    with pytest.raises(TieoutError):
+        marts.build()
+    report = marts.build(full_refresh=True)
+    assert report["status"] == "SUCCESS"
+    assert marts.sql("select count(*) as n from marts.dim_merchants") == [{"n": 2}]
+
+
+def test_a_fact_refreshed_alone_makes_the_marts_behind_it_rebuild_themselves(marts: Any, payment: Any) -> None:
+    write_two_rounds(marts, payment)
+    marts.build()
+    marts.remember()
+    marts.sql_only(
+        "update metadata.consumer_watermarks set epoch = epoch + 7, seq = 0 where consumer = 'fact_transactions'",
+        "delete from metadata.fact_changes",
+        "update marts.daily_revenue_totals set success_count = 999",
+    )
+    marts.load([])
+    marts.build()
+    assert len({row["epoch"] for row in marts.sql("select epoch from metadata.consumer_watermarks")}) == 1
+    assert marts.differences() == {}
+
+
+def test_readers_never_miss_a_view_while_the_tables_behind_it_are_swapped(marts: Any, payment: Any) -> None:
+    write_two_rounds(marts, payment)
+    marts.build()
+    refresh = BUILD.replace("run_build()", "run_build(full_refresh=True)")
+    process = subprocess.Popen([sys.executable, "-c", refresh], env={**os.environ, **marts.env})
+    seen = []
+    while process.poll() is None:
+        for query in (
+            "select sum(attempt_count)::int as n from marts.daily_revenue_summary",
+            "select sum(transaction_count)::int as n from marts.dim_customers",
+            "select count(*) * 50 as n from marts.dim_dates",
+        ):
+            seen += marts.sql(query, role="reader")
+    assert process.returncode == 0
+    assert len(seen) > 50
+    assert {row["n"] for row in seen} == {50}
+
+
+def test_a_changed_project_asks_for_a_full_refresh(marts: Any, payment: Any) -> None:
+    marts.load([payment("a")])
+    marts.build()
+    marts.sql_only("update metadata.builds set project_hash = 'another'")
+    with pytest.raises(TieoutError, match="--full-refresh"):
+        marts.build()
+    assert marts.build(full_refresh=True)["status"] == "SUCCESS"
+    assert marts.build()["status"] == "UNCHANGED"
+
+
+@pytest.mark.slow
+def test_builds_killed_at_random_moments_leave_nothing_wrong(marts: Any, payment: Any) -> None:
+    rng = random.Random(11)
+    marts.load([payment(f"s{n}", "PENDING") for n in range(3000)])
+    marts.build()
+    for round_ in range(12):
+        marts.load([payment(f"s{n}", "SUCCESS") for n in range(round_ * 200, round_ * 200 + 200)])
+        process = subprocess.Popen([sys.executable, "-c", BUILD], env={**os.environ, **marts.env})
+        time.sleep(rng.uniform(1.0, 6.0))
+        process.kill()
+        process.wait()
+    marts.build()
+    assert marts.sql("select count(*) as n from marts.fact_transactions where status = 'SUCCESS'") == [{"n": 2400}]
+    assert is_as_after_a_full_refresh(marts)
