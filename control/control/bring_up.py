@@ -18,6 +18,9 @@ from control.say import say, step
 from control.services import BASE, Service, all_services
 from control.topics import ensure_topics
 
+# What the jobs keep beside the data: the accounts' home, Spark's and the loader's scratch files, dbt's target.
+SCRATCH = ("account", "spark", "load", "dbt")
+
 
 @dataclass(frozen=True)
 class Platform:
@@ -57,10 +60,11 @@ def make_folders(layout: Layout, accounts: Accounts) -> None:
     """Make the home's folders, each of the account that writes it."""
     layout.state.mkdir(parents=True, exist_ok=True)
     layout.state.chmod(0o755)
-    own_folder(layout.logs, None, 0o700)
+    own_folder(layout.logs, None, 0o711)  # passed through, not listed: each log is its writer's alone
     own_folder(folder(layout), None, 0o700)
     own_folder(layout.run, accounts.services, 0o755)
-    own_folder(layout.state / "account", accounts.services, 0o700)
+    for part in (*(layout.state / name for name in SCRATCH), layout.logs / "dbt"):
+        own_folder(part, accounts.services, 0o700)
     layout.data.mkdir(exist_ok=True)
     own_folder(layout.batch_files, accounts.services, 0o700)
     own_folder(layout.undelivered, accounts.services, 0o700)

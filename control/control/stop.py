@@ -5,6 +5,7 @@ import shutil
 from contracts.layout import Layout
 from control import orphans, supervision
 from control.accounts import choose_accounts
+from control.bring_up import SCRATCH
 from control.locks import exclusive
 from control.say import say, step
 
@@ -32,7 +33,7 @@ def reset_platform(layout: Layout) -> None:
     accounts = choose_accounts(layout)
     with exclusive(layout.state / "start.lock", WAITING), step("broker log, cluster and lake deleted"):
         doomed = [layout.kafka_data, accounts.postgres_data, accounts.postgres_runtime, layout.logs, layout.run]
-        doomed += [layout.state / "broker", layout.state / "account", layout.state / "supervisor"]
+        doomed += [layout.state / name for name in ("broker", "supervisor", *SCRATCH)]
         doomed += [layout.bronze, layout.dead_letters, layout.checkpoint.parent, layout.batch_files, layout.undelivered]
         for folder in doomed:
             if folder.exists():

@@ -1,9 +1,9 @@
 """A platform for tests: broker and database in a temporary home, on free ports, under the same supervisor."""
 
 import os
+import secrets
 import shutil
 import signal
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +15,7 @@ from control import supervision
 from control.bring_up import Platform, bring_up_base, prepare
 from control.env import change_env, ensure_env
 from control.kafka import wait_for_broker
+from control.ports import is_free
 from control.roles import wait_for_postgres
 
 
@@ -55,15 +56,17 @@ class Handle:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on at this moment, each another."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Return ports that nobody listens on at this moment, each another.
+
+    They lie below the range from which the kernel takes the near end of any connection (32768 and up): a service that
+    is started again later would find such a port taken now and then.
+    """
+    found: list[int] = []
+    while len(found) < count:
+        port = 22_000 + secrets.randbelow(10_000)
+        if port not in found and is_free(port):
+            found.append(port)
+    return found
 
 
 @contextmanager
