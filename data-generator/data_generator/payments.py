@@ -130,8 +130,8 @@ class PaymentMaker:
         merchant = world.merchants[(big >> 12) % len(world.merchants)]
         method = _METHODS[choice % len(_METHODS)]
         # The cube leaves most payments small, as they are.
-        share = ((digest[0] << 8 | digest[1]) / DRAW_RANGE) ** 3
-        units = merchant.smallest + int((merchant.largest - merchant.smallest) * share)
+        share = (digest[0] << 8 | digest[1]) / DRAW_RANGE
+        units = merchant.smallest + int((merchant.largest - merchant.smallest) * share * share * share)
         status, failure, final, final_reason = _course(method, pending, fails, reason)
         fields = {
             "transaction_id": digest[:16].hex(),
