@@ -52,7 +52,7 @@ def _start(platform: Platform, name: str) -> None:
     if supervision.process_states(platform.layout)[name]["statename"] in {"RUNNING", "STARTING"}:
         return
     with step(name):
-        supervision.start_service(platform.layout, platform.services[name])
+        supervision.start_service(platform.layout, platform.services[name], wait=True)
         if name == "stream":
             _wait_for_stream(platform)
 
