@@ -1,0 +1,126 @@
+import json
+import subprocess
+
+import pytest
+
+from contracts.errors import TieoutError
+from contracts.layout import find_layout
+from control import catching_up, first_load, rounds
+from control.accounts import Accounts
+from control.bring_up import Platform
+from control.env import ensure_env
+from control.offsets import behind
+
+PROVEN = {"ok": True, "equations": [{"verdict": "OK"}, {"verdict": "OPEN"}]}
+
+
+@pytest.fixture
+def layout(tmp_path):
+    layout = find_layout({"TIEOUT_HOME": str(tmp_path)})
+    ensure_env(layout)
+    return layout
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """The steps of a round, each replaced by one that writes its name down; a test may put another in."""
+    done = []
+    monkeypatch.setattr(rounds, "_stream", lambda *_: done.append("stream") or "caught up")
+    monkeypatch.setattr(rounds, "_load", lambda: done.append("load") or "loaded")
+    monkeypatch.setattr(rounds, "_build", lambda: done.append("build") or "built")
+
+    def prove(outcome):
+        done.append("proof")
+        outcome.proof = PROVEN
+        return "proven"
+
+    monkeypatch.setattr(rounds, "_proof", prove)
+    return done
+
+
+def test_a_round_is_stream_load_build_proof_and_is_remembered(layout, steps):
+    outcome = rounds.run_round(layout, {}, service_runs=False)
+    assert steps == ["stream", "load", "build", "proof"]
+    found = json.loads(json.dumps(outcome.as_json()))
+    assert found["ok"] is True
+    assert [step["name"] for step in found["steps"]] == steps
+    assert found["proof"] == PROVEN
+    assert json.loads((layout.run / "last-round.json").read_text())["steps"] == outcome.steps
+
+
+def test_a_step_that_fails_ends_the_round_and_keeps_what_was_done(layout, steps, monkeypatch):
+    def fail():
+        raise TieoutError("the database is away.", "silver is as it was.", "./scripts/tieout logs postgres")
+
+    monkeypatch.setattr(rounds, "_load", fail)
+    outcome = rounds.run_round(layout, {}, service_runs=False)
+    assert steps == ["stream"]
+    assert not outcome.ok
+    assert [step["ok"] for step in outcome.steps] == [True, False]
+    assert "the database is away" in outcome.as_json()["error"]
+    assert not (layout.run / "last-round.json").exists()
+
+
+def test_a_different_equation_makes_the_round_not_fine(layout, steps, monkeypatch):
+    def prove(outcome):
+        outcome.proof = {"ok": False, "equations": [{"verdict": "DIFFERENT"}]}
+        return "1 DIFFERENT"
+
+    monkeypatch.setattr(rounds, "_proof", prove)
+    assert not rounds.run_round(layout, {}, service_runs=False).ok
+
+
+def test_how_far_a_table_is_behind_counts_each_partition_and_never_negative():
+    assert behind({0: 10, 1: 5, 2: 7}, {0: 4, 1: 9}) == 6 + 0 + 7
+
+
+def test_the_lake_stands_where_the_slower_of_its_two_tables_stands(layout, monkeypatch):
+    ends = {layout.bronze: {0: 10, 1: 3}, layout.dead_letters: {0: 8, 1: 5}}
+    monkeypatch.setattr("warehouse.delta_log.recorded_ends", lambda table: ends[table])
+    assert catching_up.lake_ends(layout) == {0: 8, 1: 3}
+
+
+def test_a_stream_that_stands_still_is_an_error_with_the_number_of_events(layout, monkeypatch):
+    monkeypatch.setattr(catching_up, "lake_ends", lambda _: {0: 4})
+    with pytest.raises(TieoutError, match="6 events are not in the lake"):
+        catching_up._wait(layout, {0: 10}, patience=0.2)
+
+
+def test_nobody_at_work_is_told_from_a_writer_that_holds_the_lake(layout):
+    layout.data.mkdir()
+    assert not catching_up.writer_is_at_work(layout)
+    layout.writer_lock.touch()
+    assert not catching_up.writer_is_at_work(layout)
+    program = (
+        "import fcntl, sys; f = open(sys.argv[1], 'r+'); "
+        "fcntl.lockf(f, fcntl.LOCK_EX); print('held', flush=True); input()"
+    )
+    holder = subprocess.Popen(
+        ["python3", "-c", program, layout.writer_lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout.readline() == "held\n"
+    assert catching_up.writer_is_at_work(layout)
+    holder.communicate("\n")
+    assert not catching_up.writer_is_at_work(layout)
+
+
+def test_an_interrupted_first_load_is_repeated_with_the_same_seed_and_start_and_a_done_one_never(layout, monkeypatch):
+    accounts = Accounts(None, None, layout.postgres_data, layout.state / "runtime")
+    platform = Platform(layout, accounts, {})
+    layout.logs.mkdir(parents=True)
+    calls, codes = [], iter([1, 0, 1, 0])
+
+    def run(command, **_):
+        calls.append(command[4:])
+        return subprocess.CompletedProcess(command, next(codes), "", "no broker")
+
+    monkeypatch.setattr(first_load.subprocess, "run", run)
+    with pytest.raises(TieoutError, match="exit code 1: no broker"):
+        first_load.first_load(platform)
+    with pytest.raises(TieoutError, match="did not get through the pipeline"):
+        first_load.first_load(platform)
+    first_load.first_load(platform)
+    first_load.first_load(platform)
+    assert [call[0] for call in calls] == ["produce", "produce", "run", "run"]
+    assert calls[0] == calls[1]
+    assert "--seed" in calls[0]
