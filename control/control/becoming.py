@@ -56,6 +56,6 @@ def _known(user: str) -> bool:
 
 
 def _has_file_of_its_own(arguments: Sequence[str]) -> bool:
-    """Say whether a file is named that the account could not read: such a command stays with its caller."""
-    named = (Path(argument.rpartition("=")[2]) for argument in arguments)
-    return any(path.is_file() and not reachable(path) for path in named)
+    """Say whether a path is named that the account could not reach: such a command stays with its caller."""
+    named = (argument.rpartition("=")[2] for argument in arguments)
+    return any(("/" in name or Path(name).is_file()) and not reachable(Path(name)) for name in named)
