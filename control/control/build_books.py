@@ -19,6 +19,9 @@ from control.build_dbt import APPLICATION
 
 Connection = psycopg.Connection[TupleRow]
 
+# Builds of this very process: a lock of ours that is not among them is left from a lost connection.
+_building: set[uuid.UUID] = set()
+
 # A holder says every 5 s that it lives; one that said nothing for a minute has lost the lock, wherever it runs. On
 # this machine a dead process loses it at once.
 HEARTBEAT_SECONDS = 5.0
@@ -50,8 +53,13 @@ def this_process() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.2f}"
 
 
-def is_surely_dead(holder: str) -> bool:
-    """Say whether a holder is a process of this machine that is no more. A pid that was given away again counts."""
+def is_surely_dead(holder: str, build_id: uuid.UUID) -> bool:
+    """Say whether a lock is left over: its process on this machine is no more, or is this one and builds no more.
+
+    A pid that was given away again counts as no more.
+    """
+    if holder == this_process():
+        return build_id not in _building
     host, pid, begun = holder.rsplit(":", 2)
     if host != socket.gethostname():
         return False
@@ -69,6 +77,7 @@ def hold_lock(db: Connection, dsn: str, build_id: uuid.UUID, on_loss: Callable[[
         TieoutError: another build holds it.
     """
     _take_lock(db, build_id)
+    _building.add(build_id)
     over = threading.Event()
     heart = threading.Thread(target=_beat, args=(dsn, build_id, over, on_loss), daemon=True)
     heart.start()
@@ -77,6 +86,7 @@ def hold_lock(db: Connection, dsn: str, build_id: uuid.UUID, on_loss: Callable[[
     finally:
         over.set()
         heart.join()
+        _building.discard(build_id)
         if not db.broken:
             db.execute("delete from metadata.build_lock where build_id = %s", (build_id,))
 
@@ -85,9 +95,10 @@ def _take_lock(db: Connection, build_id: uuid.UUID) -> None:
     with db.transaction():
         db.execute("select pg_advisory_xact_lock(%s)", (ADVISORY_KEY,))
         held = db.execute(
-            "select holder, extract(epoch from clock_timestamp() - heartbeat_at)::float from metadata.build_lock"
+            "select holder, extract(epoch from clock_timestamp() - heartbeat_at)::float, build_id"
+            " from metadata.build_lock"
         ).fetchone()
-        if held is not None and held[1] < STALE_SECONDS and not is_surely_dead(held[0]):
+        if held is not None and held[1] < STALE_SECONDS and not is_surely_dead(held[0], held[2]):
             raise TieoutError(
                 f"another build is running: {held[0]}, last heard of {held[1]:.0f} s ago.",
                 "this one did nothing.",

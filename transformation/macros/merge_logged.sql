@@ -34,12 +34,15 @@
 
 
 {# Few rows against a large table: at the default costs the planner reads the whole table up to some size, so that the
-   cost grows with history until it flips. For this transaction only. #}
-{% macro plan_for_few_rows() %}
+   cost grows with history until it flips. A full refresh sorts everything instead. For this transaction only. #}
+{% macro plan_the_merge() %}
     {% if is_incremental() %}
         set local random_page_cost = 1.1;
         set local enable_hashjoin = off;
         set local enable_mergejoin = off;
+    {% else %}
+        set local work_mem = '128MB';
+        set local maintenance_work_mem = '256MB';
     {% endif %}
 {% endmacro %}
 

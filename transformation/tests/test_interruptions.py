@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from contracts.errors import TieoutError
+from control.build_books import this_process
 from control.roles import dsn
 
 pytestmark = pytest.mark.services
@@ -59,7 +60,7 @@ def write_two_rounds(marts: Any, payment: Any) -> None:
 
 @pytest.mark.parametrize(
     "relation",
-    ["staging.states", "marts.fact_transactions", "marts.daily_revenue_totals", "intermediate.int_customers"],
+    ["staging.states", "marts.fact_transactions", "intermediate.int_customers"],
 )
 def test_a_build_killed_at_a_table_is_finished_by_the_next(marts: Any, payment: Any, relation: str) -> None:
     write_two_rounds(marts, payment)
@@ -162,6 +163,53 @@ def test_a_changed_project_asks_for_a_full_refresh(marts: Any, payment: Any) -> 
         marts.build()
     assert marts.build(full_refresh=True)["status"] == "SUCCESS"
     assert marts.build()["status"] == "UNCHANGED"
+
+
+def test_a_watermark_that_someone_else_moved_cannot_be_moved_again(marts: Any, payment: Any) -> None:
+    marts.load([payment("a")])
+    marts.build()
+    move = (
+        "select metadata.move_watermark('dim_merchants', epoch, seq, epoch, seq + 1, build_id) "
+        "from (values ({epoch}::bigint, {seq}::bigint, '{build_id}'::uuid)) as v (epoch, seq, build_id)"
+    ).format(**marts.sql("select * from metadata.consumer_watermarks where consumer = 'dim_merchants'")[0])
+    marts.sql(move, role="dbt")
+    with pytest.raises(psycopg.errors.SerializationFailure):
+        marts.sql(move, role="dbt")
+
+
+@pytest.mark.parametrize(
+    ("holder", "silent_for", "refused"),
+    [("elsewhere:1:0.00", 10, True), ("elsewhere:1:0.00", 61, False), ("of this process", 1, False)],
+)
+def test_a_lock_is_held_until_its_holder_is_dead_or_silent_for_a_minute(
+    marts: Any, payment: Any, holder: str, silent_for: int, refused: bool
+) -> None:
+    marts.load([payment("a")])
+    marts.build()
+    holder = this_process() if holder == "of this process" else holder
+    marts.sql_only(
+        "insert into metadata.build_lock (build_id, holder, heartbeat_at)"
+        f" values (gen_random_uuid(), '{holder}', clock_timestamp() - interval '{silent_for} s')"
+    )
+    if refused:
+        with pytest.raises(TieoutError, match="another build is running: elsewhere"):
+            marts.build()
+    else:
+        assert marts.build()["status"] == "UNCHANGED"
+
+
+def test_changes_that_every_mart_has_applied_are_forgotten_after_a_week(marts: Any, payment: Any) -> None:
+    for name in "abc":
+        marts.load([payment(name)])
+        marts.build()
+    marts.sql_only(
+        "update metadata.fact_changes set changed_at = changed_at - interval '8 days' where transaction_id = 'b'",
+        "update metadata.builds set started_at = started_at - interval '2 hours', finished_at = finished_at",
+    )
+    marts.load([payment("d")])
+    marts.build()
+    left = [row["transaction_id"] for row in marts.sql("select transaction_id from metadata.fact_changes order by seq")]
+    assert left == ["c", "d"]
 
 
 @pytest.mark.slow

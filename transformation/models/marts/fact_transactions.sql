@@ -7,7 +7,7 @@
         unique_key=['occurred_on', 'transaction_id'],
         on_schema_change='fail',
         indexes=[{'columns': ['load_id']}],
-        pre_hook="{{ plan_for_few_rows() }}",
+        pre_hook="{{ plan_the_merge() }}",
         post_hook="{{ record_fact_build() }}",
     )
 }}
