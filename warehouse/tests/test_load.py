@@ -128,6 +128,23 @@ def test_rows_of_one_transaction_go_where_the_order_says(
     assert books(query) == expected
 
 
+def test_a_clash_with_an_earlier_load_falls_back_in_the_middle_of_the_copy(
+    load: Load, lake: LakeWriter, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("warehouse.copy.BATCH_ROWS", 2)
+    lake.commit([payment("t3"), payment("t5")])
+    assert load()[0]["path"] == "FRESH"
+    lake.commit([payment(f"t{number}", city="x" * 20) for number in range(60)])
+    (result,) = load()
+    assert (result["path"], result["rows_loaded"], result["rejected"]) == ("STAGE", 58, 2)
+
+
+def test_only_clashing_transactions_take_the_stage_path(load: Load, lake: LakeWriter, query: Query) -> None:
+    lake.commit([payment("t1"), payment("t2"), payment("t1"), payment("t3", amount=Decimal(-1))])
+    (result,) = load()
+    assert (result["path"], result["rows_loaded"], result["duplicates"], result["rejected"]) == ("STAGE", 2, 1, 1)
+
+
 def test_the_commits_order_goes_before_arrival(load: Load, lake: LakeWriter, query: Query) -> None:
     late = payment(amount=Decimal(1), partition=1, arrived_at=FIRST_ARRIVAL + timedelta(seconds=9))
     early = payment(amount=Decimal(2), partition=0, arrived_at=FIRST_ARRIVAL)

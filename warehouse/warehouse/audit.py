@@ -88,7 +88,7 @@ def close_audit(
         connection: the loader's.
         load_id: the load.
         found: what the lake held.
-        path: FRESH or STAGE.
+        path: FRESH, or STAGE when some rows had to be judged there.
         counts: rows by book: NEW, DUPLICATE, REJECTED, ALREADY_LOADED, DEAD_LETTER.
 
     Returns:

@@ -1,5 +1,9 @@
 """From DuckDB into PostgreSQL: Arrow batches as CSV into COPY."""
 
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
 import duckdb
 import psycopg
 import pyarrow as pa
@@ -32,10 +36,32 @@ def copy_rows(
         sql.Identifier(*table.split(".")), sql.SQL(", ").join(map(sql.Identifier, columns))
     )
     rows = 0
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        for batch in workspace.sql(query).to_arrow_reader(BATCH_ROWS):
+    with (
+        connection.cursor() as cursor,
+        cursor.copy(statement) as copy,
+        closing(_ahead(_csv(workspace, query))) as batches,
+    ):
+        for count, text in batches:
+            copy.write(text)
+            rows += count
+    return rows
+
+
+def _csv(workspace: duckdb.DuckDBPyConnection, query: str) -> Generator[tuple[int, memoryview], None, None]:
+    with workspace.sql(query).to_arrow_reader(BATCH_ROWS) as reader:
+        for batch in reader:
             sink = pa.BufferOutputStream()
             pyarrow.csv.write_csv(batch, sink, _OPTIONS)
-            copy.write(memoryview(sink.getvalue()))
-            rows += batch.num_rows
-    return rows
+            yield batch.num_rows, memoryview(sink.getvalue())
+
+
+def _ahead(batches: Generator[tuple[int, memoryview], None, None]) -> Generator[tuple[int, memoryview], None, None]:
+    """Make the next batch while the database takes the one before.
+
+    When the database refuses a batch, the rest is given up: a result that stays open would block the workspace.
+    """
+    with closing(batches), ThreadPoolExecutor(max_workers=1) as pool:
+        coming = pool.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = pool.submit(next, batches, None)
+            yield batch

@@ -162,10 +162,14 @@ class _Loader:
     def _load_events(self, workspace: Any, load: LoadRange, load_id: int) -> str:
         before = loaded_ends(self._connection, load.topic_id or "")
         reread = any(begin < before.get(partition, 0) for partition, begin in load.start.items())
-        may_be_fresh = self._try_fresh and not reread and fresh.has_unique_keys(workspace)
-        if may_be_fresh and fresh.load_fresh(self._connection, workspace, load_id, self._contract):
-            return "FRESH"
-        stage.load_staged(self._connection, workspace, load_id, self._contract, reread=reread)
+        source = "events"
+        if self._try_fresh and not reread:
+            clashing = fresh.set_clashes_aside(workspace)
+            if fresh.load_fresh(self._connection, workspace, load_id, self._contract):
+                if not clashing:
+                    return "FRESH"
+                source = "clashing"
+        stage.load_staged(self._connection, workspace, load_id, self._contract, source=source, reread=reread)
         return "STAGE"
 
 

@@ -95,17 +95,19 @@ def load_staged(
     load_id: int,
     contract: Contract,
     *,
+    source: str,
     reread: bool,
 ) -> None:
-    """Judge the workspace's events and add each to its book. Call it inside the load's transaction.
+    """Judge events of the workspace and add each to its book. Call it inside the load's transaction.
 
     Leaves the temporary tables stage and verdicts until the transaction ends.
 
     Args:
         connection: the loader's.
-        workspace: DuckDB with the table events.
+        workspace: DuckDB.
         load_id: the load.
         contract: for the columns.
+        source: the workspace's table or view of the events to judge; all rows of a transaction are in it, or none.
         reread: some of the offsets were loaded before, so that rows may be there already.
     """
     columns = transaction_columns(contract)
@@ -114,7 +116,7 @@ def load_staged(
         create temporary table stage on commit drop as
         select {quoted(columns)}, 0::bigint as version, reasons from raw.rejected_transactions limit 0
     """)
-    query = f"select {quoted(columns)}, version, '{{' || reasons || '}}' from events"
+    query = f"select {quoted(columns)}, version, '{{' || reasons || '}}' from {source}"
     copy_rows(connection, "stage", (*columns, *_EXTRA), workspace, query)
     connection.execute("analyze stage")
     connection.execute(_JUDGE.format(is_loaded=f"({_IS_LOADED})" if reread else "false"))
