@@ -9,6 +9,7 @@ from contracts.model import load_contract
 from control import supervision
 from control.accounts import Accounts, choose_accounts, ensure_accounts, ids, own_folder
 from control.env import change_env, ensure_env
+from control.env import settings as read_settings
 from control.kafka import prepare_broker, wait_for_broker
 from control.orphans import folder
 from control.ports import settle_ports
@@ -38,7 +39,8 @@ class Platform:
 
 def prepare(layout: Layout) -> Platform:
     """Make folders, accounts, secrets and free ports; nothing runs yet. Hold the platform's lock around it."""
-    values = ensure_env(layout)
+    ensure_env(layout)
+    values = read_settings(layout)
     accounts = choose_accounts(layout)
     if accounts.note:
         say(f"  {accounts.note}")
@@ -80,15 +82,18 @@ def bring_up_base(platform: Platform) -> None:
     layout, settings, services = platform.layout, platform.settings, platform.services
     if not supervision.running(layout):
         with step("configuration of broker and database"):
-            prepare_broker(layout, platform.accounts, settings)
-            prepare_postgres(platform.accounts, settings)
+            if "kafka" in services:
+                prepare_broker(layout, platform.accounts, settings)
+            if "postgres" in services:
+                prepare_postgres(platform.accounts, settings)
         with step("supervisor"):
             supervision.launch(layout, services.values())
     elif supervision.refresh(layout, services.values()):
         say("  services whose settings changed were restarted")
     for name in BASE:
-        supervision.start_service(layout, services[name])
-    with step(f"postgres on 127.0.0.1:{settings['POSTGRES_PORT']}"):
+        if name in services:
+            supervision.start_service(layout, services[name])
+    with step(f"postgres on {settings['POSTGRES_HOST']}:{settings['POSTGRES_PORT']}"):
         wait_for_postgres(settings)
     with step("roles, databases, schemas"):
         ensure_roles(settings)

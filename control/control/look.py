@@ -44,11 +44,10 @@ def show_log(layout: Layout, name: str, *, lines: int, follow: bool) -> NoReturn
     Raises:
         TieoutError: there is no log of that name.
     """
-    file = layout.logs / f"{name}.log"
-    known = sorted(path.stem for path in layout.logs.glob("*.log")) if layout.logs.exists() else []
+    known = {path.stem: path for path in sorted(layout.logs.rglob("*.log"))} if layout.logs.exists() else {}
     if name not in known:
         there = f"there are {', '.join(known)}" if known else "there are none yet"
-        what = f"there is no log {file.name} in {layout.logs}; {there}."
+        what = f"there is no log of {name} in {layout.logs}; {there}."
         raise TieoutError(what, "nothing was changed.", "./scripts/start.sh")
     tail = shutil.which("tail") or "/usr/bin/tail"
-    os.execv(tail, [tail, "-n", str(lines), *(["-F"] if follow else []), str(file)])  # noqa: S606
+    os.execv(tail, [tail, "-n", str(lines), *(["-F"] if follow else []), str(known[name])])  # noqa: S606

@@ -3,6 +3,8 @@
 import socket
 from collections.abc import Mapping
 
+from control.services import runs_here
+
 # The services of this platform and where each listens; a port that is taken moves up to the next free one.
 LISTENING = ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT", "POSTGRES_PORT", "SPARK_UI_PORT")
 
@@ -30,12 +32,15 @@ def settle_ports(settings: Mapping[str, str]) -> dict[str, str]:
     """Return the settings that must change for every service to get a port, the broker's address with it."""
     promised: set[int] = set()
     moved: dict[str, str] = {}
+    elsewhere = {"KAFKA": not runs_here("kafka", settings), "POSTGRES": not runs_here("postgres", settings)}
     for name in LISTENING:
+        if elsewhere.get(name.partition("_")[0]):
+            continue
         port = next_free(int(settings[name]), promised)
         promised.add(port)
         if str(port) != settings[name]:
             moved[name] = str(port)
     address = f"127.0.0.1:{moved.get('KAFKA_PORT', settings['KAFKA_PORT'])}"
-    if settings["KAFKA_BOOTSTRAP"] != address:
+    if runs_here("kafka", settings) and settings["KAFKA_BOOTSTRAP"] != address:
         moved["KAFKA_BOOTSTRAP"] = address
     return moved

@@ -65,6 +65,15 @@ class Service:
     url: str | None = None
 
 
+def runs_here(name: str, settings: Mapping[str, str]) -> bool:
+    """Say whether a service is ours to run: a broker or a database at another address is somebody else's."""
+    if name == "kafka":
+        return settings["KAFKA_BOOTSTRAP"].startswith("127.0.0.1:")
+    if name == "postgres":
+        return settings["POSTGRES_HOST"] == "127.0.0.1"
+    return True
+
+
 def base_environment(layout: Layout) -> dict[str, str]:
     """Return what every process gets: where things are, and nothing secret."""
     java_home = os.environ.get("JAVA_HOME")
@@ -80,15 +89,15 @@ def base_environment(layout: Layout) -> dict[str, str]:
 
 def all_services(layout: Layout, accounts: Accounts, settings: Mapping[str, str]) -> dict[str, Service]:
     """Return every service of the platform under its name, in the order of starting."""
-    broker = f"tcp:{settings['KAFKA_PORT']}"
-    database = f"tcp:{settings['POSTGRES_PORT']}"
+    broker = (f"tcp:{settings['KAFKA_PORT']}",) if runs_here("kafka", settings) else ()
+    database = (f"tcp:{settings['POSTGRES_PORT']}",) if runs_here("postgres", settings) else ()
     tieout = (sys.executable, "-P", "-m", "control")
     commands = {
         "kafka": _waiting("SIGTERM", (), kafka.broker_command(layout)),
         # Only Python gets the signal: it must stop its query before its JVM ends.
-        "stream": _waiting("SIGTERM", (broker,), [*tieout, "stream"]),
-        "producer": _waiting("SIGTERM", (broker,), [*tieout, "produce", "--rate", settings["PRODUCER_RATE"]]),
-        "pipeline": _waiting("SIGTERM", (broker, database), [*tieout, "run", "--follow", "--stream", "service"]),
+        "stream": _waiting("SIGTERM", broker, [*tieout, "stream"]),
+        "producer": _waiting("SIGTERM", broker, [*tieout, "produce", "--rate", settings["PRODUCER_RATE"]]),
+        "pipeline": _waiting("SIGTERM", (*broker, *database), [*tieout, "run", "--follow", "--stream", "service"]),
     }
     urls = {"kafka": settings["KAFKA_BOOTSTRAP"], "stream": f"http://127.0.0.1:{settings['SPARK_UI_PORT']}"}
     base = base_environment(layout)
@@ -104,7 +113,8 @@ def all_services(layout: Layout, accounts: Accounts, settings: Mapping[str, str]
         )
         for name, command in commands.items()
     }
-    return {"postgres": _postgres(layout, accounts, settings), **python}
+    everything = {"postgres": _postgres(layout, accounts, settings), **python}
+    return {name: service for name, service in everything.items() if runs_here(name, settings)}
 
 
 def _waiting(signal_name: str, dependencies: tuple[str, ...], command: list[str]) -> tuple[str, ...]:

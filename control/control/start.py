@@ -78,7 +78,7 @@ def show_addresses(layout: Layout, settings: Mapping[str, str]) -> None:
         ("broker", settings["KAFKA_BOOTSTRAP"], "SCRAM users in .env"),
         (
             "warehouse",
-            f"postgresql://127.0.0.1:{settings['POSTGRES_PORT']}/{settings['POSTGRES_DB']}",
+            f"postgresql://{settings['POSTGRES_HOST']}:{settings['POSTGRES_PORT']}/{settings['POSTGRES_DB']}",
             "reader, POSTGRES_PASSWORD_READER in .env",
         ),
         ("stream", f"http://127.0.0.1:{settings['SPARK_UI_PORT']}", ""),

@@ -91,6 +91,16 @@ def test_a_taken_port_moves_to_the_next_free_one_and_takes_the_brokers_address_a
     assert moved["KAFKA_BOOTSTRAP"] == f"127.0.0.1:{moved['KAFKA_PORT']}"
 
 
+def test_a_broker_and_a_database_elsewhere_are_used_and_not_started(layout):
+    values = ensure_env(layout) | {"KAFKA_BOOTSTRAP": "kafka.example:9092", "POSTGRES_HOST": "db.example"}
+    accounts = Accounts(None, None, layout.postgres_data, layout.state / "runtime")
+    services = all_services(layout, accounts, values)
+    assert set(services) == {"stream", "pipeline", "producer"}
+    assert not any(word.startswith("tcp:") for service in services.values() for word in service.command)
+    assert services["stream"].environment["KAFKA_BOOTSTRAP"] == "kafka.example:9092"
+    assert not {"KAFKA_BOOTSTRAP", "KAFKA_PORT", "POSTGRES_PORT"} & set(settle_ports(values))
+
+
 def test_two_services_never_get_the_same_port():
     first = next_free(21450, set())
     assert next_free(first, {first}) > first
