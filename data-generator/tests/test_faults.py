@@ -3,10 +3,11 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -100,13 +101,24 @@ def malformed_reasons(event: dict[str, Any]) -> set[str]:
     return reasons
 
 
+@cache
+def database() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _closed_database() -> Iterator[None]:
+    yield
+    database().close()
+
+
 def invalid_reasons(event: dict[str, Any]) -> set[str]:
     types = {"decimal": "decimal(20,4)", "timestamp": "timestamptz", "boolean": "boolean", "string": "varchar"}
     columns = [f"cast(? as {types[field.type]}) as {field.stored_as}" for field in CONTRACT.fields]
     rules = [rule for rule in CONTRACT.rules if rule.sql]
     verdicts = ", ".join(f"coalesce({rule.sql}, false)" for rule in rules)
     query = f"select {verdicts} from (select {', '.join(columns)}, timestamptz '2026-11-21 00:00:00+00' as arrived_at)"
-    passed = duckdb.execute(query, [event.get(field.name) for field in CONTRACT.fields]).fetchone()
+    passed = database().execute(query, [event.get(field.name) for field in CONTRACT.fields]).fetchone()
     assert passed is not None
     return {rule.code for rule, good in zip(rules, passed, strict=True) if not good}
 
