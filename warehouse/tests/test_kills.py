@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import psycopg
 import pytest
 
 from contracts.layout import Layout
+from control.testing import Handle
 from warehouse.proof import run_proof
 from warehouse.testing.database import OwnDatabase
 from warehouse.testing.lake import LakeWriter, dead_letter, payment
@@ -91,3 +93,33 @@ def test_a_load_killed_in_its_transaction_is_marked_failed_by_the_next(
         ("FAILED", "ORPHAN", None),
         ("SUCCESS", None, 100),
     ]
+
+
+def test_a_database_that_dies_under_a_load_loses_nothing(
+    load: Load, lake: LakeWriter, layout: Layout, database: OwnDatabase, services: Handle
+) -> None:
+    lake.commit([payment(f"t{number}") for number in range(20_000)])
+    child = start_loader(database, layout)
+    deadline = time.monotonic() + 60
+    while not count(database, "metadata.load_audit") and time.monotonic() < deadline:
+        time.sleep(0.02)
+    services.kill("postgres")
+    assert child.wait(60) == 1
+    while count(database, "metadata.load_audit") is None:
+        assert time.monotonic() < deadline, "the database did not come back"
+        time.sleep(0.2)
+    load()
+    assert count(database, "raw.transactions") == 20_000
+    with database.connect() as connection:
+        rows = connection.execute("select status, error_code from metadata.load_audit order by load_id").fetchall()
+    assert rows == [("FAILED", "ORPHAN"), ("SUCCESS", None)]
+
+
+def count(database: OwnDatabase, table: str) -> int | None:
+    """Return the rows of a table; None while the database is away."""
+    try:
+        with database.connect() as connection:
+            row = connection.execute(f"select count(*) from {table}").fetchone()
+    except psycopg.OperationalError:
+        return None
+    return row[0] if row else None

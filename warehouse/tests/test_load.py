@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -260,6 +262,26 @@ def test_a_database_error_leaves_no_payment_behind(
     assert detail.startswith("constraint no_mumbai, table transactions, offsets 0:0-1 of topic")
     assert "secret-id" not in f"{detail}{raised.value}"
     assert raised.value.__suppress_context__
+
+
+def test_a_cancelled_load_is_marked_failed_at_once(
+    load: Load, lake: LakeWriter, database: OwnDatabase, query: Query
+) -> None:
+    lake.commit([payment("a")])
+    waiting = "from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+
+    def cancel() -> None:
+        with database.connect() as connection:
+            while not connection.execute(f"select pg_cancel_backend(pid) {waiting}").fetchall():
+                time.sleep(0.05)
+
+    with database.connect() as holder, holder.transaction(), ThreadPoolExecutor() as pool:
+        holder.execute("lock table raw.transactions in access exclusive mode")
+        cancelled = pool.submit(cancel)
+        with pytest.raises(TieoutError, match="failed with 57014"):
+            load()
+        cancelled.result(10)
+    assert query("select status, error_code from metadata.load_audit") == [("FAILED", "57014")]
 
 
 def test_a_second_loader_is_told(load: Load, lake: LakeWriter, database: OwnDatabase) -> None:

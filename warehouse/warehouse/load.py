@@ -60,7 +60,7 @@ def run_loads(
                 while (load := loader.load_next()) is not None:
                     loads.append(load)
                     say(_summary(load))
-        except psycopg.OperationalError as error:
+        except psycopg.Error as error:
             raise _database_away(error) from None
     return loads
 
@@ -116,9 +116,9 @@ class _Loader:
         except TieoutError as error:
             audit.fail_audit(self._connection, load_id, type(error).__name__, error.what)
             raise
-        except psycopg.OperationalError:
-            raise
         except psycopg.Error as error:
+            if self._connection.closed:
+                raise  # the database went away and cannot be told; the next load finds the orphan
             code, detail = error.sqlstate or type(error).__name__, _without_rows(error, load)
             audit.fail_audit(self._connection, load_id, code, detail)
             raise TieoutError(
