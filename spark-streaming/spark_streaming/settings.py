@@ -42,13 +42,14 @@ class StreamSettings(BaseSettings):
 
     def bronze_uri(self, layout: Layout) -> str:
         """Where the well-formed events are."""
-        return f"{self.lake_uri.rstrip('/')}/{layout.bronze.name}" if self.lake_uri else layout.bronze.as_uri()
+        return self._table(layout.bronze)
 
     def dead_letters_uri(self, layout: Layout) -> str:
         """Where the malformed events are."""
-        if self.lake_uri:
-            return f"{self.lake_uri.rstrip('/')}/{layout.dead_letters.name}"
-        return layout.dead_letters.as_uri()
+        return self._table(layout.dead_letters)
+
+    def _table(self, path: Path) -> str:
+        return f"{self.lake_uri.rstrip('/')}/{path.name}" if self.lake_uri else str(path)
 
 
 def load_settings(layout: Layout) -> StreamSettings:

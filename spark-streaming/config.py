@@ -1,0 +1,13 @@
+"""Show the stream's settings, secrets masked: `python spark-streaming/config.py`. Others can import `settings`."""
+
+from contracts.layout import find_layout
+from spark_streaming.settings import StreamSettings, load_settings
+
+
+def settings() -> StreamSettings:
+    """Return the settings of the platform that TIEOUT_HOME names, else of the checkout."""
+    return load_settings(find_layout())
+
+
+if __name__ == "__main__":
+    print(settings().model_dump_json(indent=2))  # noqa: T201

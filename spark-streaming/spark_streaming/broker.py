@@ -1,0 +1,104 @@
+"""What the stream asks of Kafka beside the events: the topic's id, its partitions, and the offsets that are there.
+
+The questions go through the Kafka client in Spark's own JVM: the same client, user and password as the stream's.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from py4j.java_gateway import JVMView
+from py4j.protocol import Py4JJavaError
+from pyspark.sql import SparkSession
+
+from contracts.layout import Layout
+from spark_streaming.ends import Ends
+from spark_streaming.errors import BrokerError
+from spark_streaming.settings import StreamSettings, secret
+
+READY = "./scripts/tieout logs kafka, or ./scripts/tieout doctor"
+
+
+@dataclass(frozen=True)
+class TopicState:
+    """A topic as the broker has it now.
+
+    Attributes:
+        first: for each partition the oldest offset that is still there.
+        next: for each partition the offset that the next message will get.
+    """
+
+    name: str
+    topic_id: str
+    first: Ends
+    next: Ends
+
+
+def client_options(settings: StreamSettings, layout: Layout) -> dict[str, str]:
+    """Return the settings of a Kafka client of the user `stream`. They hold the password: never log them."""
+    password = secret(settings.kafka_password_stream, "KAFKA_PASSWORD_STREAM", layout)
+    quoted = password.replace("\\", "\\\\").replace('"', '\\"')
+    module = "org.apache.kafka.common.security.scram.ScramLoginModule"
+    milliseconds = str(settings.kafka_patience_seconds * 1000)
+    return {
+        "bootstrap.servers": settings.kafka_bootstrap,
+        "security.protocol": settings.kafka_security_protocol,
+        "sasl.mechanism": "SCRAM-SHA-256",
+        "sasl.jaas.config": f'{module} required username="{settings.kafka_user_stream}" password="{quoted}";',
+        # Spark's own client dies at start when the second is shorter than the first.
+        "request.timeout.ms": milliseconds,
+        "default.api.timeout.ms": str(2 * settings.kafka_patience_seconds * 1000),
+    }
+
+
+def look(spark: SparkSession, settings: StreamSettings, layout: Layout, topic: str) -> TopicState:
+    """Return the topic's id, partitions and offsets.
+
+    Raises:
+        BrokerError: the broker is away, refuses the user, or has no such topic that the user may read.
+    """
+    jvm = spark._jvm
+    assert jvm is not None  # noqa: S101 - only Spark Connect has none
+    options = jvm.java.util.Properties()
+    for key, value in client_options(settings, layout).items():
+        options.setProperty(key, value)
+    admin = jvm.org.apache.kafka.clients.admin.Admin.create(options)
+    try:
+        return _ask(jvm, admin, topic, settings.kafka_patience_seconds)
+    except Py4JJavaError as error:
+        raise explain(str(error.java_exception), settings, topic) from error
+    finally:
+        admin.close(jvm.java.time.Duration.ofSeconds(1))
+
+
+def _ask(jvm: JVMView, admin: Any, topic: str, patience: int) -> TopicState:
+    seconds = jvm.java.util.concurrent.TimeUnit.SECONDS
+    described = admin.describeTopics(jvm.java.util.Collections.singletonList(topic)).allTopicNames()
+    description = described.get(patience, seconds).get(topic)
+    numbers = [info.partition() for info in description.partitions()]
+    spec = jvm.org.apache.kafka.clients.admin.OffsetSpec
+    offsets = []
+    for position in (spec.earliest(), spec.latest()):
+        request = jvm.java.util.HashMap()
+        for number in numbers:
+            request.put(jvm.org.apache.kafka.common.TopicPartition(topic, number), position)
+        answer = admin.listOffsets(request).all().get(patience, seconds)
+        offsets.append({entry.getKey().partition(): entry.getValue().offset() for entry in answer.entrySet()})
+    return TopicState(topic, description.topicId().toString(), *offsets)
+
+
+def explain(text: str, settings: StreamSettings, topic: str) -> BrokerError:
+    """Return the error for people that a Kafka client's exception stands for."""
+    left = "the lake's tables are whole and say how far they have got."
+    if "Authentication" in text or "SaslException" in text:
+        return BrokerError(
+            f"Kafka at {settings.kafka_bootstrap} refuses the user {settings.kafka_user_stream}: wrong password.",
+            left,
+            "compare KAFKA_PASSWORD_STREAM in .env with the broker's, or ./scripts/tieout doctor",
+        )
+    if "Authorization" in text or "UnknownTopicOrPartition" in text:
+        return BrokerError(
+            f"Kafka at {settings.kafka_bootstrap} has no topic {topic} that {settings.kafka_user_stream} may read.",
+            left,
+            "./scripts/start.sh (it makes topics and rights)",
+        )
+    return BrokerError(f"Kafka at {settings.kafka_bootstrap} does not answer: {text.splitlines()[0]}.", left, READY)

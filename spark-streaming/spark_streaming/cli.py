@@ -1,0 +1,99 @@
+"""`tieout stream` and `tieout maintain`."""
+
+import logging
+import re
+import sys
+from typing import Annotated
+
+import typer
+
+SPAN = re.compile(r"(\d+):(\d+)-(\d+)")
+
+
+def mount(root: typer.Typer) -> None:
+    """Register the stream's commands on the root application."""
+    root.command()(stream)
+    root.command()(maintain)
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S%z"
+    )
+    logging.getLogger("tieout").setLevel(logging.INFO)
+
+
+def _trigger(text: str) -> str:
+    match = re.fullmatch(r"(\d+)\s*(s|m)", text)
+    if not match:
+        raise typer.BadParameter("give seconds or minutes, such as 30s or 2m")
+    return f"{match[1]} {'seconds' if match[2] == 's' else 'minutes'}"
+
+
+def stream(
+    once: Annotated[bool, typer.Option("--once", help="Drain what is there at the call, then end.")] = False,
+    trigger: Annotated[str, typer.Option(help="How often a batch is made: 30s, 2m.")] = "30s",
+    accept_loss: Annotated[
+        list[str] | None,
+        typer.Option(metavar="P:FROM-TO", help="Offsets that retention took: go on behind them, and record the loss."),
+    ] = None,
+    accept_topic: Annotated[
+        str | None, typer.Option(metavar="ID", help="Go on with a topic that was made anew under the same name.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why; it goes to the books with what is accepted.")] = "",
+) -> None:
+    """Bring events from Kafka to bronze and dead letters, each exactly once.
+
+    Ends cleanly between batches on SIGTERM or Ctrl-C.
+
+    Example: ./scripts/tieout stream --once
+    """
+    from contracts.layout import find_layout
+    from spark_streaming.job import run_stream
+    from spark_streaming.settings import load_settings
+    from spark_streaming.start import Acceptance, Loss
+
+    losses = []
+    for text in accept_loss or []:
+        match = SPAN.fullmatch(text)
+        if not match:
+            raise typer.BadParameter(f"{text} is not P:FROM-TO, such as 3:100-250", param_hint="--accept-loss")
+        losses.append(Loss(*map(int, match.groups())))
+    if (losses or accept_topic) and not reason.strip():
+        raise typer.BadParameter("say why: it goes to the books", param_hint="--reason")
+    _log_to_stderr()
+    layout = find_layout()
+    acceptance = Acceptance(reason, tuple(losses), accept_topic) if losses or accept_topic else None
+    run_stream(load_settings(layout), layout, once=once, trigger=_trigger(trigger), acceptance=acceptance)
+
+
+def maintain(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    patience: Annotated[float, typer.Option(help="Seconds to wait for the running stream.")] = 900.0,
+) -> None:
+    """Merge small files and remove those that nobody needs, where the loader has passed. No row changes or expires.
+
+    A running stream does it between batches; otherwise it is done here.
+
+    Example: ./scripts/tieout maintain --json
+    """
+    import json
+
+    from contracts.layout import find_layout
+    from spark_streaming.maintenance import run_maintenance
+    from spark_streaming.settings import load_settings
+
+    _log_to_stderr()
+    layout = find_layout()
+    result = run_maintenance(load_settings(layout), layout, patience=patience)
+    if as_json:
+        typer.echo(json.dumps(result))
+        return
+    for name, done in result.items():
+        if done["watermark"] is None:
+            typer.echo(f"{name}: the loader has read nothing yet, so nothing was touched")
+        else:
+            typer.echo(
+                f"{name}: {done['days_compacted']} days compacted up to version {done['watermark']}, "
+                f"{done['files_before']} files before, {done['files_after']} now"
+            )

@@ -1,0 +1,181 @@
+"""The stream: settings, session, lock, read, write. The tables are its memory; Spark's checkpoint is scratch.
+
+Every start begins at what the two tables record, in a checkpoint of its own: an old one could be damaged by a full
+disk, lag behind the tables or be ahead of them, and would add nothing that the tables do not say better.
+"""
+
+import json
+import logging
+import os
+import secrets
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+from pyspark.errors import StreamingQueryException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.streaming.query import StreamingQuery
+
+from contracts.layout import Layout
+from contracts.model import load_contract
+from spark_streaming import broker, failures, lock, maintenance, requests, tables
+from spark_streaming.ends import Ends
+from spark_streaming.session import start_session
+from spark_streaming.settings import StreamSettings, secret
+from spark_streaming.sink import LakeWriter
+from spark_streaming.start import Acceptance, open_lake
+
+log = logging.getLogger("tieout.stream")
+
+
+@dataclass
+class Stream:
+    """One run of the stream in this process.
+
+    Attributes:
+        between: held while a batch is written, or while something must happen between batches.
+        stopping: no batch writes any more.
+    """
+
+    settings: StreamSettings
+    layout: Layout
+    writer: LakeWriter
+    between: threading.Lock = field(default_factory=threading.Lock)
+    stopping: bool = False
+    failure: Exception | None = None
+
+    def start(self, trigger: Mapping[str, Any]) -> StreamingQuery:
+        """Start the query at the tables' ends."""
+        options = broker.client_options(self.settings, self.layout)
+        position = {str(partition): offset for partition, offset in self.writer.position.items()}
+        messages = (
+            self.writer.spark.readStream.format("kafka")
+            .options(**{f"kafka.{name}": value for name, value in options.items()})
+            .option("subscribe", self.writer.topic)
+            .option("startingOffsets", json.dumps({self.writer.topic: position}))
+            .option("failOnDataLoss", "true")
+            .option("includeHeaders", "true")
+            .option("maxOffsetsPerTrigger", self.settings.max_offsets_per_trigger)
+            .load()
+        )
+        shutil.rmtree(self.layout.checkpoint, ignore_errors=True)
+        self.layout.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        return (
+            messages.writeStream.queryName("bronze")
+            .foreachBatch(self._batch)
+            .option("checkpointLocation", self.layout.checkpoint.as_uri())
+            .trigger(**trigger)
+            .start()
+        )
+
+    def _batch(self, messages: DataFrame, batch: int) -> None:
+        with self.between:
+            if self.stopping:
+                # Returning without a write is safe: the next start goes by the tables.
+                return
+            try:
+                log.info("%s", self.writer.write(messages, batch, self._end(batch)))
+            except Exception as error:
+                self.failure, self.stopping = error, True
+                raise
+
+    def _end(self, batch: int) -> Ends:
+        """Return the batch's end offsets, which Spark writes down before the batch begins."""
+        planned = (self.layout.checkpoint / "offsets" / str(batch)).read_text(encoding="utf-8")
+        offsets = json.loads(planned.strip().splitlines()[-1])[self.writer.topic]
+        return {int(partition): offset for partition, offset in offsets.items()}
+
+    def follow(self, query: StreamingQuery, stop: threading.Event) -> None:
+        """Wait until the query ends; stop it between batches when asked, and answer requests for maintenance.
+
+        Raises:
+            TieoutError: the query failed.
+        """
+        try:
+            while not query.awaitTermination(1):
+                if stop.is_set():
+                    with self.between:
+                        self.stopping = True
+                    query.stop()
+                    return
+                self._answer()
+        except (StreamingQueryException, Exception) as error:
+            if stop.is_set() and self.failure is None:
+                return
+            raise failures.explain(self.failure or error, self.settings, self.writer.topic) from error
+
+    def _answer(self) -> None:
+        request = requests.pending(self.layout)
+        if request is None:
+            return
+        with self.between:
+            log.info("maintenance begins")
+            requests.answer(
+                self.layout,
+                request,
+                lambda: maintenance.maintain(
+                    self.writer.spark, self.settings, self.layout, [self.writer.bronze, self.writer.dead_letters]
+                ),
+            )
+
+
+def run_stream(
+    settings: StreamSettings, layout: Layout, *, once: bool, trigger: str, acceptance: Acceptance | None = None
+) -> None:
+    """Bring Kafka's events into the lake until SIGTERM, or until those that are there at the call are in it.
+
+    Args:
+        once: end when everything that is there at the call is in the lake.
+        trigger: how often a batch is made, such as `30 seconds`.
+        acceptance: a loss, or another topic, that the operator accepts.
+
+    Raises:
+        TieoutError: it cannot go on; the tables are whole and the next start goes on where they end.
+    """
+    stop = _stop_on_signals()
+    os.umask(0o077)
+    secret(settings.kafka_password_stream, "KAFKA_PASSWORD_STREAM", layout)
+    spark = start_session(settings, layout, "tieout stream", ui=True)
+    try:
+        lock.take(spark, layout.writer_lock)
+        stream = _prepare(spark, settings, layout, acceptance)
+        if stop.is_set():
+            return
+        query = stream.start({"availableNow": True} if once else {"processingTime": trigger})
+        log.info("%s", f"stream begins at {stream.writer.position} of topic {stream.writer.topic}")
+        began = time.monotonic()
+        stream.follow(query, stop)
+        log.info("%s", f"stream ends after {time.monotonic() - began:.0f} s")
+    finally:
+        spark.stop()
+
+
+def _prepare(spark: SparkSession, settings: StreamSettings, layout: Layout, acceptance: Acceptance | None) -> Stream:
+    contract = load_contract()
+    topic = broker.look(spark, settings, layout, contract.topics["transactions"].name)
+    bronze = tables.bronze_table(settings.bronze_uri(layout), contract)
+    dead_letters = tables.dead_letter_table(settings.dead_letters_uri(layout))
+    try:
+        ends, position = open_lake(spark, topic, (bronze, dead_letters), acceptance)
+    except Exception as error:
+        raise failures.explain(error, settings, topic.name) from error
+    writer = LakeWriter(
+        spark, contract, bronze, dead_letters, topic.name, topic.topic_id, secrets.token_hex(16), ends, position
+    )
+    return Stream(settings, layout, writer)
+
+
+def _stop_on_signals() -> threading.Event:
+    stop = threading.Event()
+
+    def ask(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, ask)
+    signal.signal(signal.SIGINT, ask)
+    return stop

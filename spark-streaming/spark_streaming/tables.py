@@ -1,0 +1,122 @@
+"""The lake's two tables: how they are made, what they record, and how a commit is written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame, SparkSession
+
+from contracts.model import Contract
+from spark_streaming.columns import PARTITION_COLUMNS, bronze_columns, dead_letter_columns
+from spark_streaming.ends import Recorded, read_metadata
+from spark_streaming.errors import LakeStateError
+
+# Without deletion vectors and column mapping any Delta or Parquet reader can read the tables. Statistics are kept
+# for the columns that readers prune by.
+PROPERTIES = {
+    "delta.enableDeletionVectors": "false",
+    "delta.columnMapping.mode": "none",
+    "delta.checkpointInterval": "50",
+    "delta.logRetentionDuration": "interval 90 days",
+    "delta.deletedFileRetentionDuration": "interval 7 days",
+}
+HISTORY_STEPS = (20, 1000)
+
+
+@dataclass(frozen=True)
+class LakeTable:
+    """A Delta table of the lake.
+
+    Attributes:
+        name: what logs and errors call it.
+        uri: where it is.
+        columns: name and type of each column, in order.
+        statistics: columns with minimum and maximum a file.
+    """
+
+    name: str
+    uri: str
+    columns: Mapping[str, str]
+    statistics: tuple[str, ...]
+
+    @property
+    def sql_name(self) -> str:
+        """The table in SQL."""
+        escaped = self.uri.replace("`", "``")
+        return f"delta.`{escaped}`"
+
+
+def bronze_table(uri: str, contract: Contract) -> LakeTable:
+    """Return the table of the well-formed events."""
+    return LakeTable("bronze", uri, bronze_columns(contract), ("occurred_at", "arrived_at", "partition", "offset"))
+
+
+def dead_letter_table(uri: str) -> LakeTable:
+    """Return the table of the malformed events."""
+    return LakeTable("dead_letters", uri, dead_letter_columns(), ("arrived_at", "partition", "offset"))
+
+
+def app_id(table: LakeTable, topic_id: str) -> str:
+    """Return the name under which Delta remembers the last commit of a topic's events to a table."""
+    return f"tieout-{table.name}-{topic_id}"
+
+
+def create(spark: SparkSession, table: LakeTable) -> None:
+    """Make the table where it is missing. Safe to repeat."""
+    columns = ", ".join(f"`{name}` {kind}" for name, kind in table.columns.items())
+    properties = {**PROPERTIES, "delta.dataSkippingStatsColumns": ",".join(table.statistics)}
+    pairs = ", ".join(f"'{key}' = '{value}'" for key, value in properties.items())
+    spark.sql(
+        f"CREATE TABLE IF NOT EXISTS {table.sql_name} ({columns}) USING delta "
+        f"PARTITIONED BY ({', '.join(PARTITION_COLUMNS)}) TBLPROPERTIES ({pairs})"
+    )
+
+
+def recorded(spark: SparkSession, table: LakeTable) -> Recorded:
+    """Return how far the table has got: by its newest commit of ours, else by the offsets that are in it."""
+    for step in HISTORY_STEPS:
+        history = (
+            spark.sql(f"DESCRIBE HISTORY {table.sql_name} LIMIT {step}").select("version", "userMetadata").collect()
+        )
+        for commit in sorted(history, key=lambda row: -row["version"]):
+            found = read_metadata(commit["userMetadata"])
+            if found:
+                return found
+        if len(history) < step:
+            break
+    return _highest_offsets(spark, table)
+
+
+def _highest_offsets(spark: SparkSession, table: LakeTable) -> Recorded:
+    """Return the ends that the rows themselves show: the last fallback, when no commit's metadata is left."""
+    rows = spark.sql(
+        f"SELECT topic_id, `partition`, max(`offset`) + 1 AS `end`, max(arrived_at) AS newest FROM {table.sql_name} "  # noqa: S608
+        "GROUP BY topic_id, `partition`"
+    ).collect()
+    if not rows:
+        return Recorded()
+    topic_id = max(rows, key=lambda row: row["newest"])["topic_id"]
+    return Recorded(topic_id, {row["partition"]: row["end"] for row in rows if row["topic_id"] == topic_id})
+
+
+def append(table: LakeTable, rows: DataFrame, metadata: str, app: str, version: int) -> None:
+    """Commit rows to the table, once: a repeated or lower version of the same application writes nothing.
+
+    Raises:
+        LakeStateError: Delta took it for a repetition, which the recorded ends say it is not.
+    """
+    (
+        rows.select(*(f"`{name}`" for name in table.columns))
+        .write.format("delta")
+        .mode("append")
+        .option("txnAppId", app)
+        .option("txnVersion", version)
+        .option("userMetadata", metadata)
+        .save(table.uri)
+    )
+    last = rows.sparkSession.sql(f"DESCRIBE HISTORY {table.sql_name} LIMIT 1").select("userMetadata").first()
+    if last is None or last["userMetadata"] != metadata:
+        raise LakeStateError(
+            f"The commit to {table.name} was passed over as a repetition: {app} is beyond {version}.",
+            f"{table.uri} holds what it held before; nothing was skipped in Kafka.",
+            f"look at the newest commits in {table.uri}/_delta_log, then ./scripts/tieout stream",
+        )
