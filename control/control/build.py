@@ -65,7 +65,7 @@ def run_build(full_refresh: bool = False) -> dict[str, Any]:
             outcome = _run_dbt(db, worker, plan)
     except psycopg.OperationalError as error:
         raise TieoutError(
-            f"the warehouse cannot be reached: {str(error).strip().splitlines()[-1]}",
+            f"the warehouse cannot be reached: {str(error).strip().splitlines()[0]}",
             "what a build had begun is finished by the next one.",
             "./scripts/tieout logs postgres, or ./scripts/tieout doctor",
         ) from error

@@ -34,11 +34,16 @@ def build_stopped_at(marts: Any, relation: str) -> Iterator[subprocess.Popen[byt
             "select 1 from pg_locks as l inner join pg_stat_activity as a using (pid)"
             f" where not l.granted and l.relation = '{relation}'::regclass and a.application_name = 'tieout build'"
         )
-        while not marts.sql(waiting):
-            assert process.poll() is None, "the build ended before it came to the table"
-            assert time.monotonic() < deadline, f"the build never waited for {relation}"
-            time.sleep(0.05)
-        yield process
+        try:
+            while not marts.sql(waiting):
+                assert process.poll() is None, "the build ended before it came to the table"
+                assert time.monotonic() < deadline, f"the build never waited for {relation}"
+                time.sleep(0.05)
+            yield process
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
         holder.rollback()
 
 
@@ -143,13 +148,17 @@ def test_readers_never_miss_a_view_while_the_tables_behind_it_are_swapped(marts:
     refresh = BUILD.replace("run_build()", "run_build(full_refresh=True)")
     process = subprocess.Popen([sys.executable, "-c", refresh], env={**os.environ, **marts.env})
     seen = []
-    while process.poll() is None:
-        for query in (
-            "select sum(attempt_count)::int as n from marts.daily_revenue_summary",
-            "select sum(transaction_count)::int as n from marts.dim_customers",
-            "select count(*) * 50 as n from marts.dim_dates",
-        ):
-            seen += marts.sql(query, role="reader")
+    try:
+        while process.poll() is None:
+            for query in (
+                "select sum(attempt_count)::int as n from marts.daily_revenue_summary",
+                "select sum(transaction_count)::int as n from marts.dim_customers",
+                "select count(*) * 50 as n from marts.dim_dates",
+            ):
+                seen += marts.sql(query, role="reader")
+    finally:
+        process.kill()
+        process.wait()
     assert process.returncode == 0
     assert len(seen) > 50
     assert {row["n"] for row in seen} == {50}
