@@ -59,17 +59,18 @@ def whole_value(end: str, wrapped: str) -> str:
     texts = (
         f"from_json({wrapped}, 'array<string>', map('allowNonNumericNumbers', 'false', 'allowSingleQuotes', 'false'))"
     )
+    # Read into a struct, from_json goes on behind a character that it cannot read; read into texts, it does not.
+    is_json = f"""coalesce(size({texts}) = 2 AND get({texts}, 1) = '{{"{end}":true}}', false)"""
     return f"""CASE
         WHEN value IS NULL THEN 'NULL_VALUE'
         WHEN raw IS NULL THEN 'VALUE_TOO_LARGE'
         WHEN NOT is_valid_utf8(raw) THEN 'INVALID_UTF8'
         WHEN size(parts) = 2 AND get(parts, 1).{end} AND event IS NOT NULL THEN CASE
             WHEN try_parse_json(raw) IS NOT NULL THEN NULL
-            WHEN raw RLIKE '{LONE_SURROGATE}' THEN 'MALFORMED_JSON'
+            WHEN raw RLIKE '{LONE_SURROGATE}' OR NOT {is_json} THEN 'MALFORMED_JSON'
             ELSE 'DUPLICATE_KEY' END
         WHEN raw RLIKE '^[ \\\\t\\\\r\\\\n]*\\\\z' THEN 'EMPTY_VALUE'
-        WHEN NOT raw RLIKE '^[ \\\\t\\\\r\\\\n]*[{{]' AND size({texts}) = 2
-            AND get({texts}, 1) = '{{"{end}":true}}' THEN 'NOT_AN_OBJECT'
+        WHEN NOT raw RLIKE '^[ \\\\t\\\\r\\\\n]*[{{]' AND {is_json} THEN 'NOT_AN_OBJECT'
         ELSE 'MALFORMED_JSON' END"""
 
 

@@ -94,7 +94,7 @@ def test_what_is_there_is_drained_and_a_second_run_changes_nothing(services: Any
 
 def test_kills_at_any_moment_and_a_lost_checkpoint_neither_lose_nor_repeat_an_event(services: Any) -> None:
     seed = random.randrange(1_000_000)
-    print(f"seed {seed}")  # noqa: T201
+    print(f"seed {seed}")
     dice, env = random.Random(seed), {**services.env, "MAX_OFFSETS_PER_TRIGGER": "4000"}
     for round_ in range(4):
         produce(env, 20_000, first=100_000 * (round_ + 1))

@@ -1,0 +1,19 @@
+"""One Spark session for all tests of this folder: it starts in seven seconds."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from contracts.layout import CHECKOUT, Layout
+from spark_streaming.session import start_session
+from spark_streaming.settings import StreamSettings
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    layout = Layout(CHECKOUT, Path(tmp_path_factory.mktemp("home")))
+    session = start_session(StreamSettings(), layout, "tests", ui=False)
+    yield session
+    session.stop()

@@ -1,0 +1,123 @@
+"""Every verdict of Spark's expressions is that of a strict parser in plain Python."""
+
+import random
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import reference_parser
+from hostile_values import BASE, DOCUMENTS, GOOD, every_field_with_every_token, random_values
+from pyspark.sql import Row, SparkSession
+
+from contracts.model import load_contract
+from spark_streaming.classify import classify
+
+pytestmark = pytest.mark.services
+
+MESSAGE = (
+    "key binary, value binary, headers array<struct<key string, value binary>>, topic string, `partition` int, "
+    "`offset` bigint, `timestamp` timestamp"
+)
+CONTRACT = load_contract()
+TEXTS = [field for field in CONTRACT.fields if field.type == "string"]
+ARRIVED = datetime(2025, 11, 21, 23, 59, tzinfo=UTC)
+
+
+def judged(spark: SparkSession, values: Sequence[bytes | None], headers: Any = None) -> list[Row]:
+    rows = [(b"k", value, headers, "transactions", 0, offset, ARRIVED) for offset, value in enumerate(values)]
+    result = classify(spark.createDataFrame(rows, MESSAGE), CONTRACT, "ab" * 16)
+    # Python's datetime cannot hold every instant of Spark's with a zone: compared as text.
+    instant = "date_format({0}, \"yyyy-MM-dd'T'HH:mm:ss.SSSSSS\") AS {0}"
+    return (
+        result.drop("occurred_at", "status_at")
+        .join(result.selectExpr("`offset`", *(instant.format(c) for c in ("occurred_at", "status_at"))), "offset")
+        .orderBy("offset")
+        .collect()
+    )
+
+
+def difference(row: Row, value: bytes | None) -> str | None:
+    wanted = reference_parser.judge(value, CONTRACT)
+    if sorted(row["reasons"]) != sorted(wanted.reasons):
+        return f"{row['reasons']} instead of {sorted(wanted.reasons)}"
+    if wanted.reasons or wanted.event is None or wanted.occurred_at is None:
+        return None
+    got = {field.name: row[field.stored_as] for field in TEXTS}
+    got |= {name: row[name] for name in ("amount", "utc_offset_minutes", "unknown_fields", "occurred_at", "is_fraud")}
+    want = {field.name: wanted.event.get(field.name) for field in TEXTS}
+    want |= {
+        "amount": wanted.amount,
+        "utc_offset_minutes": wanted.utc_offset_minutes,
+        "unknown_fields": wanted.unknown_fields,
+        "occurred_at": wanted.occurred_at.replace(tzinfo=None).isoformat(timespec="microseconds"),
+        "is_fraud": wanted.event.get("is_fraud"),
+    }
+    return None if got == want else f"{got} instead of {want}"
+
+
+def check_all(spark: SparkSession, values: Sequence[bytes | None]) -> set[str]:
+    rows = judged(spark, values)
+    assert len(rows) == len(values) > 0
+    wrong = [(value, text) for row, value in zip(rows, values, strict=True) if (text := difference(row, value))]
+    assert not wrong, f"{len(wrong)} of {len(values)}, first: {wrong[0]}"
+    return {reason for row in rows for reason in row["reasons"]}
+
+
+def test_every_token_in_every_field_and_every_hostile_document_gets_the_strict_parsers_verdict(spark: Any) -> None:
+    given = check_all(spark, [BASE, *every_field_with_every_token(), *DOCUMENTS])
+    assert given == {rule.code for rule in CONTRACT.rules if rule.kind == "malformed"}
+
+
+def test_thousands_of_random_values_get_the_strict_parsers_verdict(spark: Any) -> None:
+    seed = random.randrange(1_000_000)
+    print(f"seed {seed}")
+    check_all(spark, list(random_values(random.Random(seed), 4_000)))
+
+
+@pytest.mark.parametrize(
+    ("value", "reasons"),
+    [
+        (b"no json", {"MALFORMED_JSON"}),
+        (BASE[:80], {"MALFORMED_JSON"}),
+        (BASE + BASE, {"MALFORMED_JSON"}),
+        (b"[" + BASE + b"]", {"NOT_AN_OBJECT"}),
+        (b"", {"EMPTY_VALUE"}),
+        (BASE.replace(b"Pune", b"\xff"), {"INVALID_UTF8"}),
+        (None, {"NULL_VALUE"}),
+        (BASE[:-1] + b', "city": "Delhi"}', {"DUPLICATE_KEY"}),
+        (b'"' + b"x" * 2_097_152 + b'"', {"VALUE_TOO_LARGE"}),
+        (b'{"status": 1, "amount": "12.34", "city": true, "currency": "USD"}',
+         {"STATUS_TYPE", "AMOUNT_TYPE", "CITY_TYPE", "TRANSACTION_ID_MISSING", "TIMESTAMP_MISSING"}),
+        (BASE.replace(b"12.34", b"12.345"), {"AMOUNT_SCALE"}),
+        (BASE.replace(b"12.34", b"1e400"), {"AMOUNT_INEXACT"}),
+        (BASE.replace(b"12.34", b"NaN"), {"MALFORMED_JSON"}),
+        (BASE.replace(b"+05:30", b""), {"TIMESTAMP_FORMAT"}),
+        (BASE.replace(b"false", b'"true"'), {"IS_FRAUD_TYPE"}),
+        (BASE[:-1] + b', "new": {"a": 1}}', set()),
+        (BASE.replace(b"12.34", b"-1"), set()),
+        (BASE.replace(b'"c1"', b"null"), set()),
+        (BASE.replace(b"INR", b"XXX"), set()),
+        (BASE.replace(b"SUCCESS", b"LOST"), set()),
+        *[(BASE.replace(f'"{name}"'.encode(), f'"not_{name}"'.encode()), {f"{name.upper()}_MISSING"})
+          for name in GOOD if CONTRACT.field(name).structural],
+    ],
+)  # fmt: skip
+def test_bad_input_gets_its_reasons(spark: Any, value: bytes | None, reasons: set[str]) -> None:
+    assert set(judged(spark, [value])[0]["reasons"]) == reasons
+
+
+def test_headers_are_read_and_those_that_cannot_be_read_are_null(spark: Any) -> None:
+    good = [("run", b"R1"), ("seq", b"17"), ("status_at", b"2025-11-21T10:11:12+05:30"), ("redrive-of", b"3:12")]
+    row = judged(spark, [BASE], good)[0]
+    assert (row["run"], row["seq"], row["redrive_of"]) == ("R1", 17, "3:12")
+    assert row["status_at"] == "2025-11-21T04:41:12.000000"
+    bad = [("run", b"\xff"), ("seq", b"x"), ("status_at", b"yesterday"), ("contract", b"a\x00"), ("run", b"late")]
+    row = judged(spark, [BASE], bad)[0]
+    assert [row[name] for name in ("run", "seq", "status_at", "contract_version", "redrive_of")] == [None] * 5
+    assert list(row["reasons"]) == []
+
+
+def test_what_the_parser_cannot_hold_is_malformed(spark: Any) -> None:
+    values = [BASE[:-1] + b',"n":' + text + b"}" for text in (b"[" * 3000 + b"]" * 3000, b"9" * 1200)]
+    assert [list(row["reasons"]) for row in judged(spark, values)] == [["MALFORMED_JSON"]] * 2
