@@ -82,13 +82,13 @@ def check_exactly_once(services: Any) -> None:
 def test_what_is_there_is_drained_and_a_second_run_changes_nothing(services: Any) -> None:
     produce(services.env, 3_000)
     first = stream(services.env, "--once")
-    log = first.communicate(timeout=180)[1]
+    log = first.communicate(timeout=400)[1]
     assert first.returncode == 0, log
     assert "MALFORMED_JSON 60" in log
     check_exactly_once(services)
     version = DeltaTable(str(services.home / "data" / "raw_transactions")).version()
     second = stream(services.env, "--once")
-    assert (second.communicate(timeout=180), second.returncode)[1] == 0
+    assert (second.communicate(timeout=400), second.returncode)[1] == 0
     assert DeltaTable(str(services.home / "data" / "raw_transactions")).version() == version
 
 
@@ -107,7 +107,7 @@ def test_kills_at_any_moment_and_a_lost_checkpoint_neither_lose_nor_repeat_an_ev
         running.wait()
         shutil.rmtree(services.home / "data" / "checkpoints", ignore_errors=True)
     last = stream(env, "--once")
-    log = last.communicate(timeout=240)[1]
+    log = last.communicate(timeout=400)[1]
     assert last.returncode == 0, log
     check_exactly_once(services)
 
@@ -115,21 +115,21 @@ def test_kills_at_any_moment_and_a_lost_checkpoint_neither_lose_nor_repeat_an_ev
 def test_sigterm_ends_the_stream_cleanly_and_a_second_writer_is_refused(services: Any) -> None:
     running = stream(services.env, "--trigger", "1s")
     lock = services.home / "data" / ".writer.lock.holder"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while not (lock.exists() and json.loads(lock.read_text())["driver"] == running.pid):
         assert time.monotonic() < deadline
         time.sleep(0.5)
     other = stream(services.env, "--once")
-    refusal = other.communicate(timeout=120)[1]
+    refusal = other.communicate(timeout=300)[1]
     assert other.returncode == 1
     assert f"process {running.pid}" in refusal
     running.send_signal(signal.SIGTERM)
-    assert (running.communicate(timeout=60), running.returncode)[1] == 0
+    assert (running.communicate(timeout=150), running.returncode)[1] == 0
 
 
 def test_a_wrong_password_is_one_clear_error(services: Any) -> None:
     refused = stream({**services.env, "KAFKA_PASSWORD_STREAM": "wrong"}, "--once")
-    log = refused.communicate(timeout=120)[1]
+    log = refused.communicate(timeout=300)[1]
     assert refused.returncode == 1
     assert "wrong password" in log
     assert "Traceback" not in log
