@@ -3,7 +3,6 @@
 import sys
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Annotated
 
 import typer
@@ -50,6 +49,7 @@ def _every_command(ctx: typer.Context) -> None:
 @app.command()
 def start(
     no_demo: Annotated[bool, typer.Option("--no-demo", help="No first load, no continuous producer.")] = False,
+    base: Annotated[bool, typer.Option("--base", help="Broker and database only.", hidden=True)] = False,
 ) -> None:
     """Start the platform, load it the first time, and say where everything is. Safe to repeat.
 
@@ -57,7 +57,7 @@ def start(
     """
     from control.start import start_platform
 
-    start_platform(find_layout(), demo=not no_demo)
+    start_platform(find_layout(), demo=not no_demo, jobs=not base)
 
 
 @app.command()
@@ -218,8 +218,7 @@ def provision() -> None:
 def main() -> None:
     """Run the command; an error that a person can act on is three lines, not a traceback."""
     for component in COMPONENTS:
-        if find_spec(component):
-            import_module(component).mount(app)
+        import_module(component).mount(app)
     try:
         app()
     except TieoutError as error:

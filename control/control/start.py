@@ -20,11 +20,12 @@ SAMPLE = (
 )
 
 
-def start_platform(layout: Layout, *, demo: bool) -> None:
+def start_platform(layout: Layout, *, demo: bool, jobs: bool = True) -> None:
     """Start what does not run yet, load the first payments, and print URLs. Safe to repeat, and two at once.
 
     Args:
         demo: load 20,000 payments the first time and keep a continuous producer; False stops such a producer.
+        jobs: False starts broker and database only.
 
     Raises:
         TieoutError: a part is missing or does not become ready; the parts that run go on running.
@@ -35,17 +36,21 @@ def start_platform(layout: Layout, *, demo: bool) -> None:
     with exclusive(layout.state / "start.lock", "another start or stop"):
         platform = prepare(layout)
         bring_up_base(platform)
-        services = platform.services
-        _start(platform, "stream")
-        if demo:
-            first_load(platform)
-        for name in (*JOBS, *DEMO):
-            if name in DEMO and not demo:
-                supervision.stop_service(layout, services[name])
-            else:
-                _start(platform, name)
+        if jobs:
+            _start_jobs(platform, demo=demo)
     say(f"ready after {time.monotonic() - begun:.0f} s; everything listens on 127.0.0.1 only")
     show_addresses(layout, platform.settings)
+
+
+def _start_jobs(platform: Platform, *, demo: bool) -> None:
+    _start(platform, "stream")
+    if demo:
+        first_load(platform)
+    for name in (*JOBS, *DEMO):
+        if name in DEMO and not demo:
+            supervision.stop_service(platform.layout, platform.services[name])
+        else:
+            _start(platform, name)
 
 
 def _start(platform: Platform, name: str) -> None:

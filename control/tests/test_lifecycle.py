@@ -42,8 +42,8 @@ def _tieout(layout, *arguments):
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
 
 
-def _start(layout):
-    started = _tieout(layout, "start", "--no-demo")
+def _start(layout, *arguments):
+    started = _tieout(layout, "start", "--no-demo", *arguments)
     assert started.returncode == 0, started.stderr
     return started
 
@@ -99,7 +99,7 @@ def test_a_platform_starts_twice_survives_its_supervisor_and_leaves_nothing(layo
 
 
 def test_two_starts_at_once_make_one_platform(layout):
-    command, environment = _command(layout, "start", "--no-demo")
+    command, environment = _command(layout, "start", "--no-demo", "--base")
     starts = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     said = [start.communicate(timeout=300)[1] for start in starts]
     assert [start.returncode for start in starts] == [0, 0], said
@@ -114,14 +114,14 @@ def test_a_taken_port_is_said_aloud_and_kept(layout):
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", taken))
         other.listen(1)
-        started = _start(layout)
+        started = _start(layout, "--base")
     used = int(read_env(layout.env_file)["POSTGRES_PORT"])
     assert used > taken
     assert f"POSTGRES_PORT: {taken} is taken, {used} is used from now on" in started.stderr
 
 
 def test_a_start_without_java_says_so_and_starts_nothing(layout, tmp_path):
-    command, environment = _command(layout, "start", "--no-demo")
+    command, environment = _command(layout, "start", "--no-demo", "--base")
     environment["PATH"] = str(tmp_path)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -130,7 +130,7 @@ def test_a_start_without_java_says_so_and_starts_nothing(layout, tmp_path):
 
 
 def test_a_dead_broker_is_a_row_in_status_and_not_a_crash(layout):
-    _start(layout)
+    _start(layout, "--base")
     properties = layout.state / "broker" / "server.properties"
     properties.rename(properties.with_suffix(".away"))
     for process in map(psutil.Process, _of_home(layout)):
@@ -150,7 +150,7 @@ def test_a_dead_broker_is_a_row_in_status_and_not_a_crash(layout):
 
 
 def test_reset_deletes_the_data_and_keeps_the_settings(layout):
-    _start(layout)
+    _start(layout, "--base")
     before = read_env(layout.env_file)
     done = _tieout(layout, "reset", "--yes")
     assert done.returncode == 0, done.stderr
@@ -163,7 +163,7 @@ def test_reset_deletes_the_data_and_keeps_the_settings(layout):
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has other accounts to give")
 def test_a_home_that_other_accounts_cannot_reach_still_works_and_says_why(layout):
     layout.home.chmod(0o700)
-    started = _start(layout)
+    started = _start(layout, "--base")
     assert f"cannot reach {layout.home}" in started.stderr
     place = next(line for line in _tieout(layout, "doctor").stdout.splitlines() if "accounts" in line)
     assert "NOT OK" in place
