@@ -1,0 +1,103 @@
+"""A whole platform in a home of its own, for the tests that cross components."""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+
+from contracts.layout import CHECKOUT
+
+MINUTES = 60
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A started platform: its home, and how to use it as a person would."""
+
+    home: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return os.environ | {"TIEOUT_HOME": str(self.home), "NO_COLOR": "1"}
+
+    @property
+    def settings(self) -> dict[str, str]:
+        lines = (self.home / ".env").read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+    def script(self, name: str, *arguments: str, timeout: int = 10 * MINUTES) -> subprocess.CompletedProcess[str]:
+        command = [str(CHECKOUT / "scripts" / name), *arguments]
+        return subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, timeout=timeout, cwd="/", check=False
+        )
+
+    def tieout(self, *arguments: str, timeout: int = 10 * MINUTES) -> str:
+        """Run a command that has to succeed; return its standard output."""
+        result = self.script("tieout", *arguments, timeout=timeout)
+        assert result.returncode == 0, (
+            f"tieout {' '.join(arguments)}: exit {result.returncode}\n{result.stderr[-4000:]}"
+        )
+        return result.stdout
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.tieout(*arguments, "--json"))
+
+    def background(self, *arguments: str) -> subprocess.Popen[str]:
+        command = [str(CHECKOUT / "scripts" / "tieout"), *arguments]
+        return subprocess.Popen(
+            command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/"
+        )
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Return what the database itself says, past every part of ours."""
+        s = self.settings
+        with psycopg.connect(
+            host=s["POSTGRES_HOST"],
+            port=int(s["POSTGRES_PORT"]),
+            dbname=s["POSTGRES_DB"],
+            user="postgres",
+            password=s["POSTGRES_PASSWORD_POSTGRES"],
+        ) as connection:
+            return connection.execute(query).fetchall()  # type: ignore[call-overload,no-any-return]
+
+    def processes(self, *words: str) -> list[psutil.Process]:
+        """Return this platform's processes, and those that they started, whose command line has all the words."""
+        found: dict[int, psutil.Process] = {}
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("TIEOUT_HOME") == str(self.home):
+                    found |= {each.pid: each for each in (process, *process.children(recursive=True))}
+            except psutil.Error:
+                continue
+        return [process for process in found.values() if all(word in _command_line(process) for word in words)]
+
+
+def _command_line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+@pytest.fixture(scope="session")
+def platform() -> Iterator[Platform]:
+    """A platform without demo data, started by the script that people use."""
+    home = Path(tempfile.mkdtemp(prefix="tieout-test-", dir="/var/tmp"))
+    home.chmod(0o755)
+    started = Platform(home)
+    result = started.script("start.sh", "--no-demo")
+    assert result.returncode == 0, result.stdout + result.stderr
+    yield started
+    result = started.script("stop.sh")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert started.processes() == []
+    shutil.rmtree(home)
