@@ -32,7 +32,7 @@ stage "ruff check" ruff check .
 stage "ruff format" ruff format --check .
 stage "mypy" mypy
 stage "import-linter" lint-imports
-stage "sqlfluff" sqlfluff lint --disable-progress-bar transformation
+stage "sqlfluff" sqlfluff lint --disable-progress-bar transformation/models
 stage "shellcheck" shellcheck --external-sources scripts/*.sh scripts/tieout
 stage "contract check" tieout contract check
 

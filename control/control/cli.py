@@ -215,12 +215,17 @@ def provision() -> None:
     bring_to_today(_settings_of_this_process(find_layout(), NAMES))
 
 
-def main() -> None:
-    """Run the command; an error that a person can act on is three lines, not a traceback."""
+def build_app() -> typer.Typer:
+    """Return the command with every component's subcommands."""
     for component in COMPONENTS:
         import_module(component).mount(app)
+    return app
+
+
+def main() -> None:
+    """Run the command; an error that a person can act on is three lines, not a traceback."""
     try:
-        app()
+        build_app()()
     except TieoutError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(1)

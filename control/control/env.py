@@ -37,7 +37,7 @@ DEFAULTS = {
     "MAX_ROWS_PER_LOAD": "500000",
 }
 
-OPTIONAL = ("LAKE_URI",)
+OPTIONAL = ("LAKE_URI", "MAX_OFFSETS_PER_TRIGGER", "LOADER_MEMORY", "LOADER_LOCK_WAIT_SECONDS", "ACCEPT_OFFSET_GAPS")
 
 HEADER = "# Settings and secrets of this platform; .env.example says what each is.\n"
 

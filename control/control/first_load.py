@@ -13,35 +13,50 @@ from control.bring_up import Platform
 from control.say import say, step
 
 PAYMENTS = 20_000
+MARKER = "first-load.json"
 COMMAND = (sys.executable, "-P", "-m", "control")
 
 
-def first_load(platform: Platform) -> None:
-    """Produce and run, unless it was done. What was interrupted is produced again with the same seed and start:
+def produce_first_load(platform: Platform) -> dict[str, object] | None:
+    """Send the payments, unless it was done; None when the whole first load is done.
 
-    the same payments, so those that arrived before the interruption are duplicates and count once.
+    What was interrupted is produced again with the same seed and start: the same payments, so those that arrived
+    before the interruption are duplicates and count once.
 
     Raises:
-        TieoutError: the producer or the pipeline failed; the next start tries again.
+        TieoutError: the producer failed; the next start tries again.
     """
-    marker = platform.layout.state / "first-load.json"
+    marker = platform.layout.state / MARKER
     plan = _plan(marker)
     if plan.get("done"):
-        return
-    environment = {**os.environ, "TIEOUT_HOME": str(platform.layout.home)}
+        return None
     if not plan.get("produced"):
         with step(f"first load: {PAYMENTS:,} payments over the last 30 days, 1 % broken"):
-            _produce(platform, plan, environment)
-        _keep(marker, plan | {"produced": True})
+            _produce(platform, plan, _environment(platform))
+        plan = plan | {"produced": True}
+        _keep(marker, plan)
+    return plan
+
+
+def run_first_load(platform: Platform, plan: dict[str, object]) -> None:
+    """Take the payments through the whole pipeline.
+
+    Raises:
+        TieoutError: the pipeline failed; the next start tries again.
+    """
     say("first load: the pipeline")
     command = [*COMMAND, "run"]
-    if subprocess.run(command, env=environment, stdout=sys.stderr, check=False).returncode != 0:
+    if subprocess.run(command, env=_environment(platform), stdout=sys.stderr, check=False).returncode != 0:
         raise TieoutError(
             "the first load did not get through the pipeline; the reason is above.",
             "all services run; the payments are in Kafka.",
             "./scripts/tieout run, or ./scripts/start.sh again",
         )
-    _keep(marker, plan | {"produced": True, "done": True})
+    _keep(platform.layout.state / MARKER, plan | {"done": True})
+
+
+def _environment(platform: Platform) -> dict[str, str]:
+    return {**os.environ, "TIEOUT_HOME": str(platform.layout.home)}
 
 
 def _plan(marker: Path) -> dict[str, object]:

@@ -21,7 +21,8 @@ WAIT_EXEC = Path(__file__).with_name("wait_exec.py")
 _KAFKA = ("KAFKA_BOOTSTRAP",)
 _POSTGRES = ("POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_DB")
 _LAKE = ("LAKE_URI",)
-_SPARK = ("SPARK_UI_PORT", "SPARK_MASTER", "SPARK_DRIVER_MEMORY")
+_SPARK = ("SPARK_UI_PORT", "SPARK_MASTER", "SPARK_DRIVER_MEMORY", "MAX_OFFSETS_PER_TRIGGER")
+_LOADER = ("MAX_ROWS_PER_LOAD", "LOADER_MEMORY", "LOADER_LOCK_WAIT_SECONDS", "ACCEPT_OFFSET_GAPS")
 KNOWS: dict[str, tuple[str, ...]] = {
     "kafka": (),
     "postgres": (),
@@ -34,8 +35,8 @@ KNOWS: dict[str, tuple[str, ...]] = {
         "KAFKA_PASSWORD_AUDITOR",
         "POSTGRES_PASSWORD_LOADER",
         "POSTGRES_PASSWORD_DBT",
+        *_LOADER,
         "RUN_EVERY_SECONDS",
-        "MAX_ROWS_PER_LOAD",
     ),
     "producer": (*_KAFKA, "KAFKA_PASSWORD_GATEWAY", "CARD_HASH_KEY", "PRODUCER_RATE"),
 }

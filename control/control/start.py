@@ -8,7 +8,7 @@ from contracts.layout import Layout
 from control import supervision
 from control.bring_up import Platform, bring_up_base, prepare
 from control.catching_up import writer_is_at_work
-from control.first_load import first_load
+from control.first_load import produce_first_load, run_first_load
 from control.java import require_java
 from control.locks import exclusive
 from control.say import columns, say, step
@@ -43,9 +43,11 @@ def start_platform(layout: Layout, *, demo: bool, jobs: bool = True) -> None:
 
 
 def _start_jobs(platform: Platform, *, demo: bool) -> None:
+    # Payments first: the stream's first batch then has them, instead of the one a trigger later.
+    plan = produce_first_load(platform) if demo else None
     _start(platform, "stream")
-    if demo:
-        first_load(platform)
+    if plan:
+        run_first_load(platform, plan)
     for name in (*JOBS, *DEMO):
         if name in DEMO and not demo:
             supervision.stop_service(platform.layout, platform.services[name])

@@ -1,4 +1,4 @@
-"""Exact amounts: text to minor units and back, never through a float."""
+"""Exact amounts: text to minor units and back, never through binary floating point."""
 
 import re
 
