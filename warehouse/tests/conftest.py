@@ -6,12 +6,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from lake_writer import LakeWriter
+from own_database import OwnDatabase, own_database
 
 from contracts.layout import CHECKOUT, Layout
 from control.testing import Handle
 from warehouse.load import run_loads
-from warehouse.testing.database import OwnDatabase, own_database
-from warehouse.testing.lake import LakeWriter
 
 Query = Callable[..., list[tuple[Any, ...]]]
 

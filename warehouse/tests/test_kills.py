@@ -9,12 +9,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from lake_writer import LakeWriter, dead_letter, payment
+from own_database import OwnDatabase
 
 from contracts.layout import Layout
 from control.testing import Handle
 from warehouse.proof import run_proof
-from warehouse.testing.database import OwnDatabase
-from warehouse.testing.lake import LakeWriter, dead_letter, payment
 
 pytestmark = pytest.mark.services
 Load = Callable[..., list[dict[str, Any]]]
@@ -25,7 +25,7 @@ import sys
 from pathlib import Path
 from contracts.layout import CHECKOUT, Layout
 from warehouse.load import run_loads
-from warehouse.testing.database import OwnDatabase
+from own_database import OwnDatabase
 print("ready", flush=True)
 run_loads(OwnDatabase.model_validate_json(sys.stdin.read()), Layout(CHECKOUT, Path(sys.argv[1])))
 """

@@ -12,13 +12,13 @@ from typing import Any
 
 import psycopg
 import pytest
+from lake_writer import FIRST_ARRIVAL, LakeWriter, dead_letter, payment
+from own_database import OwnDatabase
 
 from contracts.errors import TieoutError
 from contracts.layout import Layout
 from warehouse.load import run_loads
 from warehouse.settings import WarehouseSettings
-from warehouse.testing.database import OwnDatabase
-from warehouse.testing.lake import FIRST_ARRIVAL, LakeWriter, dead_letter, payment
 
 pytestmark = pytest.mark.services
 Load = Callable[..., list[dict[str, Any]]]

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 import typer
+from lake_writer import LakeWriter, dead_letter, payment
+from own_database import OwnDatabase
 from typer.testing import CliRunner
 
 from contracts.layout import Layout
 from warehouse import cli
 from warehouse.proof import run_proof, show_proof
 from warehouse.proof.equation import Equation, Side
-from warehouse.testing.database import OwnDatabase
-from warehouse.testing.lake import LakeWriter, dead_letter, payment
 
 Load = Callable[..., list[dict[str, Any]]]
 Query = Callable[..., list[tuple[Any, ...]]]
@@ -105,6 +105,36 @@ def test_a_load_ties_out_by_offsets_and_by_amount(loaded: None, prove: Prove, fu
         ("E2", "INR", 5, 5, "OK"),
         ("E2", "USD", 1, 1, "OK"),
     ]
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("full", [False, True])
+def test_an_accepted_loss_stands_in_the_books_as_lost(
+    load: Load, lake: LakeWriter, prove: Prove, query: Query, together: bool, full: bool
+) -> None:
+    lake.commit([payment("a"), dead_letter()])
+    if not together:
+        load()
+    lake.lose(0, 5, "retention was set to an hour by mistake")
+    lake.commit([payment("b")])
+    load()
+    assert query("select partition, start_offset, end_offset, reason from metadata.lost_offsets") == [
+        (0, 2, 7, "retention was set to an hour by mistake")
+    ]
+    assert prove("E1", full=full) == [("E1", None, 8, 8, "OK")]
+    query("update metadata.lost_offsets set end_offset = end_offset - 1")
+    assert prove("E1", full=full) == [("E1", None, 8, 7, "DIFFERENT")]
+
+
+@pytest.mark.services
+def test_a_loss_alone_is_a_load(load: Load, lake: LakeWriter, prove: Prove) -> None:
+    lake.commit([payment("a")])
+    load()
+    lake.lose(0, 3, "gone")
+    assert len(load()) == 1
+    assert load() == []
+    assert prove("E1") == [("E1", None, 4, 4, "OK")]
 
 
 @pytest.mark.services

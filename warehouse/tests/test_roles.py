@@ -5,13 +5,13 @@ from typing import Any
 
 import psycopg
 import pytest
+from own_database import OwnDatabase, own_database
 from pydantic import SecretStr
 
 from contracts.errors import TieoutError
 from control.testing import Handle
 from warehouse.migrate import migrate
 from warehouse.settings import WarehouseSettings
-from warehouse.testing.database import OwnDatabase, own_database
 
 pytestmark = pytest.mark.services
 

@@ -8,10 +8,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
+from lake_writer import BRONZE_SCHEMA, FIRST_ARRIVAL, payment
 
 from contracts.model import load_contract
 from warehouse.rules import event_rules, identity_sql, reasons_sql, status_sql
-from warehouse.testing.lake import BRONZE_SCHEMA, FIRST_ARRIVAL, payment
 
 CONTRACT = load_contract()
 BROKEN: dict[str, dict[str, Any]] = {

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from lake_writer import LakeWriter, dead_letter, payment
+from own_database import OwnDatabase
 
 from contracts.layout import CHECKOUT, Layout
 from warehouse.load import run_loads
-from warehouse.testing.database import OwnDatabase
-from warehouse.testing.lake import LakeWriter, dead_letter, payment
 
 pytestmark = pytest.mark.services
 Query = Callable[..., list[tuple[Any, ...]]]

@@ -22,6 +22,22 @@ class AddedFile:
 
 
 @dataclass(frozen=True)
+class Lost:
+    """Offsets that retention took before they were read, and that an operator accepted as lost.
+
+    Attributes:
+        begin: the first of them.
+        behind: the offset behind the last one.
+        reason: the operator's words.
+    """
+
+    partition: int
+    begin: int
+    behind: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class Commit:
     """One version of a Delta table.
 
@@ -31,6 +47,7 @@ class Commit:
         start: first offset of the batch, by partition.
         end: offset behind the last one that the table accounts for, by partition.
         rows: how many rows the stream says it wrote.
+        lost: offsets within start and end that no row will ever have.
     """
 
     version: int
@@ -39,6 +56,7 @@ class Commit:
     start: dict[int, int]
     end: dict[int, int]
     rows: int
+    lost: tuple[Lost, ...] = ()
 
 
 def _log_of(table: Path) -> Path:
@@ -137,6 +155,10 @@ def read_commit(table: Path, version: int, expected_id: str) -> Commit:
         start=_offsets(recorded, "start"),
         end=_offsets(recorded, "end"),
         rows=int(recorded.get("rows", 0)),
+        lost=tuple(
+            Lost(int(lost["partition"]), int(lost["from"]), int(lost["to"]), str(lost["reason"]))
+            for lost in recorded.get("lost", [])
+        ),
     )
 
 

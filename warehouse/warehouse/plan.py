@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contracts.errors import TieoutError
-from warehouse.delta_log import Commit, commits_after, exists, table_id
+from warehouse.delta_log import Commit, Lost, commits_after, exists, table_id
 from warehouse.watermark import Watermark
 
 
@@ -18,6 +18,7 @@ class LoadRange:
         start: first offset of the load, by partition.
         end: offset behind the last one; dead letters beyond it wait.
         expected: how many offsets each partition must account for, in bronze or as dead letter.
+        lost: offsets that are accepted as lost, which no row has.
         bronze: commits with rows, oldest first.
         dead_letters: commits with rows, of which some may lie before or beyond the range.
         bronze_watermark: what is loaded once this load is.
@@ -29,6 +30,7 @@ class LoadRange:
     start: dict[int, int]
     end: dict[int, int]
     expected: dict[int, int]
+    lost: tuple[Lost, ...]
     bronze: tuple[Commit, ...]
     dead_letters: tuple[Commit, ...]
     from_version: int
@@ -44,7 +46,7 @@ class LoadRange:
     @property
     def is_empty(self) -> bool:
         """True when the commits hold no offset, such as after a compaction."""
-        return not any(self.expected.values()) and not any(commit.files for commit in self.bronze)
+        return not any(self.expected.values()) and not self.lost and not any(commit.files for commit in self.bronze)
 
 
 def _take(commits: Iterator[Commit], max_rows: int, topic_id: str | None) -> list[Commit]:
@@ -77,9 +79,15 @@ def _consumed(commits: list[Commit], loaded: dict[int, int]) -> tuple[dict[int, 
             begin = max(commit.start.get(partition, 0), end.get(partition, 0))
             behind_all = max(behind, end.get(partition, 0))
             start.setdefault(partition, begin)
-            expected[partition] = expected.get(partition, 0) + max(behind - begin, 0)
+            gone = sum(lost.behind - lost.begin for lost in _lost_from(commit, end) if lost.partition == partition)
+            expected[partition] = expected.get(partition, 0) + max(behind - begin, 0) - gone
             end[partition] = behind_all
     return start, end, expected
+
+
+def _lost_from(commit: Commit, end: dict[int, int]) -> list[Lost]:
+    """Return a commit's losses, unless a replayed commit before it has told of them."""
+    return [lost for lost in commit.lost if lost.begin >= end.get(lost.partition, 0)]
 
 
 def _same_table(table: Path, watermark: Watermark | None) -> str:
@@ -147,6 +155,7 @@ def plan_next(
     topic_id = next((c.topic_id for c in reversed(taken) if c.topic_id), loaded.topic_id if loaded else None)
     ends = loaded.ends if loaded and loaded.topic_id == topic_id else {}
     start, end, expected = _consumed(taken, ends)
+    lost = tuple({(lost.partition, lost.begin): lost for c in taken for lost in _lost_from(c, ends)}.values())
     letters, letters_watermark = _plan_dead_letters(dead_letters, loaded_dead_letters, topic_id, end)
     return LoadRange(
         topic_id=topic_id,
@@ -154,6 +163,7 @@ def plan_next(
         start=start,
         end=end,
         expected=expected,
+        lost=lost,
         bronze=tuple(c for c in taken if c.files),
         dead_letters=letters,
         from_version=before + 1,

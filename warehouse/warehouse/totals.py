@@ -114,7 +114,7 @@ def write_totals(connection: psycopg.Connection[Any], load_id: int, bronze: Tota
 
 
 def write_offsets(connection: psycopg.Connection[Any], load_id: int, load: LoadRange) -> None:
-    """Write which offsets a load accounts for."""
+    """Write which offsets a load accounts for, and which of them are lost."""
     with connection.cursor() as cursor:
         cursor.executemany(
             "insert into metadata.load_offsets (load_id, topic_id, partition, start_offset, end_offset) "
@@ -123,4 +123,9 @@ def write_offsets(connection: psycopg.Connection[Any], load_id: int, load: LoadR
                 (load_id, load.topic_id, partition, begin, load.end[partition])
                 for partition, begin in load.start.items()
             ],
+        )
+        cursor.executemany(
+            "insert into metadata.lost_offsets (load_id, topic_id, partition, start_offset, end_offset, reason) "
+            "values (%s, %s, %s, %s, %s, %s)",
+            [(load_id, load.topic_id, lost.partition, lost.begin, lost.behind, lost.reason) for lost in load.lost],
         )

@@ -12,7 +12,9 @@ from warehouse.proof.equation import OK, Equation, Side
 LOADS_SHOWN = 20
 
 _OFFSETS = """
-select o.topic_id, o.partition, min(o.start_offset), max(o.end_offset), coalesce(sum(t.count), 0)::bigint
+select o.topic_id, o.partition, min(o.start_offset), max(o.end_offset), coalesce(sum(t.count), 0)::bigint,
+    (select coalesce(sum(l.end_offset - l.start_offset), 0)::bigint from metadata.lost_offsets l
+    where (l.topic_id, l.partition) = (o.topic_id, o.partition))
 from metadata.load_offsets o
 join metadata.load_audit a on a.load_id = o.load_id and a.status = 'SUCCESS'
 left join (
@@ -31,10 +33,10 @@ where t.book <> 'DEAD_LETTER' group by 1, 2, 3 order by 1, 2
 
 
 def offsets_by_totals(connection: psycopg.Connection[Any]) -> Iterable[Equation]:
-    """Yield E1 per partition: offsets that the loads account for = their events and dead letters."""
-    for topic_id, partition, first, behind, counted in connection.execute(_OFFSETS).fetchall():
+    """Yield E1 per partition: offsets that the loads account for = their events, dead letters and accepted losses."""
+    for topic_id, partition, first, behind, counted, lost in connection.execute(_OFFSETS).fetchall():
         scope = {"topic_id": topic_id, "partition": partition, "offsets": [first, behind]}
-        yield Equation("E1", scope, None, Side(behind - first), Side(counted))
+        yield Equation("E1", scope | ({"LOST": lost} if lost else {}), None, Side(behind - first), Side(counted + lost))
 
 
 def not_loaded(lake_ends: dict[int, int], loaded: dict[int, int]) -> Iterable[Equation]:

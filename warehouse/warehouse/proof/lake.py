@@ -20,6 +20,7 @@ _RANGES = """
 select o.load_id, o.topic_id, o.partition, o.start_offset, o.end_offset
 from metadata.load_offsets o join metadata.load_audit a using (load_id) where a.status = 'SUCCESS'
 """
+_LOST = "select topic_id, partition, sum(end_offset - start_offset)::bigint from metadata.lost_offsets group by 1, 2"
 _BOOKS = ("transactions", "duplicates", "rejected_transactions")
 
 
@@ -57,6 +58,7 @@ def offsets_in_lake(
 ) -> Iterable[Equation]:
     """Yield E1 per partition: recorded ends of bronze = different offsets in the lake, none of them twice."""
     first, behind = _extents(connection, workspace, layout)
+    lost = {(topic_id, partition): gone for topic_id, partition, gone in connection.execute(_LOST).fetchall()}
     for (topic_id, partition), end in sorted(behind.items()):
         begin = first.get((topic_id, partition), 0)
         count, distinct = workspace.execute(
@@ -67,8 +69,11 @@ def offsets_in_lake(
         scope = {"topic_id": topic_id, "partition": partition, "offsets": [begin, end], "from": "lake"}
         if count != distinct:
             scope["repeated"] = count - distinct
-        counted = count if distinct == end - begin else distinct
-        yield Equation("E1", scope, None, Side(end - begin), Side(counted))
+        gone = lost.get((topic_id, partition), 0)
+        if gone:
+            scope["LOST"] = gone
+        counted = count if distinct + gone == end - begin else distinct
+        yield Equation("E1", scope, None, Side(end - begin), Side(counted + gone))
 
 
 def _extents(

@@ -192,6 +192,15 @@ create table metadata.load_offsets (
     end_offset bigint not null check (end_offset >= start_offset),
     primary key (load_id, partition)
 );
+create table metadata.lost_offsets (
+    load_id bigint not null references metadata.load_audit,
+    topic_id text not null,
+    partition integer not null,
+    start_offset bigint not null,
+    end_offset bigint not null check (end_offset > start_offset),
+    reason text not null,
+    primary key (topic_id, partition, start_offset)
+);
 create table metadata.load_totals (
     load_id bigint not null references metadata.load_audit,
     book text not null
@@ -246,6 +255,8 @@ comment on table raw.rejected_transactions is
 comment on table raw.dead_letters is 'Catalogue of malformed events; their bytes stay in the lake.';
 comment on table metadata.load_audit is 'One row a load: what it read, where its rows went, how it ended.';
 comment on table metadata.load_offsets is 'Kafka offsets that a load accounts for, end exclusive.';
+comment on table metadata.lost_offsets is
+    'Offsets that retention took before they were read and that an operator accepted as lost, end exclusive.';
 comment on table metadata.load_totals is
     'Control totals of a load, per book, partition and currency. Currencies outside the contract: NULL, by count only.';
 comment on table metadata.data_quality_metrics is 'What a load found, per rule and currency.';
@@ -262,8 +273,8 @@ grant usage, create on schema staging, intermediate, marts to dbt;
 
 grant select, insert on raw.transactions, raw.duplicates, raw.rejected_transactions, raw.dead_letters to loader;
 grant select on all tables in schema metadata to loader, dbt, reader;
-grant insert on metadata.load_audit, metadata.load_offsets, metadata.load_totals, metadata.data_quality_metrics,
-    metadata.load_watermark to loader;
+grant insert on metadata.load_audit, metadata.load_offsets, metadata.lost_offsets, metadata.load_totals,
+    metadata.data_quality_metrics, metadata.load_watermark to loader;
 grant update on metadata.load_audit, metadata.load_watermark to loader;
 grant select on all tables in schema raw to dbt;
 grant insert on metadata.proof to dbt;
