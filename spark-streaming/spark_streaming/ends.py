@@ -17,10 +17,12 @@ class Recorded:
     Attributes:
         topic_id: Kafka's id of the topic that the table was filled from; None for a table without a commit of ours.
         ends: for each partition the first offset that the table does not have yet.
+        begins: the commit only says where the table begins with the topic; no batch has followed it.
     """
 
     topic_id: str | None = None
     ends: Ends = field(default_factory=dict)
+    begins: bool = False
 
 
 def commit_metadata(topic: str, topic_id: str, start: Ends, end: Ends, rows: int, **more: Any) -> str:
@@ -45,7 +47,8 @@ def read_metadata(text: str | None) -> Recorded | None:
         return None
     if not isinstance(record, dict) or record.get("tieout") != FORMAT:
         return None
-    return Recorded(record["topic_id"], {int(partition): end for partition, end in record["end"].items()})
+    ends = {int(partition): end for partition, end in record["end"].items()}
+    return Recorded(record["topic_id"], ends, begins=record.get("begins") is True)
 
 
 def further(one: Ends, other: Ends) -> dict[int, int]:

@@ -47,11 +47,19 @@ def open_lake(
         OffsetsLostError: the broker has removed offsets that the tables do not have.
         LakeStateError: the tables are ahead of the topic.
     """
-    ends: dict[str, Ends] = {}
+    found: dict[str, Recorded] = {}
     for table in lake:
         tables.create(spark, table)
-        found = tables.recorded(spark, table)
-        ends[table.name] = _of_this_topic(found, topic, table, acceptance)
+        found[table.name] = tables.recorded(spark, table)
+        _refuse_another_topic(found[table.name], topic, table, acceptance)
+    # Dead letters first, as in every batch.
+    for table in reversed(lake):
+        if found[table.name].topic_id != topic.topic_id:
+            others = [found[other.name] for other in lake if other is not table]
+            found[table.name] = _begin(
+                spark, topic, table, found=found[table.name], other=others[0], acceptance=acceptance
+            )
+    ends = {name: record.ends for name, record in found.items()}
     for loss in acceptance.losses if acceptance else ():
         _skip(spark, topic, lake, ends, loss=loss, reason=acceptance.reason if acceptance else "")
     bronze, dead_letters = (ends[table.name] for table in lake)
@@ -61,11 +69,9 @@ def open_lake(
     return ends, position
 
 
-def _of_this_topic(found: Recorded, topic: TopicState, table: LakeTable, acceptance: Acceptance | None) -> Ends:
-    if found.topic_id in {None, topic.topic_id}:
-        return found.ends
-    if acceptance and acceptance.topic_id == topic.topic_id:
-        return {}
+def _refuse_another_topic(found: Recorded, topic: TopicState, table: LakeTable, acceptance: Acceptance | None) -> None:
+    if found.topic_id in {None, topic.topic_id} or (acceptance and acceptance.topic_id == topic.topic_id):
+        return
     raise TopicRecreatedError(
         f"Topic {topic.name} was made anew: its id is {topic.topic_id}, "
         f"and {table.name} was filled from {found.topic_id}.",
@@ -75,9 +81,41 @@ def _of_this_topic(found: Recorded, topic: TopicState, table: LakeTable, accepta
     )
 
 
+def _begin(
+    spark: SparkSession,
+    topic: TopicState,
+    table: LakeTable,
+    *,
+    found: Recorded,
+    other: Recorded,
+    acceptance: Acceptance | None,
+) -> Recorded:
+    """Let a table begin with a topic: where the topic itself begins, for the lake has missed nothing before that.
+
+    Where the other table has begun already, and this one did not get to it, both begin at the same offsets. A table
+    that stands beside a filled one has missed something: it begins at 0, and what is gone since must be accepted.
+    """
+    has_begun = other.topic_id == topic.topic_id
+    if has_begun and not other.begins:
+        return Recorded(topic.topic_id)
+    first = other.ends if has_begun else topic.first
+    accepted = {}
+    if found.topic_id is not None and acceptance is not None:
+        accepted = {"accepted": {"instead_of": found.topic_id, "reason": acceptance.reason}}
+    elif not any(first.values()):
+        return Recorded(topic.topic_id)
+    metadata = commit_metadata(topic.name, topic.topic_id, first, first, 0, begins=True, **accepted)
+    _commit_no_rows(spark, table, topic, metadata, first)
+    return Recorded(topic.topic_id, first, begins=True)
+
+
+def _commit_no_rows(spark: SparkSession, table: LakeTable, topic: TopicState, metadata: str, ends: Ends) -> None:
+    empty = spark.read.format("delta").load(table.uri).limit(0)
+    tables.append(table, empty, metadata, tables.app_id(table, topic.topic_id), sum(ends.values()))
+
+
 def _refuse_loss(topic: TopicState, position: Ends, *ends: Ends) -> None:
     removed = [Loss(p, position[p], first) for p, first in sorted(topic.first.items()) if position[p] < first]
-    # A table that is only created now has missed nothing that it ever promised: it begins where the topic does.
     if removed:
         spans = " ".join(f"--accept-loss {loss}" for loss in removed)
         raise OffsetsLostError(
@@ -123,6 +161,5 @@ def _skip(
         end = {**had, loss.partition: loss.end}
         lost = [{"partition": loss.partition, "from": reached, "to": loss.end, "reason": reason}]
         metadata = commit_metadata(topic.name, topic.topic_id, {**dict.fromkeys(end, 0), **had}, end, 0, lost=lost)
-        empty = spark.read.format("delta").load(table.uri).limit(0)
-        tables.append(table, empty, metadata, tables.app_id(table, topic.topic_id), sum(end.values()))
+        _commit_no_rows(spark, table, topic, metadata, end)
         ends[table.name] = end

@@ -1,0 +1,77 @@
+"""A lake in a folder, a topic that only the test knows, and what the tables hold afterwards."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from deltalake import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
+
+from contracts.model import load_contract
+from spark_streaming import tables
+from spark_streaming.broker import TopicState
+from spark_streaming.sink import BatchReport, LakeWriter
+from spark_streaming.start import Acceptance, open_lake
+
+ARRIVED = datetime(2025, 11, 21, 23, 59, tzinfo=UTC)
+MESSAGE = (
+    "key binary, value binary, headers array<struct<key string, value binary>>, topic string, `partition` int, "
+    "`offset` bigint, `timestamp` timestamp"
+)
+GOOD = json.dumps(
+    {"transaction_id": "t1", "amount": 12.34, "status": "SUCCESS", "currency": "INR",
+     "timestamp": "2025-11-21T10:11:12Z", "is_fraud": False}
+).encode()  # fmt: skip
+Offset = tuple[int, int]
+
+
+def topic_of(ends: dict[int, int], first: dict[int, int] | None = None, topic_id: str = "T1") -> TopicState:
+    return TopicState("transactions", topic_id, first or dict.fromkeys(ends, 0), ends)
+
+
+class SmallLake:
+    """Offset n of a partition is malformed where n % 5 == 0."""
+
+    def __init__(self, spark: SparkSession, folder: Path) -> None:
+        self.spark, self.contract = spark, load_contract()
+        self.bronze = tables.bronze_table(str(folder / "raw_transactions"), self.contract)
+        self.dead_letters = tables.dead_letter_table(str(folder / "dead_letter_queue"))
+
+    def open(self, topic: TopicState, acceptance: Acceptance | None = None) -> LakeWriter:
+        ends, position = open_lake(self.spark, topic, (self.bronze, self.dead_letters), acceptance)
+        return LakeWriter(
+            self.spark, self.contract, self.bronze, self.dead_letters, topic.name, topic.topic_id, "ab" * 16,
+            ends, position,
+        )  # fmt: skip
+
+    def messages(self, offsets: Iterable[Offset]) -> DataFrame:
+        rows = [
+            (b"k", b"no json" if offset % 5 == 0 else GOOD, None, "transactions", partition, offset, ARRIVED)
+            for partition, offset in offsets
+        ]
+        return self.spark.createDataFrame(rows, MESSAGE)
+
+    def write(self, writer: LakeWriter, end: dict[int, int], batch: int = 0) -> BatchReport:
+        """Give the writer what Kafka would give from its position to `end`."""
+        start = writer.position
+        offsets = [(p, offset) for p in end for offset in range(start.get(p, 0), end[p])]
+        return writer.write(self.messages(offsets), batch, end)
+
+    def offsets(self, table: tables.LakeTable) -> list[Offset]:
+        rows = DeltaTable(table.uri).to_pyarrow_table(columns=["partition", "offset"]).to_pydict()
+        return sorted(zip(rows["partition"], rows["offset"], strict=True))
+
+    def metadata(self, table: tables.LakeTable) -> list[dict[str, Any]]:
+        """Return our metadata of each commit, oldest first."""
+        texts = [commit.get("userMetadata") for commit in reversed(DeltaTable(table.uri).history())]
+        return [json.loads(text) for text in texts if text]
+
+    def check(self, ends: dict[int, int], first: dict[int, int] | None = None) -> None:
+        """Every offset is in the right table, exactly once."""
+        wanted = [(p, offset) for p, end in ends.items() for offset in range((first or {}).get(p, 0), end)]
+        assert wanted
+        assert Counter(self.offsets(self.dead_letters)) == Counter(o for o in wanted if o[1] % 5 == 0)
+        assert Counter(self.offsets(self.bronze)) == Counter(o for o in wanted if o[1] % 5)
