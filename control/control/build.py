@@ -67,7 +67,7 @@ def run_build(full_refresh: bool = False) -> dict[str, Any]:
         raise TieoutError(
             f"the warehouse cannot be reached: {str(error).strip().splitlines()[0]}",
             "what a build had begun is finished by the next one.",
-            "./scripts/tieout logs postgres, or ./scripts/tieout doctor",
+            "./scripts/start.sh where nothing runs; else ./scripts/tieout logs postgres",
         ) from error
     seconds = time.monotonic() - begun
     report = _report(plan, seconds, outcome.nodes)

@@ -33,7 +33,7 @@ def _auditor(settings: Mapping[str, str]) -> Iterator[Any]:
         raise TieoutError(
             f"kafka does not answer on {settings['KAFKA_BOOTSTRAP']}: {str(error) or type(error).__name__}",
             "nothing was read or written.",
-            "./scripts/tieout logs kafka, or ./scripts/tieout doctor",
+            "./scripts/start.sh where nothing runs; else ./scripts/tieout logs kafka",
         ) from error
 
 

@@ -14,5 +14,5 @@ class DatabaseAwayError(TieoutError):
         super().__init__(
             f"the warehouse cannot be reached: {lines[0]}",
             left,
-            f"./scripts/tieout logs postgres, or ./scripts/tieout doctor{after}",
+            f"./scripts/start.sh where nothing runs; else ./scripts/tieout logs postgres{after}",
         )
