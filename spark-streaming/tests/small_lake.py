@@ -35,6 +35,8 @@ def topic_of(ends: dict[int, int], first: dict[int, int] | None = None, topic_id
 class SmallLake:
     """Offset n of a partition is malformed where n % 5 == 0."""
 
+    arrived = ARRIVED
+
     def __init__(self, spark: SparkSession, folder: Path) -> None:
         self.spark, self.contract = spark, load_contract()
         self.bronze = tables.bronze_table(str(folder / "raw_transactions"), self.contract)
@@ -49,7 +51,7 @@ class SmallLake:
 
     def messages(self, offsets: Iterable[Offset]) -> DataFrame:
         rows = [
-            (b"k", b"no json" if offset % 5 == 0 else GOOD, None, "transactions", partition, offset, ARRIVED)
+            (b"k", b"no json" if offset % 5 == 0 else GOOD, None, "transactions", partition, offset, self.arrived)
             for partition, offset in offsets
         ]
         return self.spark.createDataFrame(rows, MESSAGE)
