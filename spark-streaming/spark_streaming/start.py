@@ -92,14 +92,11 @@ def _begin(
 ) -> Recorded:
     """Let a table begin with a topic: where the topic itself begins, for the lake has missed nothing before that.
 
-    Where the other table has begun already, and this one did not get to it, both begin at the same offsets. A table
-    that stands beside a filled one has missed something: it begins at 0, and what is gone since must be accepted.
+    A table that stands beside a filled one has missed something: it begins at 0, and what is gone must be accepted.
     """
-    has_begun = other.topic_id == topic.topic_id
-    if has_begun and not other.begins:
+    if other.topic_id == topic.topic_id and not other.begins:
         return Recorded(topic.topic_id)
-    first = other.ends if has_begun else topic.first
-    accepted = {}
+    first, accepted = topic.first, {}
     if found.topic_id is not None and acceptance is not None:
         accepted = {"accepted": {"instead_of": found.topic_id, "reason": acceptance.reason}}
     elif not any(first.values()):
