@@ -84,7 +84,8 @@ environment() { # name, requirements file, editable yes|no
 jars() {
   local stamp
   stamp=$(stamp_of control/control/jars/jars.lock control/control/jars/ivy.xml)
-  if [[ -d .tieout/jars/broker && -f .tieout/jars/stamp && $(<.tieout/jars/stamp) == "$stamp" ]]; then
+  if [[ -f .tieout/jars/stamp && $(<.tieout/jars/stamp) == "$stamp" ]] \
+    && "$ENVIRONMENTS/platform/bin/python" -P -m control.jars check 2>/dev/null; then
     return
   fi
   # -B: __pycache__ in the clone would belong to whoever ran this first.

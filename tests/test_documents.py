@@ -49,3 +49,14 @@ def test_scripts_in_the_documents_exist_and_can_be_run() -> None:
     assert {"start.sh", "stop.sh", "tieout"} <= named
     for name in named:
         assert (CHECKOUT / "scripts" / name).stat().st_mode & 0o111, name
+
+
+def test_the_runbook_quotes_what_the_programs_say() -> None:
+    tables = re.findall(
+        r"\| it says \|.*?\n\n", (CHECKOUT / "docs/runbook.md").read_text(encoding="utf-8") + "\n", re.S
+    )
+    quoted = [words for table in tables for words in re.findall(r"^\| `([^`]+)` \|", table, re.M)]
+    assert len(quoted) > 15
+    sources = [*CHECKOUT.glob("*/*/**/*.py"), *CHECKOUT.glob("scripts/*.sh")]
+    said = "\n".join(path.read_text(encoding="utf-8") for path in sources if "tests" not in path.parts)
+    assert [words for words in quoted if words not in said] == []

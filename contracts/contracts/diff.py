@@ -88,13 +88,33 @@ def _compare_settings(old: Contract, new: Contract) -> list[Change]:
         before, after = old.currencies.get(code), new.currencies.get(code)
         if before != after:
             changes.append(Change(True, f"currency {code}", f"minor digits {before} became {after}"))
-    for key, topic in new.topics.items():
-        if topic != old.topics.get(key):
-            changes.append(Change(topic.name != old.topics[key].name, f"topic {topic.name}", "settings changed"))
-    if old.max_value_bytes != new.max_value_bytes:
-        changes.append(
-            Change(new.max_value_bytes < old.max_value_bytes, "limits", f"value of {new.max_value_bytes} bytes")
-        )
+    changes += _compare_topics(old, new)
+    for header in sorted(old.headers.keys() ^ new.headers.keys()):
+        gone = header in old.headers
+        changes.append(Change(gone, f"header {header}", "removed" if gone else "added"))
+    for limit in ("max_value_bytes", "amount_integer_digits", "unknown_currency_digits"):
+        before, after = getattr(old, limit), getattr(new, limit)
+        if before != after:
+            changes.append(Change(after < before, limit.replace("_", " "), f"{before} became {after}"))
+    if _columns(old) != _columns(new):
+        changes.append(Change(True, "delivery", "the columns that lake and warehouse add to an event changed"))
+    return changes
+
+
+def _columns(contract: Contract) -> list[tuple[str, str]]:
+    return [(field.name, field.postgres_type) for field in contract.delivery]
+
+
+def _compare_topics(old: Contract, new: Contract) -> list[Change]:
+    """Another number of partitions breaks: a customer's events would no longer follow each other in one of them."""
+    changes = []
+    for key in sorted(old.topics.keys() | new.topics.keys()):
+        before, after = old.topics.get(key), new.topics.get(key)
+        if before is None or after is None:
+            changes.append(Change(after is None, f"topic {key}", "removed" if after is None else "added"))
+        elif before != after:
+            breaks = (before.name, before.partitions) != (after.name, after.partitions)
+            changes.append(Change(breaks, f"topic {after.name}", "name, partitions or settings changed"))
     return changes
 
 

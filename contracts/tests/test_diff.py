@@ -20,6 +20,11 @@ BREAKING: dict[str, Callable[[], str]] = {
     "a value taken from a list": lambda: edited("UPI, Net Banking, Wallet]", "UPI, Net Banking]"),
     "a value put into a list": lambda: edited("[PENDING, SUCCESS, FAILED]", "[PENDING, SUCCESS, FAILED, REVERSED]"),
     "fewer minor digits": lambda: edited("KWD: 3", "KWD: 2"),
+    "fewer digits of an amount": lambda: edited(
+        "amountIntegerDigits\n        value: 16", "amountIntegerDigits\n        value: 10"
+    ),
+    "another number of partitions": lambda: edited("partitions: 6", "partitions: 12"),
+    "a header of another name": lambda: edited("status_at: When", "reached_at: When"),
     "a shorter text": lambda: edited("maxLength: 64", "maxLength: 32"),
     "a stricter rule": lambda: edited("amount > 0", "amount > 1"),
     "a reason code of another name": lambda: edited("AMOUNT_NOT_POSITIVE", "AMOUNT_TOO_SMALL"),

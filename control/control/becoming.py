@@ -32,7 +32,7 @@ def become_service_user(layout: Layout, command: str | None, arguments: Sequence
     user = choose_accounts(layout).services
     if user is None or not _known(user) or not (layout.state / "account").exists():
         return
-    if _has_file_of_its_own(arguments):
+    if command == "produce" and _has_file_of_its_own(arguments):
         uid_gid = ids(user)
         atexit.register(hand_over, layout.undelivered, *uid_gid)
         return

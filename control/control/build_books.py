@@ -29,6 +29,7 @@ STALE_SECONDS = 60.0
 # A lookback reads three days again and has never found what the loads had not: it is a net below the net, and an
 # hour is often enough for that.
 LOOKBACK_EVERY = "1 hour"
+MANY_ROWS = 20_000
 KEEP_CHANGES = "7 days"
 ADVISORY_KEY = 0x7469656F7562
 
@@ -178,7 +179,7 @@ def open_build(db: Connection, build_id: uuid.UUID, project_hash: str, full_refr
                 "the marts are as they were.",
                 "./scripts/tieout build --full-refresh",
             )
-        full_refresh = full_refresh or last is None
+        full_refresh = full_refresh or last is None or _a_mart_is_gone(db) or _is_mostly_new(db)
         db.execute(
             "insert into metadata.builds (build_id, full_refresh, lookback, project_hash)"
             " select %s, %s, not exists (select from metadata.builds where status = 'SUCCESS' and lookback"
@@ -190,6 +191,30 @@ def open_build(db: Connection, build_id: uuid.UUID, project_hash: str, full_refr
         if plan is None:
             raise psycopg.Rollback
     return plan
+
+
+def _a_mart_is_gone(db: Connection) -> bool:
+    """Say whether a mart that once applied changes is no longer there."""
+    row = db.execute(
+        "select exists (select from metadata.consumer_watermarks"
+        " where to_regclass('marts.' || consumer) is null and to_regclass('intermediate.' || consumer) is null)"
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def _is_mostly_new(db: Connection) -> bool:
+    """Say whether the loads that wait hold at least half as many rows as those that were built.
+
+    Merging row by row is for what is small beside the fact: from here on computing it anew is quicker. 33,433 rows
+    into an empty fact took 37 s merged and 4 s anew (2 cores, November 2026).
+    """
+    waiting, built = db.execute(
+        "select coalesce(sum(count) filter (where p.load_id is null), 0),"
+        " coalesce(sum(count) filter (where p.load_id is not null), 0)"
+        " from metadata.load_totals t inner join metadata.load_audit a using (load_id)"
+        " left join metadata.processed_loads p using (load_id) where t.book = 'NEW' and a.status = 'SUCCESS'"
+    ).fetchone() or (0, 0)
+    return bool(waiting >= MANY_ROWS and waiting * 2 >= built)
 
 
 def _fix_loads(db: Connection, build_id: uuid.UUID, last_success: Any) -> tuple[int, ...]:

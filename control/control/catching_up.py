@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contracts.errors import TieoutError
 from contracts.layout import Layout
 from contracts.model import load_contract
-from control.offsets import behind, end_offsets
+from control.offsets import behind, end_offsets, topic_id
 from control.say import say
 
 PATIENCE_SECONDS = 300.0
@@ -48,7 +48,9 @@ def catch_up(layout: Layout, settings: Mapping[str, str], *, service_runs: bool)
     Raises:
         TieoutError: the broker is away, the stream stands still, or the stream of our own failed.
     """
-    wanted = end_offsets(settings, load_contract().topics["transactions"].name)
+    topic = load_contract().topics["transactions"].name
+    _refuse_another_topic(layout, topic, topic_id(settings, topic))
+    wanted = end_offsets(settings, topic)
     if not behind(wanted, lake_ends(layout)):
         return
     if service_runs or writer_is_at_work(layout):
@@ -56,6 +58,20 @@ def catch_up(layout: Layout, settings: Mapping[str, str], *, service_runs: bool)
     else:
         _drain()
         _wait(layout, wanted, patience=5)
+
+
+def _refuse_another_topic(layout: Layout, topic: str, found: str) -> None:
+    """Offsets of two topics of the same name say nothing about each other."""
+    from warehouse.delta_log import newest_record
+
+    known, _ = newest_record(layout.bronze)
+    if known is not None and known != found:
+        raise TieoutError(
+            f"topic {topic} was made anew: its id is {found}, and the lake was filled from {known}.",
+            "what is in the lake is whole; nothing of the new topic was read.",
+            f'./scripts/tieout stream --once --accept-topic {found} --reason "..." (goes on with the new topic), '
+            "or ./scripts/tieout reset (starts over)",
+        )
 
 
 def _drain() -> None:

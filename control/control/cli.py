@@ -160,7 +160,14 @@ def _settings_of_this_process(layout: Layout, names: frozenset[str]) -> dict[str
 
     readable = os.access(layout.env_file, os.R_OK)
     here = {name: os.environ[name] for name in names if os.environ.get(name)}
-    return DEFAULTS | (read_env(layout.env_file) if readable else {}) | here
+    found = DEFAULTS | (read_env(layout.env_file) if readable else {}) | here
+    if "KAFKA_PASSWORD_AUDITOR" not in found:
+        raise TieoutError(
+            f"KAFKA_PASSWORD_AUDITOR is not set: looked in the process environment, then in {layout.env_file}.",
+            "nothing was read or written.",
+            "./scripts/start.sh",
+        )
+    return found
 
 
 @app.command()

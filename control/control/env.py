@@ -37,7 +37,7 @@ DEFAULTS = {
     "MAX_ROWS_PER_LOAD": "500000",
 }
 
-OPTIONAL = ("LAKE_URI", "MAX_OFFSETS_PER_TRIGGER", "LOADER_MEMORY", "LOADER_LOCK_WAIT_SECONDS", "ACCEPT_OFFSET_GAPS")
+OPTIONAL = ("MAX_OFFSETS_PER_TRIGGER", "LOADER_MEMORY", "LOADER_LOCK_WAIT_SECONDS")
 
 HEADER = "# Settings and secrets of this platform; .env.example says what each is.\n"
 
@@ -106,11 +106,7 @@ def settings(layout: Layout, environ: Mapping[str, str] | None = None) -> dict[s
 
 def _replace_lines(path: Path, values: Mapping[str, str]) -> None:
     """Set lines of the file: one write beside it and one rename, so that nobody reads half a file."""
-    old = (
-        path.read_text(encoding="utf-8")
-        if path.exists()
-        else "# Settings and secrets of this platform; .env.example says what each is.\n"
-    )
+    old = path.read_text(encoding="utf-8") if path.exists() else HEADER
     rest = [line for line in old.splitlines() if line.partition("=")[0].strip() not in values]
     text = "\n".join([*rest, *(f"{name}={value}" for name, value in values.items())]) + "\n"
     beside = path.with_name(f"{path.name}.new")

@@ -108,9 +108,13 @@ def _format(layout: Layout, accounts: Accounts, settings: Mapping[str, str]) -> 
     cluster = "-"
     while cluster.startswith("-"):  # the tool would take it for an option
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    command = [*_java(layout), "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(_properties(layout))]
+    # A salted password is all that a client needs to log in: the arguments go by a file, not by the process list.
+    words = ["format", "-t", cluster, "-c", str(_properties(layout))]
     for user in ("admin", "broker"):
-        command += ["--add-scram", scram(user, settings[f"KAFKA_PASSWORD_{user.upper()}"])]
+        words += ["--add-scram", scram(user, settings[f"KAFKA_PASSWORD_{user.upper()}"])]
+    arguments = _folder(layout) / "format.arguments"
+    own_file(arguments, "\n".join(words) + "\n", accounts.services)
+    command = [*_java(layout), "kafka.tools.StorageTool", f"@{arguments}"]
     # Its standard output lists the users' keys: it goes nowhere.
     done = subprocess.run(  # type: ignore[call-overload]
         command,
@@ -121,6 +125,7 @@ def _format(layout: Layout, accounts: Accounts, settings: Mapping[str, str]) -> 
         cwd="/",
         **as_user(accounts.services),
     )
+    arguments.unlink()
     if done.returncode != 0 or not (layout.kafka_data / "meta.properties").exists():
         why = [line for line in (done.stderr or "").splitlines() if line.strip() and not line.startswith("SLF4J")]
         raise TieoutError(

@@ -57,6 +57,37 @@ def end_offsets(settings: Mapping[str, str], topic: str) -> dict[int, int]:
     return {partition.partition: offset for partition, offset in sorted(ends.items())}
 
 
+def topic_id(settings: Mapping[str, str], topic: str) -> str:
+    """Return the broker's id of the topic; one that is deleted and made again has another.
+
+    Raises:
+        TieoutError: the broker is away, refuses the auditor, or has no such topic.
+    """
+    from confluent_kafka import KafkaException, TopicCollection
+    from confluent_kafka.admin import AdminClient
+
+    client = AdminClient(
+        {
+            "bootstrap.servers": settings["KAFKA_BOOTSTRAP"],
+            "security.protocol": "SASL_PLAINTEXT",
+            "sasl.mechanism": "SCRAM-SHA-256",
+            "sasl.username": "auditor",
+            "sasl.password": settings["KAFKA_PASSWORD_AUDITOR"],
+            "log_level": 0,
+        },
+        logger=logging.getLogger("tieout.silent"),
+    )
+    try:
+        described = client.describe_topics(TopicCollection([topic]), request_timeout=10)
+        return str(described[topic].result().topic_id)
+    except KafkaException as error:
+        raise TieoutError(
+            f"kafka does not say which topic {topic} is: {error.args[0].str()}",
+            "nothing was read or written.",
+            "./scripts/start.sh (it makes topics and rights)",
+        ) from error
+
+
 def ends_and_rate(settings: Mapping[str, str], topic: str, seconds: int = 60) -> tuple[dict[int, int], float]:
     """Return the end offsets and the events a second over the last seconds.
 

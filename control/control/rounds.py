@@ -58,8 +58,8 @@ def run_round(layout: Layout, settings: Mapping[str, str], *, service_runs: bool
                 said, ok = work(), True
             except TieoutError as error:
                 outcome.error, said, ok = error, "failed", False
-            if name == "proof" and outcome.proof is not None:
-                ok = bool(outcome.proof["ok"])
+            if name == "proof" and outcome.proof is not None and not outcome.proof["ok"]:
+                outcome.error, ok = _difference(outcome.proof), False
             seconds = round(time.monotonic() - begun, 1)
             outcome.steps.append({"name": name, "seconds": seconds, "ok": ok})
             say(f"  {name:<7} {said:<50} {seconds:5.1f} s")
@@ -105,6 +105,24 @@ def _proof(outcome: Outcome) -> str:
     verdicts = [equation["verdict"] for equation in outcome.proof["equations"]]
     counts = {verdict: verdicts.count(verdict) for verdict in dict.fromkeys(verdicts)}
     return ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) or "nothing to prove yet"
+
+
+def _difference(proof: dict[str, Any]) -> TieoutError:
+    """Return what does not tie out as an error: a round that ends so must not look like any other."""
+    different = [e for e in proof["equations"] if e["verdict"] == "DIFFERENT"]
+
+    def words(equation: dict[str, Any]) -> str:
+        scope = ", ".join(f"{key} {value}" for key, value in equation["scope"].items() if key != "topic_id")
+        difference = equation["difference"]
+        amount = f" and {difference['amount']} {equation['currency']}" if equation["currency"] else ""
+        return f"{equation['name']} ({scope}): {difference['count']}{amount}"
+
+    more = f"; and {len(different) - 5} more" if len(different) > 5 else ""
+    return TieoutError(
+        f"the books do not tie out. {'; '.join(words(equation) for equation in different[:5])}{more}.",
+        "nothing was changed; metadata.proof has every equation.",
+        "./scripts/tieout proof --full, then docs/runbook.md",
+    )
 
 
 def follow_rounds(layout: Layout, settings: Mapping[str, str], *, service_runs: bool) -> NoReturn:

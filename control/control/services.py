@@ -20,17 +20,15 @@ WAIT_EXEC = Path(__file__).with_name("wait_exec.py")
 # What each may know. `*` is not a pattern here on purpose: a new secret reaches nobody by accident.
 _KAFKA = ("KAFKA_BOOTSTRAP",)
 _POSTGRES = ("POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_DB")
-_LAKE = ("LAKE_URI",)
 _SPARK = ("SPARK_UI_PORT", "SPARK_MASTER", "SPARK_DRIVER_MEMORY", "MAX_OFFSETS_PER_TRIGGER")
-_LOADER = ("MAX_ROWS_PER_LOAD", "LOADER_MEMORY", "LOADER_LOCK_WAIT_SECONDS", "ACCEPT_OFFSET_GAPS")
+_LOADER = ("MAX_ROWS_PER_LOAD", "LOADER_MEMORY", "LOADER_LOCK_WAIT_SECONDS")
 KNOWS: dict[str, tuple[str, ...]] = {
     "kafka": (),
     "postgres": (),
-    "stream": (*_KAFKA, *_POSTGRES, *_LAKE, *_SPARK, "KAFKA_PASSWORD_STREAM", "POSTGRES_PASSWORD_READER"),
+    "stream": (*_KAFKA, *_POSTGRES, *_SPARK, "KAFKA_PASSWORD_STREAM", "POSTGRES_PASSWORD_READER"),
     "pipeline": (
         *_KAFKA,
         *_POSTGRES,
-        *_LAKE,
         "KAFKA_PASSWORD_LOADER",
         "KAFKA_PASSWORD_AUDITOR",
         "POSTGRES_PASSWORD_LOADER",

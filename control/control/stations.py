@@ -26,6 +26,7 @@ def read_stations(layout: Layout, settings: Mapping[str, str]) -> list[Station]:
         "dead letters": lambda: _dead_letters(layout, settings),
         "silver": lambda: _query(settings, SILVER),
         "marts": lambda: _query(settings, MARTS),
+        "proof": lambda: _proof(settings),
     }
     return [_answer(name, ask) for name, ask in asked.items()]
 
@@ -94,6 +95,24 @@ select (select count(*) from marts.fact_transactions)::bigint as count,
 from marts.fact_transactions
 where occurred_on >= (select max(occurred_on) - 1 from marts.fact_transactions)
 """
+
+
+PROOF = """\
+select count(*)::bigint as count, extract(epoch from now() - max(checked_at))::bigint as lag_seconds,
+    count(*) filter (where verdict = 'DIFFERENT')::bigint as different,
+    (select status from metadata.load_audit where status <> 'RUNNING' order by load_id desc limit 1) as last_load,
+    (select status from metadata.builds where status <> 'RUNNING' order by started_at desc limit 1) as last_build
+from metadata.proof where proof_id = (select proof_id from metadata.proof order by checked_at desc limit 1)
+"""
+
+
+def _proof(settings: Mapping[str, str]) -> Station:
+    """Return how the newest proof stands; a difference, a failed load or a failed build is an error of the station."""
+    row = _query(settings, PROOF)
+    wrong = [f"the last {what} FAILED" for what in ("load", "build") if row.get(f"last_{what}") == "FAILED"]
+    if row.get("different"):
+        wrong.insert(0, f"{row['different']} equations are DIFFERENT: ./scripts/tieout proof")
+    return row | ({"error": "; ".join(wrong)} if wrong else {})
 
 
 def _query(settings: Mapping[str, str], query: str) -> Station:

@@ -2,10 +2,12 @@
 
 import shutil
 
+from contracts.errors import TieoutError
 from contracts.layout import Layout
 from control import orphans, supervision
-from control.accounts import choose_accounts
+from control.accounts import Accounts, choose_accounts
 from control.bring_up import SCRATCH
+from control.catching_up import writer_is_at_work
 from control.locks import exclusive
 from control.say import say, step
 
@@ -18,23 +20,44 @@ def stop_platform(layout: Layout) -> None:
         say(f"nothing runs at {layout.home}")
         return
     with exclusive(layout.state / "start.lock", WAITING):
-        if not supervision.running(layout) and not orphans.members(layout):
-            say(f"nothing runs at {layout.home}")
-            return
-        with step("all services stopped; data kept"):
-            supervision.shut_down(layout)
+        _stop(layout)
+
+
+def _stop(layout: Layout) -> None:
+    if not supervision.running(layout) and not orphans.members(layout):
+        say(f"nothing runs at {layout.home}")
+        return
+    with step("all services stopped; data kept"):
+        supervision.shut_down(layout)
 
 
 def reset_platform(layout: Layout) -> None:
-    """Stop, then delete broker log, cluster, lake and logs; `.env`, environments, JARs and samples stay."""
-    stop_platform(layout)
+    """Stop, then delete broker log, cluster, lake and logs, under one lock: no start comes between.
+
+    `.env`, environments, JARs and samples stay, and so do files of people: `data/undelivered`, `data/batch_files`.
+
+    Raises:
+        TieoutError: a process that is no service writes the lake.
+    """
     if not layout.state.exists():
         return
     accounts = choose_accounts(layout)
-    with exclusive(layout.state / "start.lock", WAITING), step("broker log, cluster and lake deleted"):
+    with exclusive(layout.state / "start.lock", WAITING):
+        _stop(layout)
+        if writer_is_at_work(layout):
+            raise TieoutError(
+                "a stream that is no service of this platform writes the lake.",
+                "all services are stopped; nothing was deleted.",
+                "end that `tieout stream`, then ./scripts/tieout reset",
+            )
+        _delete(layout, accounts)
+
+
+def _delete(layout: Layout, accounts: Accounts) -> None:
+    with step("broker log, cluster and lake deleted"):
         doomed = [layout.kafka_data, accounts.postgres_data, accounts.postgres_runtime, layout.logs, layout.run]
         doomed += [layout.state / name for name in ("broker", "supervisor", *SCRATCH)]
-        doomed += [layout.bronze, layout.dead_letters, layout.checkpoint.parent, layout.batch_files, layout.undelivered]
+        doomed += [layout.bronze, layout.dead_letters, layout.checkpoint.parent]
         for folder in doomed:
             if folder.exists():
                 shutil.rmtree(folder)

@@ -36,7 +36,7 @@ def resend(file: Path, around: Surroundings) -> Outcome:
         reason = error.what.rstrip(".") if error else "stopped before the broker answered"
         error = UndeliveredError(len(left), file, reason)
     else:
-        file.unlink()
+        file.unlink(missing_ok=True)
     summary = {
         "ok": error is None,
         "file": str(file),

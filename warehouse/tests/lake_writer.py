@@ -117,13 +117,17 @@ class LakeWriter:
         self.write(self._layout.dead_letters, delivered, start, dict(self._next))
         self.write(self._layout.bronze, delivered, start, dict(self._next), changed)
 
-    def lose(self, partition: int, count: int, reason: str) -> None:
+    def rewind(self, partition: int, offset: int) -> None:
+        """Deliver from an offset again, as after a stream that was killed between its two commits."""
+        self._next[partition] = offset
+
+    def lose(self, partition: int, count: int, reason: str, tables: Sequence[Path] = ()) -> None:
         """Skip offsets that retention took, as `tieout stream --accept-loss` does: a commit a table, without a row."""
         start = dict(self._next)
         begin = start.setdefault(partition, 0)
         self._next[partition] = begin + count
         lost = [{"partition": partition, "from": begin, "to": begin + count, "reason": reason}]
-        for table in (self._layout.dead_letters, self._layout.bronze):
+        for table in tables or (self._layout.dead_letters, self._layout.bronze):
             self.write(table, [], start, dict(self._next), {"lost": lost})
 
     def write(

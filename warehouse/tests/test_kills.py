@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -38,12 +39,13 @@ def start_loader(database: OwnDatabase, layout: Layout) -> subprocess.Popen[str]
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        cwd=Path(__file__).parent,
     )
     assert child.stdin is not None
     assert child.stdout is not None
     child.stdin.write(database.model_dump_json(exclude_none=True))
     child.stdin.close()
-    child.stdout.readline()
+    assert child.stdout.readline() == "ready\n"
     return child
 
 

@@ -123,8 +123,26 @@ def test_an_accepted_loss_stands_in_the_books_as_lost(
         (0, 2, 7, "retention was set to an hour by mistake")
     ]
     assert prove("E1", full=full) == [("E1", None, 8, 8, "OK")]
-    query("update metadata.lost_offsets set end_offset = end_offset - 1")
+    query("update metadata.lost_offsets set offsets = offsets - 1")
     assert prove("E1", full=full) == [("E1", None, 8, 7, "DIFFERENT")]
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("full", [False, True])
+def test_a_dead_letter_within_an_accepted_loss_is_a_dead_letter(
+    load: Load, lake: LakeWriter, layout: Layout, prove: Prove, query: Query, full: bool
+) -> None:
+    """The stream was killed between its two commits, then retention passed: only bronze lacks the offsets."""
+    lake.commit([payment("a")])
+    delivered = lake.deliver([payment("b"), dead_letter(), payment("c")])
+    lake.write(layout.dead_letters, delivered, {0: 1}, {0: 4})
+    lake.rewind(0, 1)
+    lake.lose(0, 5, "gone", tables=(layout.bronze,))
+    lake.commit([payment("d")])
+    load()
+    assert query("select start_offset, end_offset, offsets from metadata.lost_offsets") == [(1, 6, 4)]
+    assert query('select "offset" from raw.dead_letters') == [(2,)]
+    assert prove("E1", full=full) == [("E1", None, 7, 7, "OK")]
 
 
 @pytest.mark.services

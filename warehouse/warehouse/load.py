@@ -2,8 +2,10 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
+import duckdb
 import psycopg
 
 from contracts.errors import TieoutError
@@ -20,6 +22,7 @@ from warehouse.settings import WarehouseSettings, read_settings
 from warehouse.watermark import BRONZE, DEAD_LETTERS, loaded_ends, read_watermark, write_watermark
 
 Connection = psycopg.Connection[Any]
+DISK_FULL = "53100"
 
 
 def run_loads(
@@ -92,6 +95,14 @@ def _database_away(error: psycopg.Error) -> DatabaseAwayError:
     return DatabaseAwayError(error, left, "./scripts/tieout load")
 
 
+def _failed(load_id: int | None, why: str) -> TieoutError:
+    return TieoutError(
+        f"load {load_id or 'without a number'} failed with {why}.",
+        "it was rolled back; silver and the watermark are as the last load left them.",
+        "mend the cause, then ./scripts/tieout load; metadata.load_audit has its row",
+    )
+
+
 class _Loader:
     """Plans and runs one load after the other on a connection that holds the loader's lock."""
 
@@ -106,7 +117,7 @@ class _Loader:
 
     def load_next(self) -> dict[str, Any] | None:
         """Run the next load; None when there is nothing more."""
-        load_id = None
+        load_id, load = None, None
         try:
             while (load := self._plan()) is not None:
                 if not load.is_empty:
@@ -114,19 +125,24 @@ class _Loader:
                     return self._run(load, load_id)
                 self._pass_over(load)
         except TieoutError as error:
-            audit.fail_audit(self._connection, load_id, type(error).__name__, error.what)
+            self._mark_failed(load_id, type(error).__name__, error.what)
             raise
         except psycopg.Error as error:
             if self._connection.closed:
                 raise  # the database went away and cannot be told; the next load finds the orphan
             code, detail = error.sqlstate or type(error).__name__, _without_rows(error, load)
-            audit.fail_audit(self._connection, load_id, code, detail)
-            raise TieoutError(
-                f"load {load_id} failed with {code}: {detail}.",
-                "it was rolled back; silver and the watermark are as the last load left them.",
-                "./scripts/tieout load tries it again; metadata.load_audit has its row",
-            ) from None
+            self._mark_failed(load_id, code, detail)
+            full = " (the database's disk is full)" if code == DISK_FULL else ""
+            raise _failed(load_id, f"{code}{full}: {detail}") from None
+        except (duckdb.Error, OSError) as error:
+            self._mark_failed(load_id, type(error).__name__, "while the lake's files were read")
+            raise _failed(load_id, str(error).splitlines()[0]) from None
         return None
+
+    def _mark_failed(self, load_id: int | None, code: str, detail: str) -> None:
+        # A database that cannot even take this, as with a full disk, must not hide why: the next load marks the orphan.
+        with suppress(psycopg.Error):
+            audit.fail_audit(self._connection, load_id, code, detail)
 
     def _plan(self) -> LoadRange | None:
         return plan_next(
@@ -144,7 +160,7 @@ class _Loader:
 
     def _run(self, load: LoadRange, load_id: int) -> dict[str, Any]:
         with open_workspace(self._layout.state / "load", self._settings.loader_memory) as workspace:
-            found = read_load(workspace, load, self._contract, self._settings.accept_offset_gaps)
+            found = read_load(workspace, load, self._contract)
             bronze = totals.count_bronze(workspace, self._contract)
             with self._connection.transaction():
                 path = self._load_events(workspace, load, load_id)
@@ -153,6 +169,7 @@ class _Loader:
                 totals.check_books(bronze, books)
                 totals.write_totals(self._connection, load_id, bronze, books)
                 totals.write_offsets(self._connection, load_id, load)
+                totals.write_lost(self._connection, workspace, load_id, load)
                 write_quality(self._connection, workspace, load_id, self._contract, found)
                 write_watermark(self._connection, BRONZE, load.bronze_watermark, load_id)
                 if load.dead_letter_watermark:

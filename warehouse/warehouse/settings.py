@@ -24,7 +24,6 @@ class WarehouseSettings(BaseSettings):
     max_rows_per_load: int = Field(default=500_000, gt=0)
     loader_memory: str = "1GB"
     loader_lock_wait_seconds: float = Field(default=15.0, ge=0)
-    accept_offset_gaps: bool = False
 
     def dsn(self, role: str) -> str:
         """Return the connection string of a role.

@@ -11,6 +11,7 @@ import psycopg
 from contracts.errors import TieoutError
 from contracts.model import Contract
 from warehouse.plan import LoadRange
+from warehouse.read import dead_letters_among
 
 _BOOKS = {"NEW": "transactions", "DUPLICATE": "duplicates", "REJECTED": "rejected_transactions"}
 
@@ -114,7 +115,7 @@ def write_totals(connection: psycopg.Connection[Any], load_id: int, bronze: Tota
 
 
 def write_offsets(connection: psycopg.Connection[Any], load_id: int, load: LoadRange) -> None:
-    """Write which offsets a load accounts for, and which of them are lost."""
+    """Write which offsets a load accounts for."""
     with connection.cursor() as cursor:
         cursor.executemany(
             "insert into metadata.load_offsets (load_id, topic_id, partition, start_offset, end_offset) "
@@ -124,8 +125,17 @@ def write_offsets(connection: psycopg.Connection[Any], load_id: int, load: LoadR
                 for partition, begin in load.start.items()
             ],
         )
-        cursor.executemany(
-            "insert into metadata.lost_offsets (load_id, topic_id, partition, start_offset, end_offset, reason) "
-            "values (%s, %s, %s, %s, %s, %s)",
-            [(load_id, load.topic_id, lost.partition, lost.begin, lost.behind, lost.reason) for lost in load.lost],
+
+
+def write_lost(
+    connection: psycopg.Connection[Any], workspace: duckdb.DuckDBPyConnection, load_id: int, load: LoadRange
+) -> None:
+    """Write the losses that an operator accepted, without those of their offsets that are dead letters after all."""
+    for lost in load.lost:
+        offsets = lost.behind - lost.begin - dead_letters_among(workspace, load, lost)
+        connection.execute(
+            "insert into metadata.lost_offsets "
+            "(load_id, topic_id, partition, start_offset, end_offset, offsets, reason) "
+            "values (%s, %s, %s, %s, %s, %s, %s)",
+            [load_id, load.topic_id, lost.partition, lost.begin, lost.behind, offsets, lost.reason],
         )

@@ -13,7 +13,7 @@ LOADS_SHOWN = 20
 
 _OFFSETS = """
 select o.topic_id, o.partition, min(o.start_offset), max(o.end_offset), coalesce(sum(t.count), 0)::bigint,
-    (select coalesce(sum(l.end_offset - l.start_offset), 0)::bigint from metadata.lost_offsets l
+    (select coalesce(sum(l.offsets), 0)::bigint from metadata.lost_offsets l
     where (l.topic_id, l.partition) = (o.topic_id, o.partition))
 from metadata.load_offsets o
 join metadata.load_audit a on a.load_id = o.load_id and a.status = 'SUCCESS'

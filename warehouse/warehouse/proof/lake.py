@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from contracts.layout import Layout
 from contracts.model import Contract
-from warehouse.delta_log import exists, newest_record
+from warehouse.delta_log import exists
 from warehouse.proof.books import e2
 from warehouse.proof.equation import Equation, Side
 from warehouse.totals import currency_sql
@@ -20,7 +20,7 @@ _RANGES = """
 select o.load_id, o.topic_id, o.partition, o.start_offset, o.end_offset
 from metadata.load_offsets o join metadata.load_audit a using (load_id) where a.status = 'SUCCESS'
 """
-_LOST = "select topic_id, partition, sum(end_offset - start_offset)::bigint from metadata.lost_offsets group by 1, 2"
+_LOST = "select topic_id, partition, sum(offsets)::bigint from metadata.lost_offsets group by 1, 2"
 _BOOKS = ("transactions", "duplicates", "rejected_transactions")
 
 
@@ -54,22 +54,25 @@ def _files(table: Any) -> list[str]:
 
 
 def offsets_in_lake(
-    connection: psycopg.Connection[Any], workspace: duckdb.DuckDBPyConnection, layout: Layout
+    connection: psycopg.Connection[Any],
+    workspace: duckdb.DuckDBPyConnection,
+    topic_id: str | None,
+    ends: dict[int, int],
 ) -> Iterable[Equation]:
     """Yield E1 per partition: recorded ends of bronze = different offsets in the lake, none of them twice."""
-    first, behind = _extents(connection, workspace, layout)
-    lost = {(topic_id, partition): gone for topic_id, partition, gone in connection.execute(_LOST).fetchall()}
-    for (topic_id, partition), end in sorted(behind.items()):
-        begin = first.get((topic_id, partition), 0)
+    first, behind = _extents(connection, workspace, topic_id, ends)
+    lost = {(topic, partition): gone for topic, partition, gone in connection.execute(_LOST).fetchall()}
+    for (topic, partition), end in sorted(behind.items()):
+        begin = first.get((topic, partition), 0)
         count, distinct = workspace.execute(
             'select count(*), count(distinct "offset") from lake '
             'where topic_id = ? and "partition" = ? and "offset" < ?',
-            [topic_id, partition, end],
+            [topic, partition, end],
         ).fetchall()[0]
-        scope = {"topic_id": topic_id, "partition": partition, "offsets": [begin, end], "from": "lake"}
+        scope = {"topic_id": topic, "partition": partition, "offsets": [begin, end], "from": "lake"}
         if count != distinct:
             scope["repeated"] = count - distinct
-        gone = lost.get((topic_id, partition), 0)
+        gone = lost.get((topic, partition), 0)
         if gone:
             scope["LOST"] = gone
         counted = count if distinct + gone == end - begin else distinct
@@ -77,16 +80,18 @@ def offsets_in_lake(
 
 
 def _extents(
-    connection: psycopg.Connection[Any], workspace: duckdb.DuckDBPyConnection, layout: Layout
+    connection: psycopg.Connection[Any],
+    workspace: duckdb.DuckDBPyConnection,
+    topic_id: str | None,
+    ends: dict[int, int],
 ) -> tuple[dict[tuple[str, int], int], dict[tuple[str, int], int]]:
     """Return first offset and end by topic and partition: of the loads, and of the lake where it is ahead."""
     first: dict[tuple[str, int], int] = {}
     behind: dict[tuple[str, int], int] = {}
-    for _, topic_id, partition, begin, end in connection.execute(_RANGES).fetchall():
-        key = (topic_id, partition)
+    for _, topic, partition, begin, end in connection.execute(_RANGES).fetchall():
+        key = (topic, partition)
         first[key] = min(begin, first.get(key, begin))
         behind[key] = max(end, behind.get(key, end))
-    topic_id, ends = newest_record(layout.bronze)
     rows = workspace.execute('select "partition", min("offset") from lake where topic_id = ? group by 1', [topic_id])
     lowest = dict(rows.fetchall())
     for partition, end in ends.items():

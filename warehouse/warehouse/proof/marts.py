@@ -59,12 +59,12 @@ def prove_marts(connection: psycopg.Connection[Any]) -> Iterable[Equation]:
     for currency, loads, count, amount in connection.execute(_UNPROCESSED).fetchall():
         scope = {"loads": loads, "waits_for": "build"}
         yield Equation("E3", scope, currency, Side(count, amount), Side(0, amount * 0), is_open=True)
+    # Only what no build has processed is OPEN. A mart that is gone after a build is a difference.
     fact: Sides = _sides(connection, _FACT) if has_fact else {}
-    yield from _compare("E3", _sides(connection, _SILVER), fact, is_open=not has_fact)
-    if has_fact:
-        daily = _sides(connection, _DAILY) if has_daily else {}
-        row = connection.execute(_BEHIND).fetchone()
-        yield from _compare("E4", fact, daily, is_open=not has_daily or bool(row and row[0]))
+    yield from _compare("E3", _sides(connection, _SILVER), fact, is_open=False)
+    daily = _sides(connection, _DAILY) if has_daily else {}
+    row = connection.execute(_BEHIND).fetchone()
+    yield from _compare("E4", fact, daily, is_open=has_daily and bool(row and row[0]))
 
 
 def _is_there(connection: psycopg.Connection[Any], table: str) -> bool:

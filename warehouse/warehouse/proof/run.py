@@ -68,18 +68,19 @@ def _equations(
     connection: psycopg.Connection[Any], settings: WarehouseSettings, layout: Layout, full: bool
 ) -> Iterable[Equation]:
     watermark = read_watermark(connection, BRONZE)
+    # Before the files: what a running stream commits from here on is in them, but is not asked for.
+    topic_id, ends = newest_record(layout.bronze)
     if full:
         with open_workspace(layout.state / "load", settings.loader_memory) as workspace:
             try:
                 read_lake(workspace, layout)
             except duckdb.Error as error:
                 raise LakeMismatchError(f"the lake cannot be read: {str(error).splitlines()[0]}") from None
-            yield from offsets_in_lake(connection, workspace, layout)
+            yield from offsets_in_lake(connection, workspace, topic_id, ends)
             yield from loads_in_lake(connection, workspace, load_contract())
     else:
         yield from offsets_by_totals(connection)
         yield from loads_by_totals(connection)
-    topic_id, ends = newest_record(layout.bronze)
     yield from not_loaded(ends, watermark.ends if watermark and watermark.topic_id == topic_id else {})
     yield from prove_marts(connection)
 

@@ -198,6 +198,7 @@ create table metadata.lost_offsets (
     partition integer not null,
     start_offset bigint not null,
     end_offset bigint not null check (end_offset > start_offset),
+    offsets bigint not null check (offsets between 0 and end_offset - start_offset),
     reason text not null,
     primary key (topic_id, partition, start_offset)
 );
@@ -256,7 +257,8 @@ comment on table raw.dead_letters is 'Catalogue of malformed events; their bytes
 comment on table metadata.load_audit is 'One row a load: what it read, where its rows went, how it ended.';
 comment on table metadata.load_offsets is 'Kafka offsets that a load accounts for, end exclusive.';
 comment on table metadata.lost_offsets is
-    'Offsets that retention took before they were read and that an operator accepted as lost, end exclusive.';
+    'Offsets that retention took before they were read and that an operator accepted as lost, end exclusive. '
+    'offsets: without those that are dead letters after all.';
 comment on table metadata.load_totals is
     'Control totals of a load, per book, partition and currency. Currencies outside the contract: NULL, by count only.';
 comment on table metadata.data_quality_metrics is 'What a load found, per rule and currency.';
