@@ -76,6 +76,11 @@ class Layout:
         return self.data / ".writer.lock"
 
     @property
+    def stream_ready(self) -> Path:
+        """Holds the process id of the stream while its query runs."""
+        return self.run / "stream.pid"
+
+    @property
     def batch_files(self) -> Path:
         """Statements, one a business day."""
         return self.data / "batch_files"

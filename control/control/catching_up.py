@@ -30,6 +30,14 @@ def writer_is_at_work(layout: Layout) -> bool:
     return bool(struct.unpack("hhqqi4x", answer)[0] != fcntl.F_UNLCK)
 
 
+def stream_is_ready(layout: Layout, pid: int | None) -> bool:
+    """Say whether the stream's query runs in the process `pid`: lock, topic and offsets have let it in."""
+    try:
+        return pid is not None and layout.stream_ready.read_text(encoding="utf-8") == str(pid)
+    except FileNotFoundError:
+        return False
+
+
 def lake_ends(layout: Layout) -> dict[int, int]:
     """Return the offsets that both tables of the lake account for, by partition: the lower of the two."""
     from warehouse.delta_log import recorded_ends

@@ -7,7 +7,7 @@ from contracts.errors import TieoutError
 from contracts.layout import Layout
 from control import supervision
 from control.bring_up import Platform, bring_up_base, prepare
-from control.catching_up import writer_is_at_work
+from control.catching_up import stream_is_ready
 from control.first_load import produce_first_load, run_first_load
 from control.java import require_java
 from control.locks import exclusive
@@ -65,13 +65,15 @@ def _start(platform: Platform, name: str) -> None:
 
 
 def _wait_for_stream(platform: Platform, seconds: float = 120) -> None:
-    """Return when the stream's JVM has the lake; for the supervisor it runs from its first second on."""
+    """Return when the stream's query runs; for the supervisor it runs from its first second on."""
     deadline = time.monotonic() + seconds
-    while not writer_is_at_work(platform.layout):
+    while True:
         info = supervision.process_states(platform.layout).get("stream", {})
+        if stream_is_ready(platform.layout, info.get("pid")):
+            return
         if info.get("statename") == "FATAL" or time.monotonic() > deadline:
             raise TieoutError(
-                f"stream is not ready after {seconds:.0f} s: {info.get('description') or 'it does not take the lake'}.",
+                f"stream is not ready after {seconds:.0f} s: its query has not begun.",
                 "broker and database run.",
                 "./scripts/tieout logs stream, or ./scripts/tieout doctor",
             )

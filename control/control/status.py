@@ -6,7 +6,7 @@ from typing import Any
 from contracts.layout import Layout
 from control import supervision
 from control.accounts import choose_accounts
-from control.catching_up import writer_is_at_work
+from control.catching_up import stream_is_ready
 from control.env import settings
 from control.say import columns
 from control.services import DEMO, Service, all_services
@@ -42,8 +42,9 @@ def _service(layout: Layout, service: Service, info: dict[str, Any] | None) -> d
         if service.group == "base" and not _answers(service):
             row["state"] = "broken"
             row["error"] = "runs, but does not accept connections"
-        if service.name == "stream" and not writer_is_at_work(layout):
+        if service.name == "stream" and not stream_is_ready(layout, info["pid"]):
             row["state"] = "starting"
+            row["error"] = "not at work yet; if that lasts: ./scripts/tieout logs stream"
     elif row["state"] == "broken":
         row["error"] = info["spawnerr"] or info["description"]
     return row

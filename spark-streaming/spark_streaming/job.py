@@ -149,9 +149,13 @@ def run_stream(
         query = stream.start({"availableNow": True} if once else {"processingTime": trigger})
         log.info("%s", f"stream begins at {stream.writer.position} of topic {stream.writer.topic}")
         began = time.monotonic()
+        # For whoever waits: not before the stream has been let in by lock, topic and offsets.
+        layout.run.mkdir(parents=True, exist_ok=True)
+        layout.stream_ready.write_text(str(os.getpid()), encoding="utf-8")
         stream.follow(query, stop)
         log.info("%s", f"stream ends after {time.monotonic() - began:.0f} s")
     finally:
+        layout.stream_ready.unlink(missing_ok=True)
         spark.stop()
 
 
