@@ -21,6 +21,8 @@ def _log_to_stderr() -> None:
         stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S%z"
     )
     logging.getLogger("tieout").setLevel(logging.INFO)
+    # It prints the traceback of every batch that fails; the stream reports the failure once, with the next command.
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)
 
 
 def _trigger(text: str) -> str:
