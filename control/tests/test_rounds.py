@@ -63,11 +63,17 @@ def test_a_step_that_fails_ends_the_round_and_keeps_what_was_done(layout, steps,
 
 def test_a_different_equation_makes_the_round_not_fine(layout, steps, monkeypatch):
     def prove(outcome):
-        outcome.proof = {"ok": False, "equations": [{"verdict": "DIFFERENT"}]}
+        side = {"count": 1, "amount": "0.01"}
+        scope = {"topic_id": "t", "load_id": 7}
+        equation = {"name": "E2", "scope": scope, "currency": "INR", "difference": side, "verdict": "DIFFERENT"}
+        outcome.proof = {"ok": False, "equations": [equation]}
         return "1 DIFFERENT"
 
     monkeypatch.setattr(rounds, "_proof", prove)
-    assert not rounds.run_round(layout, {}, service_runs=False).ok
+    outcome = rounds.run_round(layout, {}, service_runs=False)
+    assert not outcome.ok
+    assert "E2 (load_id 7): 1 and 0.01 INR" in str(outcome.error)
+    assert "./scripts/tieout proof --full" in str(outcome.error)
 
 
 def test_how_far_a_table_is_behind_counts_each_partition_and_never_negative():
