@@ -68,6 +68,8 @@ def tieout(env: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
 def offsets_in_lake(home: Path) -> Counter[tuple[int, int]]:
     found: Counter[tuple[int, int]] = Counter()
     for table in ("raw_transactions", "dead_letter_queue"):
+        if not DeltaTable.is_deltatable(str(home / "data" / table)):
+            continue  # killed before it was made
         rows = DeltaTable(str(home / "data" / table)).to_pyarrow_table(columns=["partition", "offset"]).to_pydict()
         found.update(zip(rows["partition"], rows["offset"], strict=True))
     return found

@@ -46,13 +46,13 @@ def test_what_is_there_is_drained_and_a_second_run_changes_nothing(services: Any
 def test_kills_at_any_moment_and_a_lost_checkpoint_neither_lose_nor_repeat_an_event(services: Any) -> None:
     seed = random.randrange(1_000_000)
     print(f"seed {seed}")
-    dice, env = random.Random(seed), {**services.env, "MAX_OFFSETS_PER_TRIGGER": "1000"}
+    dice, env = random.Random(seed), {**services.env, "MAX_OFFSETS_PER_TRIGGER": "500"}
     interrupted = 0
     for round_ in range(4):
-        produce(env, 20_000, first=100_000 * (round_ + 1))
+        produce(env, 8_000, first=100_000 * (round_ + 1))
         running = stream(env, "--trigger", "0s")
         wait_until_it_writes(services, running.pid)
-        time.sleep(dice.uniform(0, 8))
+        time.sleep(dice.uniform(0, 6))
         if round_ % 2:
             os.kill(running.pid, signal.SIGKILL)  # only the driver: its JVM must not write on beside the next
         else:
