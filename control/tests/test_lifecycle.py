@@ -152,8 +152,11 @@ def test_a_dead_broker_is_a_row_in_status_and_not_a_crash(layout):
 def test_reset_deletes_the_data_and_keeps_the_settings(layout):
     _start(layout, "--base")
     before = read_env(layout.env_file)
+    kept = layout.undelivered / "feed.jsonl"
+    kept.write_text("{}")
     done = _tieout(layout, "reset", "--yes")
     assert done.returncode == 0, done.stderr
+    assert kept.exists()
     assert _of_home(layout) == []
     assert not layout.kafka_data.exists()
     assert not layout.postgres_data.exists()

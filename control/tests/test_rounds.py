@@ -86,6 +86,14 @@ def test_the_lake_stands_where_the_slower_of_its_two_tables_stands(layout, monke
     assert catching_up.lake_ends(layout) == {0: 8, 1: 3}
 
 
+def test_a_topic_that_was_made_anew_is_refused_and_not_taken_for_an_old_one(layout, monkeypatch):
+    monkeypatch.setattr("warehouse.delta_log.newest_record", lambda _: ("the old one", {0: 15}))
+    monkeypatch.setattr(catching_up, "topic_id", lambda *_: "the new one")
+    monkeypatch.setattr(catching_up, "end_offsets", lambda *_: {0: 7})
+    with pytest.raises(TieoutError, match="made anew: its id is the new one"):
+        catching_up.catch_up(layout, {}, service_runs=True)
+
+
 def test_a_stream_that_stands_still_is_an_error_with_the_number_of_events(layout, monkeypatch):
     monkeypatch.setattr(catching_up, "lake_ends", lambda _: {0: 4})
     with pytest.raises(TieoutError, match="6 events are not in the lake"):

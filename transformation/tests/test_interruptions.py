@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from contracts.errors import TieoutError
+from control import build_books
 from control.build_books import this_process
 from control.roles import dsn
 
@@ -61,6 +62,32 @@ def write_two_rounds(marts: Any, payment: Any) -> None:
     marts.build()
     marts.load([payment(f"a{n}", "SUCCESS", customer_id=f"c{n % 4}") for n in range(40) if n % 3])
     marts.load([payment(f"b{n}", "FAILED", customer_id=f"d{n % 4}", currency="USD") for n in range(10)])
+
+
+def test_a_mart_that_is_gone_is_made_anew_by_the_next_build(marts: Any, payment: Any) -> None:
+    write_two_rounds(marts, payment)
+    marts.build()
+    assert marts.build()["status"] == "UNCHANGED"
+    with psycopg.connect(dsn(marts.env, "postgres")) as db:
+        db.execute("drop table marts.daily_revenue_totals cascade")
+    assert marts.build()["full_refresh"] is True
+    assert marts.sql("select sum(success_count) as n from marts.daily_revenue_totals")[0]["n"] == 40
+
+
+def test_a_build_of_mostly_new_rows_computes_the_marts_anew(marts: Any, payment: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(build_books, "MANY_ROWS", 30)
+
+    def load(name: str, count: int) -> None:
+        load_id = marts.load([payment(f"{name}{number}") for number in range(count)])
+        with psycopg.connect(dsn(marts.env, "postgres")) as db:
+            db.execute("insert into metadata.load_totals values (%s, 'NEW', 0, 'INR', %s, 1)", (load_id, count))
+
+    load("a", 100)
+    marts.build()
+    load("b", 40)
+    assert marts.build()["full_refresh"] is False
+    load("c", 80)
+    assert marts.build()["full_refresh"] is True
 
 
 @pytest.mark.parametrize(

@@ -204,6 +204,13 @@ def test_the_marts_tie_out_with_silver_and_with_each_other(built: None, prove: P
 
 
 @pytest.mark.services
+@pytest.mark.parametrize("mart", ["fact_transactions", "daily_revenue_totals"])
+def test_a_mart_that_is_gone_after_a_build_is_different(built: None, prove: Prove, query: Query, mart: str) -> None:
+    query(f"drop table marts.{mart}")
+    assert "DIFFERENT" in {row[-1] for row in prove("E3", "E4")}
+
+
+@pytest.mark.services
 def test_a_lost_fact_is_different_in_both_directions(built: None, prove: Prove, query: Query) -> None:
     query("delete from marts.fact_transactions where transaction_id = 'a'")
     assert prove("E3", "E4")[1] == ("E3", "INR", 1, 0, "DIFFERENT")
