@@ -152,10 +152,12 @@ def run_stream(
         # For whoever waits: not before the stream has been let in by lock, topic and offsets.
         layout.run.mkdir(parents=True, exist_ok=True)
         layout.stream_ready.write_text(str(os.getpid()), encoding="utf-8")
-        stream.follow(query, stop)
+        try:
+            stream.follow(query, stop)
+        finally:
+            layout.stream_ready.unlink(missing_ok=True)
         log.info("%s", f"stream ends after {time.monotonic() - began:.0f} s")
     finally:
-        layout.stream_ready.unlink(missing_ok=True)
         spark.stop()
 
 
