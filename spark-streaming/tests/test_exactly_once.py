@@ -7,13 +7,23 @@ import shutil
 import signal
 import time
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from deltalake import DeltaTable
 from real_stream import delivered, offsets_in_lake, produce, stream
 
+from control.testing import temporary_platform
+
 pytestmark = pytest.mark.services
+
+
+@pytest.fixture(scope="module")
+def services() -> Iterator[Any]:
+    """A broker whose topic holds these tests' events alone."""
+    with temporary_platform() as handle:
+        yield handle
 
 
 def check_exactly_once(services: Any) -> None:
