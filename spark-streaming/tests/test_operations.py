@@ -1,8 +1,11 @@
 """What an operator meets: expired offsets, care of the tables, a topic made anew, a full disk. On a platform apart."""
 
 import json
+import os
 import re
+import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +22,8 @@ from contracts.model import load_contract
 from control.testing import temporary_platform
 from control.topics import ensure_topics
 
-pytestmark = pytest.mark.services
+# Drills of minutes: each start of Spark costs ten seconds and more.
+pytestmark = [pytest.mark.services, pytest.mark.slow]
 TABLES = ("raw_transactions", "dead_letter_queue")
 
 
@@ -141,3 +145,30 @@ def test_a_topic_made_anew_stops_the_stream_until_it_is_accepted(platform: Any) 
     assert code == 0, log
     assert sum((offsets_in_lake(platform.home) - before).values()) == 300
     assert last_metadata(platform, "raw_transactions")["topic_id"] == command[1]
+
+
+def test_a_full_disk_is_one_clear_error_and_the_stream_goes_on_when_there_is_room(platform: Any) -> None:
+    data = platform.home / "data"
+    if os.geteuid() != 0:
+        pytest.skip("A DISK THAT IS FULL IS NOT TESTED: only root can mount a small one")
+    owner = data.stat()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", data], check=False)
+    if mounted.returncode:
+        pytest.skip("A DISK THAT IS FULL IS NOT TESTED: this machine does not let root mount one")
+    try:
+        os.chown(data, owner.st_uid, owner.st_gid)
+        env = {**platform.env, "MAX_OFFSETS_PER_TRIGGER": "2000"}
+        produce(env, 12_000, padding=600)
+        code, log = ended(stream(env, "--once"))
+        assert (code, "Traceback" in log) == (1, False), log
+        assert "There is no space left on the lake's disk" in log
+        found = offsets_in_lake(platform.home)
+        assert found
+        assert set(found.values()) == {1}
+        subprocess.run(["mount", "-o", "remount,size=200m", data], check=True)
+        code, log = ended(stream({**env, "MAX_OFFSETS_PER_TRIGGER": "20000"}, "--once"))
+        assert code == 0, log
+        check(platform)
+    finally:
+        subprocess.run(["umount", "-l", data], check=False)
+        shutil.rmtree(data / "checkpoints", ignore_errors=True)
