@@ -8,6 +8,8 @@ from typing import Any
 
 from contracts.errors import TieoutError
 
+URL_SAFE = str.maketrans("+/", "-_")
+
 
 @contextmanager
 def _auditor(settings: Mapping[str, str]) -> Iterator[Any]:
@@ -79,7 +81,8 @@ def topic_id(settings: Mapping[str, str], topic: str) -> str:
     )
     try:
         described = client.describe_topics(TopicCollection([topic]), request_timeout=10)
-        return str(described[topic].result().topic_id)
+        # librdkafka writes the id in plain base64, Kafka itself and so the lake in the form that is safe in a path.
+        return str(described[topic].result().topic_id).translate(URL_SAFE)
     except KafkaException as error:
         raise TieoutError(
             f"kafka does not say which topic {topic} is: {error.args[0].str()}",
