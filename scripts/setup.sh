@@ -112,5 +112,6 @@ if [[ $DEV == yes || -f $ENVIRONMENTS/platform/stamp-dev.txt ]]; then REQUIREMEN
 UV=$(find_uv)
 timed "platform environment" environment platform "$REQUIREMENTS" yes 9>&-
 timed "dbt environment" environment dbt transformation/requirements.txt no 9>&-
+timed "Airflow environment" environment airflow airflow/requirements.txt no 9>&-
 timed "JARs of broker and Spark" jars 9>&-
 timed "settings" "$ENVIRONMENTS/platform/bin/tieout" configure 9>&-

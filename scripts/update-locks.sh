@@ -22,4 +22,5 @@ for component in contracts data-generator spark-streaming warehouse control; do
   compile "$component/requirements.txt" requirements/dev.txt contracts "$component"
 done
 compile transformation/requirements.txt "" transformation
+compile airflow/requirements.txt "" airflow
 .tieout/env/platform/bin/python -m control.jars lock
