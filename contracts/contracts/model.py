@@ -146,9 +146,9 @@ def _field(node: Mapping[str, Any]) -> Field:
     )
 
 
-def _stated_rule(node: Mapping[str, Any], field: Field | None) -> Rule:
+def _stated_rule(node: Mapping[str, Any], field: Field | None, blanks: str) -> Rule:
     custom = _custom(node)
-    sql = node.get("implementation")
+    sql = node["implementation"].replace("{blanks}", blanks) if "implementation" in node else None
     if field is not None and node.get("metric") == "invalidValues":
         sql = f"{field.stored_as} in ({', '.join(repr(value) for value in field.enum or ())})"
     return Rule(
@@ -191,10 +191,11 @@ def parse_contract(text: str) -> Contract:
     event, delivery = document["schema"]
     custom = _custom(event)
     fields = tuple(_field(node) for node in event["properties"])
-    rules = [_stated_rule(node, None) for node in event["quality"]]
+    blanks = " || ".join(f"chr({point})" for point in custom["blankCharacters"])
+    rules = [_stated_rule(node, None, blanks) for node in event["quality"]]
     for node, field in zip(event["properties"], fields, strict=True):
         rules += _derived_rules(field)
-        rules += [_stated_rule(quality, field) for quality in node.get("quality", [])]
+        rules += [_stated_rule(quality, field, blanks) for quality in node.get("quality", [])]
     currency = _custom(next(node for node in event["properties"] if node["name"] == "currency"))
     names = {
         "transactions": ("topic", event["physicalName"]),

@@ -72,6 +72,13 @@ def test_the_contract_is_a_valid_odcs_document() -> None:
     assert len(document.schema_[0].properties or []) == 18
 
 
+def test_every_white_space_alone_is_a_blank_customer() -> None:
+    blanks = [chr(point) for point in range(0x110000) if chr(point).isspace()] + ["\u200b", "\u2060", "\ufeff"]
+    broken = [broken_rules(VALID | {"customer_id": blank * 2}) for blank in blanks]
+    assert broken == [{"CUSTOMER_ID_MISSING"}] * len(blanks)
+    assert broken_rules(VALID | {"customer_id": f"C{blanks[-1]}1"}) == set()
+
+
 def test_reason_codes_are_unique() -> None:
     codes = [rule.code for rule in load_contract().rules]
     assert len(codes) == len(set(codes)) > 50

@@ -15,15 +15,15 @@ from warehouse.rules import event_rules, identity_sql, reasons_sql, status_sql
 
 CONTRACT = load_contract()
 BROKEN: dict[str, dict[str, Any]] = {
-    "TRANSACTION_ID_BLANK": {"transaction_id": " \t\n"},
+    "TRANSACTION_ID_BLANK": {"transaction_id": " \t\n\x0b\x0c"},
     "CUSTOMER_ID_MISSING": {"customer_id": None},
-    "MERCHANT_NAME_MISSING": {"merchant_name": ""},
+    "MERCHANT_NAME_MISSING": {"merchant_name": "\u00a0\u200b\u2003"},
     "MERCHANT_CATEGORY_MISSING": {"merchant_category": None},
     "AMOUNT_NOT_POSITIVE": {"amount": Decimal(0)},
     "CURRENCY_UNKNOWN": {"currency": "XXX"},
     "STATUS_UNKNOWN": {"status": "Success"},
     "PAYMENT_METHOD_UNKNOWN": {"payment_method": None},
-    "FAILURE_REASON_MISSING": {"status": "FAILED", "failure_reason": " "},
+    "FAILURE_REASON_MISSING": {"status": "FAILED", "failure_reason": "\u3000\ufeff"},
     "FAILURE_REASON_UNEXPECTED": {"failure_reason": "WHY"},
     "IS_FRAUD_MISSING": {"is_fraud": None},
     "TIMESTAMP_IN_FUTURE": {"occurred_at": FIRST_ARRIVAL + timedelta(days=1, microseconds=1)},

@@ -16,6 +16,14 @@ depends_on = None
 
 SCHEMAS = "create schema raw; create schema staging; create schema intermediate; create schema marts;"
 
+# The contract's blank characters: Unicode's white space, and what has no width.
+BLANKS = " || ".join(
+    f"chr({point})"
+    for point in (
+        *range(9, 14), *range(28, 33), 133, 160, 173, 5760, 6158, *range(8192, 8206), 8232, 8233, 8239, 8287, 8288,
+        12288, 65279,
+    )
+)  # fmt: skip
 COORDINATES = 'topic_id text not null, partition integer not null, "offset" bigint not null'
 
 # One row a transaction and status. No foreign key to load_audit: it would cost a check a row, and the load writes both
@@ -53,22 +61,22 @@ create table raw.transactions (
     primary key (transaction_id, status),
     constraint transactions_coordinates unique (topic_id, partition, "offset"),
     constraint transaction_id_too_long check (coalesce(length(transaction_id), 0) <= 64),
-    constraint transaction_id_blank check (length(trim(transaction_id, E' \\t\\r\\n')) > 0),
+    constraint transaction_id_blank check (length(trim(transaction_id, {BLANKS})) > 0),
     constraint customer_id_too_long check (coalesce(length(customer_id), 0) <= 64),
-    constraint customer_id_missing check (length(trim(customer_id, E' \\t\\r\\n')) > 0),
+    constraint customer_id_missing check (length(trim(customer_id, {BLANKS})) > 0),
     constraint customer_name_too_long check (coalesce(length(customer_name), 0) <= 200),
     constraint customer_email_too_long check (coalesce(length(customer_email), 0) <= 320),
     constraint merchant_name_too_long check (coalesce(length(merchant_name), 0) <= 200),
-    constraint merchant_name_missing check (length(trim(merchant_name, E' \\t\\r\\n')) > 0),
+    constraint merchant_name_missing check (length(trim(merchant_name, {BLANKS})) > 0),
     constraint merchant_category_too_long check (coalesce(length(merchant_category), 0) <= 100),
-    constraint merchant_category_missing check (length(trim(merchant_category, E' \\t\\r\\n')) > 0),
+    constraint merchant_category_missing check (length(trim(merchant_category, {BLANKS})) > 0),
     constraint amount_not_positive check (amount > 0),
     constraint payment_method_unknown
         check (payment_method in ('Credit Card', 'Debit Card', 'UPI', 'Net Banking', 'Wallet')),
     constraint status_unknown check (status in ('PENDING', 'SUCCESS', 'FAILED')),
     constraint failure_reason_too_long check (coalesce(length(failure_reason), 0) <= 200),
     constraint failure_reason_missing
-        check (status <> 'FAILED' or length(trim(coalesce(failure_reason, ''), E' \\t\\r\\n')) > 0),
+        check (status <> 'FAILED' or length(trim(coalesce(failure_reason, ''), {BLANKS})) > 0),
     constraint failure_reason_unexpected check (status = 'FAILED' or failure_reason is null),
     constraint timestamp_in_future check (occurred_at <= known_at + interval '1 day'),
     constraint timestamp_too_early check (occurred_at >= timestamptz '2000-01-01 00:00:00+00'),

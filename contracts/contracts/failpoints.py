@@ -1,0 +1,75 @@
+"""Failpoints: named moments in the way of the data at which a drill may strike. Without the variable they do nothing.
+
+TIEOUT_FAILPOINT holds an order, or `@FILE`, and then FILE holds it for as long as it exists; an order is
+
+    NAME[:NTH]             kill this process at the NTH time (the first by default) that it comes by NAME
+    NAME[:NTH] FILE        make FILE there, and go on once somebody has removed it
+
+A process that leads its process group takes the group along, as `kill -9 -PGID` does: a stream dies with its JVM.
+"""
+
+import os
+import re
+import signal
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+VARIABLE = "TIEOUT_FAILPOINT"
+LONGEST_WAIT_SECONDS = 300.0
+
+# Each is one call of `reach` in the code; a test holds this list against the calls.
+NAMES: Mapping[str, str] = {
+    "producer.before-flush": "the producer has handed over its last event and has not waited for all acknowledgements",
+    "stream.after-dead-letters": "a batch is in the dead letters and not yet in bronze",
+    "stream.before-checkpoint": "a batch is in both tables and not yet in the checkpoint",
+    "load.in-copy": "a COPY into the warehouse has had its first rows and not its end",
+    "load.before-commit": "rows, books and watermark of a load are written and not committed",
+    "load.after-commit": "a load is committed and nobody has been told",
+    "build.between-models": "dbt has ended one of its nodes and is about to begin, or in, the next",
+}
+
+_ORDER = re.compile(r"(?P<name>[a-z.-]+)(?::(?P<nth>[1-9][0-9]*))?(?: (?P<file>/.*))?")
+_passed: Counter[str] = Counter()
+
+
+def reach(name: str) -> None:
+    """Say that this process is at a failpoint; what happens there is up to the drill, nothing where there is none."""
+    order = os.environ.get(VARIABLE)
+    if order:
+        _obey(order, name)
+
+
+def _obey(order: str, name: str) -> None:
+    if order.startswith("@"):
+        try:
+            order = Path(order[1:]).read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return
+    match = _ORDER.fullmatch(order)
+    if match is None or match["name"] not in NAMES:
+        raise ValueError(f"{VARIABLE}: {order!r} is no order; the failpoints are {', '.join(NAMES)}")
+    if match["name"] != name:
+        return
+    _passed[name] += 1
+    if _passed[name] != int(match["nth"] or 1):
+        return
+    _passed.clear()
+    if match["file"]:
+        _wait(Path(match["file"]))
+    else:
+        _die()
+
+
+def _wait(file: Path) -> None:
+    file.write_text(str(os.getpid()), encoding="utf-8")
+    deadline = time.monotonic() + LONGEST_WAIT_SECONDS
+    while file.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def _die() -> None:
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
