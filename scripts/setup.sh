@@ -76,7 +76,8 @@ environment() { # name, requirements file, editable yes|no
   if [[ ! -x $folder/bin/python || $(readlink -f "$folder/bin/python") != "$PYTHON" ]]; then
     "$UV" venv --quiet --clear --python "$PYTHON" "$folder"
   fi
-  "$UV" pip sync --quiet --python "$folder/bin/python" --require-hashes "$requirements"
+  # Compiled here: the services' account may not write into the environment, and would compile at every start.
+  "$UV" pip sync --quiet --compile-bytecode --python "$folder/bin/python" --require-hashes "$requirements"
   [[ $editable == no ]] || "$UV" pip install --quiet --python "$folder/bin/python" --no-deps --editable .
   echo "$stamp" >"$folder/stamp-$(basename "$requirements")"
 }
