@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contracts import failpoints
 from contracts.errors import TieoutError
 from contracts.layout import Layout
 from control.build_project import files_digest
@@ -93,6 +94,7 @@ class DbtWorker:
                 answer = json.loads(line)
                 if answer["event"] == "done":
                     return Outcome(answer["ok"], tuple(answer["nodes"]), answer["error"])
+                failpoints.reach("build.between-models")
         except BrokenPipeError:
             pass
         except BaseException:

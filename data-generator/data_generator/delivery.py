@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from contracts import failpoints
 from data_generator.errors import BrokerError
 from data_generator.stopping import Stop
 
@@ -160,6 +161,7 @@ class Delivery:
         Raises:
             BrokerError: the broker refuses what waiting would not heal.
         """
+        failpoints.reach("producer.before-flush")
         while self._flying and not self._stop.expired:
             self._producer.flush(0.2)
             self._check()

@@ -21,6 +21,7 @@ from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
+from contracts import failpoints
 from contracts.layout import Layout
 from contracts.model import load_contract
 from spark_streaming import broker, failures, lock, maintenance, requests, tables
@@ -83,6 +84,7 @@ class Stream:
             except Exception as error:
                 self.failure, self.stopping = error, True
                 raise
+            failpoints.reach("stream.before-checkpoint")
 
     def _end(self, batch: int) -> Ends:
         """Return the batch's end offsets, which Spark writes down before the batch begins."""

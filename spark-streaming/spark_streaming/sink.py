@@ -8,6 +8,7 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.functions import lit
 
+from contracts import failpoints
 from contracts.model import Contract
 from spark_streaming import tables
 from spark_streaming.classify import classify
@@ -79,18 +80,13 @@ class LakeWriter:
             for row in counts:
                 reasons.update(dict.fromkeys(row["reasons"], row["count"]))
             rows = sum(row["count"] for row in counts)
-            written = Counter(
-                {
-                    table.name: self._commit(table, judged.where(condition), end)
-                    for table, condition in (
-                        (self.dead_letters, "size(reasons) > 0"),
-                        (self.bronze, "size(reasons) = 0"),
-                    )
-                }
-            )
+            letters = self._commit(self.dead_letters, judged.where("size(reasons) > 0"), end)
+            failpoints.reach("stream.after-dead-letters")
+            events = self._commit(self.bronze, judged.where("size(reasons) = 0"), end)
         finally:
             judged.unpersist()
         self.position = end
+        written = Counter({self.dead_letters.name: letters, self.bronze.name: events})
         return BatchReport(batch, start, end, rows, written, reasons, time.monotonic() - began)
 
     def _refuse_gap(self, start: Ends, end: Ends) -> None:

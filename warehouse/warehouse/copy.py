@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.csv
 from psycopg import sql
 
+from contracts import failpoints
+
 BATCH_ROWS = 50_000
 _OPTIONS = pyarrow.csv.WriteOptions(include_header=False)
 
@@ -43,6 +45,7 @@ def copy_rows(
     ):
         for count, text in batches:
             copy.write(text)
+            failpoints.reach("load.in-copy")
             rows += count
     return rows
 

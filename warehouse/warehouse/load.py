@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 import psycopg
 
+from contracts import failpoints
 from contracts.errors import TieoutError
 from contracts.layout import Layout, find_layout
 from contracts.model import Contract, load_contract
@@ -174,7 +175,10 @@ class _Loader:
                 write_watermark(self._connection, BRONZE, load.bronze_watermark, load_id)
                 if load.dead_letter_watermark:
                     write_watermark(self._connection, DEAD_LETTERS, load.dead_letter_watermark, load_id)
-                return audit.close_audit(self._connection, load_id, found, path, _counts(books))
+                done = audit.close_audit(self._connection, load_id, found, path, _counts(books))
+                failpoints.reach("load.before-commit")
+            failpoints.reach("load.after-commit")
+            return done
 
     def _load_events(self, workspace: Any, load: LoadRange, load_id: int) -> str:
         before = loaded_ends(self._connection, load.topic_id or "")
