@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-import reference_parser
 from hostile_values import BASE, DOCUMENTS, GOOD, every_field_with_every_token, random_values
 from pyspark.sql import Row, SparkSession
 
+from contracts import verdict
 from contracts.model import load_contract
 from spark_streaming.classify import classify
 
@@ -38,7 +38,7 @@ def judged(spark: SparkSession, values: Sequence[bytes | None], headers: Any = N
 
 
 def difference(row: Row, value: bytes | None) -> str | None:
-    wanted = reference_parser.judge(value, CONTRACT)
+    wanted = verdict.judge(value, CONTRACT)
     if sorted(row["reasons"]) != sorted(wanted.reasons):
         return f"{row['reasons']} instead of {sorted(wanted.reasons)}"
     if wanted.reasons or wanted.event is None or wanted.occurred_at is None:

@@ -1,4 +1,7 @@
-"""The verdict on a value, written a second time in plain Python: the Spark expressions are compared with it."""
+"""The verdict on one value in plain Python: what the stream will say of it, asked before it is sent.
+
+The stream has the same rules as Spark expressions; its tests hold the two against each other on hostile values.
+"""
 
 import json
 import re
@@ -24,7 +27,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Reasons, and what the typed columns must hold when there are none."""
+    """Reasons for which a value is malformed, and what the typed columns must hold when there are none."""
 
     reasons: frozenset[str]
     event: dict[str, Any] | None = None
