@@ -1,0 +1,163 @@
+"""The control total of a feed, as it travels on the topic of control totals.
+
+Who writes a feed also writes, every ten seconds and at its end, what it has sent: the proof compares that with what
+arrived. A total is cumulative: the newest one of a feed says all that the ones before it said.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+
+VERSION = 1
+SECONDS_BETWEEN = 10.0
+LONGEST_RUN = 200
+
+
+class ControlTotalError(ValueError):
+    """Bytes on the control topic are no control total."""
+
+
+@dataclass(frozen=True)
+class Money:
+    """Events of one currency: how many, and their exact sum in major units."""
+
+    count: int = 0
+    amount: Decimal = Decimal(0)
+
+    def __add__(self, other: "Money") -> "Money":
+        return Money(self.count + other.count, self.amount + other.amount)
+
+
+Amounts = Mapping[str, Money]
+
+
+@dataclass(frozen=True)
+class ControlTotal:
+    """What a feed has sent so far.
+
+    Attributes:
+        run: the feed's id, the header `run` of its events.
+        seq: the broker has acknowledged the events 1 to seq, all of them; so it is their count too.
+        closed: no event with a higher number will ever come.
+        amounts: by currency of the contract, those meant to be well-formed; None when the feed vouches for the number
+            of its events only (a redrive does not know what its letters will turn out to be).
+        broken: events broken on purpose, by kind.
+        last_offsets: the last acknowledged offset by partition; whoever has read beyond them has read the feed.
+        topic_id: Kafka's id of the topic of the events, None when the feed could not learn it.
+        contract: version of the contract.
+        sent_at: when the total was made, with a zone.
+    """
+
+    run: str
+    seq: int
+    closed: bool
+    amounts: Amounts | None
+    last_offsets: Mapping[int, int]
+    broken: Mapping[str, int] = field(default_factory=dict)
+    topic_id: str | None = None
+    contract: str = ""
+    sent_at: datetime | None = None
+
+    @property
+    def without_amount(self) -> int:
+        """Events that no currency counts: malformed ones, and those in a currency outside the contract."""
+        return self.seq - sum(money.count for money in (self.amounts or {}).values())
+
+    @property
+    def key(self) -> bytes:
+        """The message's key: the feed."""
+        return self.run.encode()
+
+    def value(self) -> bytes:
+        """Return the message's value: JSON, amounts as text."""
+        held = {
+            "control_total": VERSION,
+            "run": self.run,
+            "seq": self.seq,
+            "closed": self.closed,
+            "amounts": None if self.amounts is None else amounts_as_json(self.amounts),
+            "broken": dict(sorted(self.broken.items())),
+            "last_offsets": {str(partition): offset for partition, offset in sorted(self.last_offsets.items())},
+            "topic_id": self.topic_id,
+            "contract": self.contract,
+            "sent_at": (self.sent_at or datetime.now(UTC)).isoformat(),
+        }
+        return json.dumps(held).encode()
+
+
+def amounts_as_json(amounts: Amounts) -> dict[str, dict[str, int | str]]:
+    """Return count and exact amount (text) by currency."""
+    return {c: {"count": m.count, "amount": f"{m.amount:f}"} for c, m in sorted(amounts.items())}
+
+
+def amounts_from_json(held: Mapping[str, Mapping[str, int | str]]) -> dict[str, Money]:
+    """Return the opposite of amounts_as_json.
+
+    Raises:
+        ControlTotalError: it is not of that form.
+    """
+    try:
+        found = {c: Money(_whole(m["count"]), Decimal(_text(m["amount"]))) for c, m in held.items()}
+    except (KeyError, TypeError, AttributeError, InvalidOperation) as error:
+        raise ControlTotalError(f"amounts: {error!r}") from None
+    if not all(money.amount.is_finite() for money in found.values()):
+        raise ControlTotalError("amounts: not a finite number")
+    return found
+
+
+def sum_amounts(parts: Iterable[Amounts]) -> dict[str, Money]:
+    """Return the sum by currency."""
+    total: dict[str, Money] = {}
+    for part in parts:
+        for currency, money in part.items():
+            total[currency] = total.get(currency, Money()) + money
+    return total
+
+
+def parse_control_total(value: bytes | None) -> ControlTotal:
+    """Read a message of the control topic.
+
+    Raises:
+        ControlTotalError: it is none, or contradicts itself.
+    """
+    try:
+        held = json.loads(value or b"")
+        if held["control_total"] != VERSION:
+            raise ControlTotalError(f"version {held['control_total']!r} is not known here")
+        amounts, topic_id = held["amounts"], held["topic_id"]
+        total = ControlTotal(
+            run=_text(held["run"]),
+            seq=_whole(held["seq"]),
+            closed=held["closed"] is True,
+            amounts=None if amounts is None else amounts_from_json(amounts),
+            last_offsets={int(partition): _whole(offset) for partition, offset in held["last_offsets"].items()},
+            broken={_text(kind): _whole(count) for kind, count in held["broken"].items()},
+            topic_id=None if topic_id is None else _text(topic_id),
+            contract=_text(held["contract"]),
+            sent_at=datetime.fromisoformat(held["sent_at"]),
+        )
+    except ControlTotalError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ControlTotalError(f"no control total: {type(error).__name__} {error}") from None
+    if not 0 < len(total.run) <= LONGEST_RUN or "\0" in total.run:
+        raise ControlTotalError(f"run has {len(total.run)} characters")
+    if total.without_amount < 0:
+        raise ControlTotalError("more events with an amount than events")
+    if total.sent_at is None or total.sent_at.tzinfo is None:
+        raise ControlTotalError("sent_at has no zone")
+    return total
+
+
+def _whole(number: object) -> int:
+    if type(number) is not int or not 0 <= number < 2**62:
+        raise ControlTotalError(f"{number!r} is no count")
+    return number
+
+
+def _text(text: object) -> str:
+    if not isinstance(text, str):
+        raise ControlTotalError(f"{text!r} is no text")
+    return text
