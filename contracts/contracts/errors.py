@@ -18,3 +18,11 @@ class TieoutError(Exception):
 
     def __str__(self) -> str:
         return f"{self.what}\nLeft as it is: {self.left} Next: {self.next}"
+
+
+class OutageError(TieoutError):
+    """Something that the work needs is away or busy, and the same command may well succeed later.
+
+    The command line ends with exit code 75 (EX_TEMPFAIL) for it and with 1 for every other error, so that whoever
+    repeats failed work repeats only what can get better by itself.
+    """

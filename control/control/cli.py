@@ -7,11 +7,14 @@ from typing import Annotated
 
 import typer
 
-from contracts.errors import TieoutError
+from contracts.errors import OutageError, TieoutError
 from contracts.layout import Layout, find_layout
 from control.env import NAMES
 
 COMPONENTS = ("contracts.cli", "data_generator.cli", "spark_streaming.cli", "warehouse.cli", "control.build")
+
+# sysexits.h: try again later.
+EX_TEMPFAIL = 75
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable, on stdout.")]
 
@@ -230,9 +233,12 @@ def build_app() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command; an error that a person can act on is three lines, not a traceback."""
+    """Run the command; an error that a person can act on is three lines, not a traceback.
+
+    Exit 75: something was away or busy, the same command may succeed later. Exit 1: it will not by itself.
+    """
     try:
         build_app()()
     except TieoutError as error:
         sys.stderr.write(f"{error}\n")
-        sys.exit(1)
+        sys.exit(EX_TEMPFAIL if isinstance(error, OutageError) else 1)

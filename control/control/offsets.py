@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from contracts.errors import TieoutError
+from contracts.errors import OutageError, TieoutError
 
 URL_SAFE = str.maketrans("+/", "-_")
 
@@ -32,7 +32,7 @@ def _auditor(settings: Mapping[str, str]) -> Iterator[Any]:
         finally:
             client.close()
     except (KafkaError, OSError, AssertionError) as error:
-        raise TieoutError(
+        raise OutageError(
             f"kafka does not answer on {settings['KAFKA_BOOTSTRAP']}: {str(error) or type(error).__name__}",
             "nothing was read or written.",
             "./scripts/start.sh where nothing runs; else ./scripts/tieout logs kafka",
@@ -84,7 +84,7 @@ def topic_id(settings: Mapping[str, str], topic: str) -> str:
         # librdkafka writes the id in plain base64, Kafka itself and so the lake in the form that is safe in a path.
         return str(described[topic].result().topic_id).translate(URL_SAFE)
     except KafkaException as error:
-        raise TieoutError(
+        raise OutageError(
             f"kafka does not say which topic {topic} is: {error.args[0].str()}",
             "nothing was read or written.",
             "./scripts/start.sh (it makes topics and rights)",

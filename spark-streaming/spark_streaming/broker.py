@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 
 from contracts.layout import Layout
 from spark_streaming.ends import Ends
-from spark_streaming.errors import BrokerError
+from spark_streaming.errors import BrokerAwayError, BrokerError
 from spark_streaming.settings import StreamSettings, secret
 
 READY = "./scripts/tieout logs kafka, or ./scripts/tieout doctor"
@@ -101,4 +101,4 @@ def explain(text: str, settings: StreamSettings, topic: str) -> BrokerError:
             left,
             "./scripts/start.sh (it makes topics and rights)",
         )
-    return BrokerError(f"Kafka at {settings.kafka_bootstrap} does not answer: {text.splitlines()[0]}.", left, READY)
+    return BrokerAwayError(f"Kafka at {settings.kafka_bootstrap} does not answer: {text.splitlines()[0]}.", left, READY)

@@ -1,6 +1,6 @@
 """What can stop the stream, each with the next command."""
 
-from contracts.errors import TieoutError
+from contracts.errors import OutageError, TieoutError
 
 
 class StreamError(TieoutError):
@@ -24,7 +24,15 @@ class OffsetsLostError(StreamError):
 
 
 class BrokerError(StreamError):
-    """The broker cannot be reached, or refuses."""
+    """The broker refuses."""
+
+
+class BrokerAwayError(BrokerError, OutageError):
+    """The broker cannot be reached."""
+
+
+class WarehouseAwayError(StreamError, OutageError):
+    """The warehouse does not say how far the loader has come."""
 
 
 class LakeFullError(StreamError):

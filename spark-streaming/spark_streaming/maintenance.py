@@ -16,7 +16,7 @@ from contracts.model import load_contract
 from spark_streaming import lock, requests, tables
 from spark_streaming.columns import PARTITION_COLUMNS
 from spark_streaming.ends import commit_metadata
-from spark_streaming.errors import StreamError
+from spark_streaming.errors import WarehouseAwayError
 from spark_streaming.session import start_session
 from spark_streaming.settings import StreamSettings, secret
 from spark_streaming.tables import LakeTable
@@ -31,7 +31,7 @@ def watermarks(settings: StreamSettings, layout: Layout) -> dict[str, int]:
     """Return, for each table of the lake, the last version that the loader has read; no row, no key.
 
     Raises:
-        StreamError: the warehouse does not answer.
+        WarehouseAwayError: the warehouse does not answer.
     """
     import psycopg  # noqa: PLC0415 - the stream itself needs no database
 
@@ -47,7 +47,7 @@ def watermarks(settings: StreamSettings, layout: Layout) -> dict[str, int]:
         ) as warehouse:
             return dict(warehouse.execute("select lake_table, version from metadata.load_watermark").fetchall())
     except psycopg.Error as error:
-        raise StreamError(
+        raise WarehouseAwayError(
             f"The loader's watermark cannot be read: SQLSTATE {error.sqlstate or 'none, no connection'} from "
             f"{settings.postgres_host}:{settings.postgres_port}.",
             "the lake is as it was.",

@@ -2,10 +2,10 @@
 
 import psycopg
 
-from contracts.errors import TieoutError
+from contracts.errors import OutageError
 
 
-class DatabaseAwayError(TieoutError):
+class DatabaseAwayError(OutageError):
     """PostgreSQL refuses or loses the connection."""
 
     def __init__(self, error: psycopg.Error, left: str, then: str = "") -> None:
