@@ -2,23 +2,24 @@
 
 import logging
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from uuid import UUID
 
 from contracts.errors import OutageError, TieoutError
 
-URL_SAFE = str.maketrans("+/", "-_")
-
 
 @contextmanager
-def _auditor(settings: Mapping[str, str]) -> Iterator[Any]:
+def _auditor(settings: Mapping[str, str], *, admin: bool = False) -> Iterator[Any]:
     from kafka import KafkaConsumer
+    from kafka.admin import KafkaAdminClient
     from kafka.errors import KafkaError
 
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # refusals are raised; it logs each of them as well
     try:
-        client = KafkaConsumer(
+        client = (KafkaAdminClient if admin else KafkaConsumer)(
             bootstrap_servers=settings["KAFKA_BOOTSTRAP"],
             security_protocol="SASL_PLAINTEXT",
             sasl_mechanism="SCRAM-SHA-256",
@@ -65,30 +66,16 @@ def topic_id(settings: Mapping[str, str], topic: str) -> str:
     Raises:
         TieoutError: the broker is away, refuses the auditor, or has no such topic.
     """
-    from confluent_kafka import KafkaException, TopicCollection
-    from confluent_kafka.admin import AdminClient
+    with _auditor(settings, admin=True) as client:
+        (described,) = client.describe_topics([topic])
+    if described["error_code"]:
+        raise TieoutError(f"the broker has no topic {topic}.", "nothing was read or written.", "./scripts/start.sh")
+    return as_kafka_spells(UUID(described["topic_id"]))
 
-    client = AdminClient(
-        {
-            "bootstrap.servers": settings["KAFKA_BOOTSTRAP"],
-            "security.protocol": "SASL_PLAINTEXT",
-            "sasl.mechanism": "SCRAM-SHA-256",
-            "sasl.username": "auditor",
-            "sasl.password": settings["KAFKA_PASSWORD_AUDITOR"],
-            "log_level": 0,
-        },
-        logger=logging.getLogger("tieout.silent"),
-    )
-    try:
-        described = client.describe_topics(TopicCollection([topic]), request_timeout=10)
-        # librdkafka writes the id in plain base64, Kafka itself and so the lake in the form that is safe in a path.
-        return str(described[topic].result().topic_id).translate(URL_SAFE)
-    except KafkaException as error:
-        raise OutageError(
-            f"kafka does not say which topic {topic} is: {error.args[0].str()}",
-            "nothing was read or written.",
-            "./scripts/start.sh (it makes topics and rights)",
-        ) from error
+
+def as_kafka_spells(identity: UUID) -> str:
+    """Return a topic's id in Kafka's own form, as the lake has it: base64 with - and _ instead of + and /."""
+    return urlsafe_b64encode(identity.bytes).decode().rstrip("=")
 
 
 def ends_and_rate(settings: Mapping[str, str], topic: str, seconds: int = 60) -> tuple[dict[int, int], float]:

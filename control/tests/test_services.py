@@ -5,10 +5,13 @@ import socket
 import stat
 import time
 from pathlib import Path
+from uuid import UUID
 
 import psutil
 import psycopg
 import pytest
+from confluent_kafka import TopicCollection
+from confluent_kafka.admin import AdminClient
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaError, TopicAuthorizationFailedError
 from psycopg import errors
@@ -17,7 +20,7 @@ from contracts.errors import TieoutError
 from contracts.model import load_contract
 from control import orphans
 from control.accounts import choose_accounts
-from control.offsets import end_offsets
+from control.offsets import as_kafka_spells, end_offsets, topic_id
 from control.roles import dsn, ensure_roles, wait_for_postgres
 from control.topics import ensure_topics
 
@@ -215,3 +218,12 @@ def test_a_killed_database_and_broker_come_back_by_themselves(services):
                 time.sleep(0.2)
         services.start(name)
     assert end_offsets(services.env, EVENTS)
+
+
+def test_the_id_of_a_topic_is_spelled_as_kafka_spells_it(services):
+    login = {"sasl.mechanism": "SCRAM-SHA-256", "security.protocol": "SASL_PLAINTEXT", "sasl.username": "admin"}
+    servers = {"bootstrap.servers": services.env["KAFKA_BOOTSTRAP"]}
+    client = AdminClient({**servers, **login, "sasl.password": services.env["KAFKA_PASSWORD_ADMIN"]})
+    other = str(client.describe_topics(TopicCollection([EVENTS]))[EVENTS].result().topic_id)
+    assert topic_id(services.env, EVENTS) == other.replace("+", "-").replace("/", "_")
+    assert as_kafka_spells(UUID("fbefbeff-ffff-4fbe-bbef-beffffffffff")) == "----____T767777______w"
