@@ -34,7 +34,8 @@ def _stop(layout: Layout) -> None:
 def reset_platform(layout: Layout) -> None:
     """Stop, then delete broker log, cluster, lake and logs, under one lock: no start comes between.
 
-    `.env`, environments, JARs and samples stay, and so do files of people: `data/undelivered`, `data/batch_files`.
+    `.env`, environments, JARs and samples stay, and so do files of people: `data/undelivered`, and in `data/batch_files`
+    all but the gateway's own statements.
 
     Raises:
         TieoutError: a process that is no service writes the lake.
@@ -61,5 +62,7 @@ def _delete(layout: Layout, accounts: Accounts) -> None:
         for folder in doomed:
             if folder.exists():
                 shutil.rmtree(folder)
-        for file in (layout.writer_lock, layout.state / "first-load.json"):
+        # The gateway's own statements speak of what was just deleted; other files there are people's.
+        statements = (*layout.batch_files.glob(".gateway-statements.*"), *layout.batch_files.glob("gateway-*-*-*.csv"))
+        for file in (layout.writer_lock, layout.state / "first-load.json", *statements):
             file.unlink(missing_ok=True)

@@ -97,6 +97,7 @@ def _surroundings(broker: str | None, *, needs_password: bool, needs_key: bool) 
         card_hash_key=settings.secret("CARD_HASH_KEY") if needs_key else "",
         undelivered=find_layout().undelivered,
         stop=Stop(),
+        statements=find_layout().batch_files,
     )
 
 

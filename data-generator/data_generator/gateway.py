@@ -7,9 +7,10 @@ from typing import Protocol
 
 from contracts.errors import TieoutError
 from data_generator import undelivered
+from data_generator.announcing import Announcer
 from data_generator.book import FeedBook
 from data_generator.delivery import Message
-from data_generator.errors import BrokerError, SaveError, UndeliveredError
+from data_generator.errors import BrokerError, ClosingTotalError, SaveError, UndeliveredError
 from data_generator.events import PAYMENT, RESEND, Event
 from data_generator.progress import Show
 from data_generator.stopping import Stop
@@ -59,8 +60,20 @@ class Pace:
         self.payments += event.part == PAYMENT
 
 
-def send_feed(feed: Iterable[Event], book: FeedBook, channel: Channel, pace: Pace, *, stop: Stop, show: Show) -> bool:
+def send_feed(
+    feed: Iterable[Event],
+    book: FeedBook,
+    channel: Channel,
+    pace: Pace,
+    *,
+    stop: Stop,
+    show: Show,
+    note: Callable[[Event], None],
+) -> bool:
     """Send a feed's events in order; False when stopped before its end.
+
+    Args:
+        note: told of each event that is under way; one that nobody took is not.
 
     Raises:
         TieoutError: the broker refuses, or the file behind the feed breaks off.
@@ -70,25 +83,40 @@ def send_feed(feed: Iterable[Event], book: FeedBook, channel: Channel, pace: Pac
         if stop.requested:
             return False
         number, message = book.enter(event)
-        if not channel.send(number, message):
+        try:
+            taken = channel.send(number, message)
+        except TieoutError:
+            note(event)
+            raise
+        if not taken:
             book.withdraw()
             return False
+        note(event)
         if number % SHOW_EVERY == 0 or pace.payments < SHOW_EVERY:
             show(pace.payments, number, channel.waiting)
     show(pace.payments, book.built, channel.waiting)
     return True
 
 
-def close(channel: Channel, file: Path, error: TieoutError | None, *, rebuild: str) -> None:
+def close(
+    channel: Channel,
+    file: Path,
+    error: TieoutError | None,
+    *,
+    rebuild: str,
+    announcer: Announcer,
+) -> None:
     """Wait for what is under way and save what cannot be delivered.
 
     Args:
         file: where undelivered events are saved.
         error: what ended the run, if anything did.
         rebuild: the words for building the same events again, for the case that they cannot be saved.
+        announcer: sends the closing control total once every event is acknowledged.
 
     Raises:
         UndeliveredError: events were saved to a file.
+        ClosingTotalError: only the closing control total was.
         SaveError: they could not even be saved.
         TieoutError: `error`, when nothing is undelivered.
     """
@@ -97,13 +125,14 @@ def close(channel: Channel, file: Path, error: TieoutError | None, *, rebuild: s
             channel.finish()
     except BrokerError as refused:
         error = refused
+    silent = None if channel.waiting else announcer.farewell()
     left = channel.give_up()
-    if left:
-        reason = error.what.rstrip(".") if error else "stopped before the broker answered"
+    if left or silent:
+        reason = silent or (error.what.rstrip(".") if error else "stopped before the broker answered")
         try:
-            undelivered.save(file, left)
+            undelivered.save(file, left, announcer.closing())
         except OSError as failed:
             raise SaveError(len(left), file, failed.strerror or str(failed), rebuild) from None
-        raise UndeliveredError(len(left), file, reason)
+        raise UndeliveredError(len(left), file, reason) if left else ClosingTotalError(file, reason)
     if error is not None:
         raise error

@@ -9,18 +9,21 @@ from typing import Any
 
 from contracts.errors import TieoutError
 from contracts.model import Contract
+from data_generator.announcing import Announcer
 from data_generator.book import FeedBook
 from data_generator.breaker import Breaker
 from data_generator.card_file import CardFile
 from data_generator.cards import CardHolders
 from data_generator.delivery import Delivery, producer_settings
 from data_generator.dry_run import DryRun
-from data_generator.errors import KaggleFileError, StoppedEarlyError, UndeliveredError
+from data_generator.errors import ClosingTotalError, KaggleFileError, StoppedEarlyError, UndeliveredError
+from data_generator.events import Event
 from data_generator.feed import Feed
 from data_generator.gateway import Pace, close, send_feed
 from data_generator.payments import PaymentMaker
 from data_generator.plan import ALL, ORIGINAL, Plan, payments_for_rows
 from data_generator.progress import say, showing
+from data_generator.statement import Statement
 from data_generator.stopping import Stop
 from data_generator.world import make_world
 
@@ -35,6 +38,7 @@ class Surroundings:
     card_hash_key: str
     undelivered: Path
     stop: Stop
+    statements: Path | None = None
 
 
 @dataclass
@@ -80,31 +84,60 @@ def produce(plan: Plan, file: CardFile, run: str, around: Surroundings, *, dry_r
     begun = time.monotonic()
     dry = DryRun(book.acknowledge) if dry_run else None
     channel = dry or open_delivery(around, book.acknowledge)
-    complete, error = _send(feed, book, channel, plan, around.stop)
+    statement = _open_statement(around) if not dry_run else None
+    announcer = Announcer(book, around.contract, None if isinstance(channel, DryRun) else channel)
+    if isinstance(channel, Delivery):
+        channel.on_poll = announcer.tick
+    complete, error = _send(feed, book, channel, plan, stop=around.stop, statement=statement)
+    rest = around.undelivered / f"{run}.jsonl"
     try:
-        close(channel, around.undelivered / f"{run}.jsonl", error, rebuild=rebuild)
+        close(channel, rest, error, rebuild=rebuild, announcer=announcer)
     except TieoutError as failed:
         error = failed
+    if statement is not None:
+        statement.close()
     if error is None and not complete and plan.total is not None:
         error = StoppedEarlyError(book.totals.parts["payment"], plan.total)
+    error = error or (statement.error if statement else None)
     summary = _summary(plan, file, feed, book, around.contract, error=error)
+    summary["closed"] = announcer.closed
     summary["seconds"] = round(time.monotonic() - begun, 3)
+    if statement is not None:
+        summary["statements"] = {"folder": str(statement.folder), "days": len(statement.days)}
     if dry:
         summary |= {"dry_run": True, "acknowledged": 0, "last_offsets": {}, "events_sha256": dry.digest.hexdigest()}
     return Outcome(summary, error)
 
 
 def _send(
-    feed: Feed, book: FeedBook, channel: Delivery | DryRun, plan: Plan, stop: Stop
+    feed: Feed,
+    book: FeedBook,
+    channel: Delivery | DryRun,
+    plan: Plan,
+    *,
+    stop: Stop,
+    statement: Statement | None,
 ) -> tuple[bool, TieoutError | None]:
     rate = float(plan.rate) if isinstance(channel, Delivery) else 0
     with showing(plan.total) as show:
         try:
             if isinstance(channel, Delivery) and not channel.connect():
                 return False, None
-            return send_feed(feed, book, channel, Pace(rate, channel.poll, stop), stop=stop, show=show), None
+            note = statement.note if statement else _nothing
+            pace = Pace(rate, channel.poll, stop)
+            return send_feed(feed, book, channel, pace, stop=stop, show=show, note=note), None
         except TieoutError as error:
             return False, error
+
+
+def _nothing(_event: Event) -> None:
+    pass
+
+
+def _open_statement(around: Surroundings) -> Statement | None:
+    if around.statements is None:
+        return None
+    return Statement(around.statements, dict(around.contract.currencies), say)
 
 
 def open_delivery(around: Surroundings, acknowledged: Callable[[int, int, int], None]) -> Delivery:
@@ -119,6 +152,7 @@ def _summary(
 ) -> dict[str, Any]:
     totals = book.totals
     saved = error if isinstance(error, UndeliveredError) else None
+    file_left = error.file if isinstance(error, UndeliveredError | ClosingTotalError) else None
     return {
         "ok": error is None,
         "run": book.run,
@@ -131,7 +165,7 @@ def _summary(
         "events": book.built,
         "acknowledged": totals.events,
         "undelivered": saved.count if saved else 0,
-        "undelivered_file": str(saved.file) if saved else None,
+        "undelivered_file": str(file_left) if file_left else None,
         "still_pending": feed.pending,
         "bad_rows": file.bad,
         "broken_on_purpose": dict(sorted(totals.broken.items())),
