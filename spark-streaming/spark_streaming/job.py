@@ -166,8 +166,8 @@ def run_stream(
 def _prepare(spark: SparkSession, settings: StreamSettings, layout: Layout, acceptance: Acceptance | None) -> Stream:
     contract = load_contract()
     topic = broker.look(spark, settings, layout, contract.topics["transactions"].name)
-    bronze = tables.bronze_table(settings.bronze_uri(layout), contract)
-    dead_letters = tables.dead_letter_table(settings.dead_letters_uri(layout))
+    bronze = tables.bronze_table(str(layout.bronze), contract)
+    dead_letters = tables.dead_letter_table(str(layout.dead_letters))
     try:
         ends, position = open_lake(spark, topic, (bronze, dead_letters), acceptance)
     except Exception as error:

@@ -146,8 +146,8 @@ def run_maintenance(settings: StreamSettings, layout: Layout, *, patience: float
         lock.take(spark, layout.writer_lock)
         contract = load_contract()
         lake = [
-            tables.bronze_table(settings.bronze_uri(layout), contract),
-            tables.dead_letter_table(settings.dead_letters_uri(layout)),
+            tables.bronze_table(str(layout.bronze), contract),
+            tables.dead_letter_table(str(layout.dead_letters)),
         ]
         for table in lake:
             tables.create(spark, table)

@@ -16,7 +16,6 @@ class StreamSettings(BaseSettings):
     """Settings of the stream and of maintenance. A field's name in capitals is the variable's name.
 
     Attributes:
-        lake_uri: root of the lake, such as `s3a://bucket/lake`; by default the home's data folder.
         max_offsets_per_trigger: the most events that one batch takes; bounds the memory that a backlog needs.
         kafka_patience_seconds: how long one question to the broker may take before the broker counts as away.
     """
@@ -37,19 +36,7 @@ class StreamSettings(BaseSettings):
     spark_master: str = "local[2]"
     spark_driver_memory: str = "1500m"
     spark_ui_port: int = 4040
-    lake_uri: str | None = None
     max_offsets_per_trigger: int = 200_000
-
-    def bronze_uri(self, layout: Layout) -> str:
-        """Where the well-formed events are."""
-        return self._table(layout.bronze)
-
-    def dead_letters_uri(self, layout: Layout) -> str:
-        """Where the malformed events are."""
-        return self._table(layout.dead_letters)
-
-    def _table(self, path: Path) -> str:
-        return f"{self.lake_uri.rstrip('/')}/{path.name}" if self.lake_uri else str(path)
 
 
 def load_settings(layout: Layout) -> StreamSettings:
