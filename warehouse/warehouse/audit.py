@@ -59,19 +59,20 @@ def mark_orphans(connection: psycopg.Connection[Any]) -> list[int]:
     return [int(row[0]) for row in rows]
 
 
-def open_audit(connection: psycopg.Connection[Any], load: LoadRange) -> int:
+def open_audit(connection: psycopg.Connection[Any], load: LoadRange, run_id: str | None = None) -> int:
     """Write the RUNNING row of a load and return its id; the caller commits it before the load begins."""
     row = connection.execute(
         """
         insert into metadata.load_audit (status, from_version, to_version, dead_letter_from_version,
-            dead_letter_to_version)
-        values ('RUNNING', %s, %s, %s, %s) returning load_id
+            dead_letter_to_version, run_id)
+        values ('RUNNING', %s, %s, %s, %s, %s) returning load_id
         """,
         [
             load.from_version,
             load.bronze_watermark.version,
             load.dead_letter_from_version,
             load.dead_letter_watermark.version if load.dead_letter_watermark else None,
+            run_id,
         ],
     ).fetchone()
     if row is None:
@@ -134,7 +135,9 @@ def close_audit(
     }
 
 
-def fail_audit(connection: psycopg.Connection[Any], load_id: int | None, code: str, detail: str) -> None:
+def fail_audit(
+    connection: psycopg.Connection[Any], load_id: int | None, code: str, detail: str, run_id: str | None = None
+) -> None:
     """Mark a load FAILED; with no load id, write the row of a load that failed before it had one.
 
     Args:
@@ -142,16 +145,17 @@ def fail_audit(connection: psycopg.Connection[Any], load_id: int | None, code: s
         load_id: the load.
         code: SQLSTATE, or the name of our own error.
         detail: constraint and coordinates, or our own words; never the text of a database error, which holds rows.
+        run_id: the run that asked for it; used where the row is written here.
     """
     if connection.closed:
         return  # the next load finds it as an orphan
     if load_id is None:
         connection.execute(
             """
-            insert into metadata.load_audit (status, finished_at, seconds, error_code, error_detail)
-            values ('FAILED', clock_timestamp(), 0, %s, %s)
+            insert into metadata.load_audit (status, finished_at, seconds, error_code, error_detail, run_id)
+            values ('FAILED', clock_timestamp(), 0, %s, %s, %s)
             """,
-            [code, detail],
+            [code, detail, run_id],
         )
         return
     connection.execute(

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+RunId = Annotated[str | None, typer.Option("--run-id", metavar="RUN", help="The run that asks, kept in the books.")]
+
 
 def mount(root: typer.Typer) -> None:
     """Register the warehouse's commands on the root application."""
@@ -14,6 +16,7 @@ def mount(root: typer.Typer) -> None:
 
 
 def load(
+    run_id: RunId = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the loads as JSON.")] = False,
 ) -> None:
     """Load what the lake holds beyond the watermark into silver.
@@ -24,7 +27,7 @@ def load(
     """
     from warehouse.load import run_loads
 
-    loads = run_loads()
+    loads = run_loads(run_id=run_id)
     if as_json:
         typer.echo(json.dumps({"loads": loads}))
     elif not loads:
@@ -34,6 +37,7 @@ def load(
 def proof(
     full: Annotated[bool, typer.Option("--full", help="Recompute from the lake's files up.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 also when an equation is OPEN.")] = False,
+    run_id: RunId = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the equations as JSON.")] = False,
 ) -> None:
     """Show that every hop ties out: E1 to E4, by partition, load, currency and status.
@@ -44,7 +48,7 @@ def proof(
     """
     from warehouse.proof import run_proof, show_proof
 
-    result = run_proof(full=full, strict=strict)
+    result = run_proof(full=full, strict=strict, run_id=run_id)
     if as_json:
         typer.echo(json.dumps(result))
     else:

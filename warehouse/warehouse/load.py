@@ -31,6 +31,7 @@ def run_loads(
     layout: Layout | None = None,
     *,
     try_fresh: bool = True,
+    run_id: str | None = None,
     say: Callable[[str], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Load everything that the lake holds beyond the watermark.
@@ -39,6 +40,7 @@ def run_loads(
         settings: the warehouse's; read from the home when not given.
         layout: where the lake is.
         try_fresh: False sends every load through the stage path; the result is the same.
+        run_id: the run that asks for it; each load's audit row names it.
         say: told one line a load; standard error when not given.
 
     Returns:
@@ -60,7 +62,7 @@ def run_loads(
             with audit.only_loader(connection, settings.loader_lock_wait_seconds):
                 for orphan in audit.mark_orphans(connection):
                     say(f"load {orphan} had ended without a word and is marked FAILED")
-                loader = _Loader(connection, layout, settings, load_contract(), try_fresh)
+                loader = _Loader(connection, layout, settings, load_contract(), try_fresh=try_fresh, run_id=run_id)
                 while (load := loader.load_next()) is not None:
                     loads.append(load)
                     say(_summary(load))
@@ -108,13 +110,21 @@ class _Loader:
     """Plans and runs one load after the other on a connection that holds the loader's lock."""
 
     def __init__(
-        self, connection: Connection, layout: Layout, settings: WarehouseSettings, contract: Contract, try_fresh: bool
+        self,
+        connection: Connection,
+        layout: Layout,
+        settings: WarehouseSettings,
+        contract: Contract,
+        *,
+        try_fresh: bool,
+        run_id: str | None,
     ) -> None:
         self._connection = connection
         self._layout = layout
         self._settings = settings
         self._contract = contract
         self._try_fresh = try_fresh
+        self._run_id = run_id
 
     def load_next(self) -> dict[str, Any] | None:
         """Run the next load; None when there is nothing more."""
@@ -122,7 +132,7 @@ class _Loader:
         try:
             while (load := self._plan()) is not None:
                 if not load.is_empty:
-                    load_id = audit.open_audit(self._connection, load)
+                    load_id = audit.open_audit(self._connection, load, self._run_id)
                     return self._run(load, load_id)
                 self._pass_over(load)
         except TieoutError as error:
@@ -143,7 +153,7 @@ class _Loader:
     def _mark_failed(self, load_id: int | None, code: str, detail: str) -> None:
         # A database that cannot even take this, as with a full disk, must not hide why: the next load marks the orphan.
         with suppress(psycopg.Error):
-            audit.fail_audit(self._connection, load_id, code, detail)
+            audit.fail_audit(self._connection, load_id, code, detail, self._run_id)
 
     def _plan(self) -> LoadRange | None:
         return plan_next(

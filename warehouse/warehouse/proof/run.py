@@ -26,6 +26,7 @@ def run_proof(
     full: bool = False,
     strict: bool = False,
     *,
+    run_id: str | None = None,
     settings: WarehouseSettings | None = None,
     layout: Layout | None = None,
 ) -> dict[str, Any]:
@@ -36,6 +37,7 @@ def run_proof(
     Args:
         full: recompute E1 and E2 from the lake's files and silver's rows instead of the loads' totals.
         strict: an OPEN equation is not fine either.
+        run_id: the run that asks for it, kept with what was found.
         settings: the warehouse's; read from the home when not given.
         layout: where the lake is.
 
@@ -53,7 +55,7 @@ def run_proof(
             # One snapshot for all equations; the lake is read behind it, and so never older than it.
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             equations = list(_equations(connection, settings, layout, full))
-            _write(connection, checked_at, equations)
+            _write(connection, checked_at, equations, run_id)
     except psycopg.OperationalError as error:
         raise DatabaseAwayError(error, "nothing was proven or written.") from None
     bad = {DIFFERENT, OPEN} if strict else {DIFFERENT}
@@ -85,14 +87,20 @@ def _equations(
     yield from prove_marts(connection)
 
 
-def _write(connection: psycopg.Connection[Any], checked_at: datetime, equations: list[Equation]) -> None:
+def _write(
+    connection: psycopg.Connection[Any], checked_at: datetime, equations: list[Equation], run_id: str | None
+) -> None:
     proof_id = uuid4()
     rows = [
         (
             *(proof_id, checked_at, e.name, Jsonb(dict(e.scope)), e.currency),
-            *(e.left.count, e.left.amount, e.right.count, e.right.amount, e.verdict),
+            *(e.left.count, e.left.amount, e.right.count, e.right.amount, e.verdict, run_id),
         )
         for e in equations
     ]
     with connection.cursor() as cursor:
-        cursor.executemany("insert into metadata.proof values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)", rows)
+        cursor.executemany(
+            "insert into metadata.proof (proof_id, checked_at, equation, scope, currency, left_count, left_amount,"
+            " right_count, right_amount, verdict, run_id) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            rows,
+        )
