@@ -12,7 +12,7 @@ from contracts.layout import Layout
 from control.locks import exclusive
 
 KAFKA_USERS = ("BROKER", "ADMIN", "GATEWAY", "STREAM", "LOADER", "REDRIVE", "LIVE", "AUDITOR")
-POSTGRES_ROLES = ("POSTGRES", "OWNER", "LOADER", "DBT", "READER", "AIRFLOW")
+POSTGRES_ROLES = ("POSTGRES", "OWNER", "LOADER", "DBT", "READER", "REDRIVE", "AIRFLOW")
 
 SECRETS = (
     *(f"KAFKA_PASSWORD_{user}" for user in KAFKA_USERS),

@@ -9,8 +9,8 @@ from contracts.errors import TieoutError
 if TYPE_CHECKING:
     import psycopg
 
-# Connections each role may hold: one loader, dbt's threads, readers of dashboards.
-ROLES = {"owner": 5, "loader": 5, "dbt": 12, "reader": 15, "airflow": 15}
+# Connections each role may hold: one loader, dbt's threads, readers of dashboards, a person with dead letters.
+ROLES = {"owner": 5, "loader": 5, "dbt": 12, "reader": 15, "redrive": 3, "airflow": 15}
 
 
 def dsn(settings: Mapping[str, str], role: str, database: str | None = None) -> str:
@@ -77,7 +77,7 @@ def ensure_roles(settings: Mapping[str, str]) -> None:
 def _connect_rights() -> tuple[str, ...]:
     return (
         "REVOKE ALL ON DATABASE {payments}, airflow, postgres, template1 FROM PUBLIC",
-        "GRANT CONNECT ON DATABASE {payments} TO loader, dbt, reader",
+        "GRANT CONNECT ON DATABASE {payments} TO loader, dbt, reader, redrive",
         "GRANT TEMPORARY ON DATABASE {payments} TO loader, dbt",
         # Grants are the guard; these two keep an honest reader from harm.
         "ALTER ROLE reader SET default_transaction_read_only = on",

@@ -37,6 +37,8 @@ KNOWS: dict[str, tuple[str, ...]] = {
         "RUN_EVERY_SECONDS",
     ),
     "producer": (*_KAFKA, "KAFKA_PASSWORD_GATEWAY", "CARD_HASH_KEY", "PRODUCER_RATE"),
+    # No service: the command of a person who looks at dead letters and puts them back.
+    "dlq": (*_KAFKA, *_POSTGRES, "KAFKA_PASSWORD_REDRIVE", "POSTGRES_PASSWORD_REDRIVE"),
 }
 
 
