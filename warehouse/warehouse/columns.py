@@ -9,7 +9,10 @@ DUPLICATE = (
     *("transaction_id", "status", "amount", "currency", "content_hash"),
     *("run", "seq", "redrive_of", "status_at", "known_at"),
 )
-DEAD_LETTER = (*COORDINATES, "reasons", "arrived_at", "value_bytes", "run", "seq", "redrive_of")
+DEAD_LETTER = (
+    *(*COORDINATES, "reasons", "arrived_at", "value_bytes", "amount_hint", "currency_hint"),
+    *("run", "seq", "redrive_of"),
+)
 
 
 def transaction_columns(contract: Contract) -> tuple[str, ...]:

@@ -29,9 +29,12 @@ def set_clashes_aside(workspace: duckdb.DuckDBPyConnection) -> int:
         select distinct transaction_id from (
             select transaction_id from events where reasons = ''
             group by transaction_id, status <> 'PENDING' having count(*) > 1
+            union all
+            select transaction_id from events where reasons = '' and redrive_of is not null
         )
     """)
-    clashes = "reasons = '' and transaction_id in (select transaction_id from clashes)"
+    # What was redriven may have arrived before: only the stage looks for that.
+    clashes = "(redrive_of is not null or (reasons = '' and transaction_id in (select transaction_id from clashes)))"
     workspace.execute(f"create view clashing as select * from events where {clashes}")
     workspace.execute(f"create view fresh as select * from events where not ({clashes})")
     return int(workspace.execute("select count(*) from clashing").fetchall()[0][0])

@@ -18,6 +18,7 @@ from contracts.errors import TieoutError
 from contracts.model import Contract
 from warehouse.columns import COORDINATES, quoted
 from warehouse.delta_log import Commit, Lost
+from warehouse.hints import money_hints
 from warehouse.plan import LoadRange
 from warehouse.rules import identity_sql, reasons_sql, status_sql
 
@@ -89,7 +90,7 @@ def read_load(workspace: duckdb.DuckDBPyConnection, load: LoadRange, contract: C
     """
     try:
         rows = _read_events(workspace, load, contract)
-        dead_letters = _read_dead_letters(workspace, load)
+        dead_letters = _read_dead_letters(workspace, load, contract)
     except duckdb.Error as error:
         raise LakeMismatchError(f"the lake cannot be read: {str(error).splitlines()[0]}") from None
     dead_letters_expected = _check_offsets(workspace, load)
@@ -165,11 +166,12 @@ def _scalar(workspace: duckdb.DuckDBPyConnection, query: str) -> int:
     return int(workspace.execute(query).fetchall()[0][0])  # all of it: an open result blocks the connection
 
 
-def _read_dead_letters(workspace: duckdb.DuckDBPyConnection, load: LoadRange) -> int:
+def _read_dead_letters(workspace: duckdb.DuckDBPyConnection, load: LoadRange, contract: Contract) -> int:
     """Fill the table dead with the dead letters between the last load's ends and this one's; return their number."""
     workspace.execute("""
         create table dead (topic_id varchar, "partition" integer, "offset" bigint, reasons varchar,
-            arrived_at timestamptz, value_bytes bigint, run varchar, seq bigint, redrive_of varchar)
+            arrived_at timestamptz, value_bytes bigint, amount_hint decimal(20,4), currency_hint varchar, run varchar,
+            seq bigint, redrive_of varchar)
     """)
     source = _parquet(workspace, "dead_files", load.dead_letters)
     if source is None:
@@ -179,11 +181,13 @@ def _read_dead_letters(workspace: duckdb.DuckDBPyConnection, load: LoadRange) ->
     if counted != promised:
         raise LakeMismatchError(f"the dead letters hold {counted} rows, and their log says {promised}.")
     _register_bounds(workspace, load)
+    amount_hint, currency_hint = money_hints(contract)
     workspace.execute(
         f"""
         insert into dead
         select topic_id, p."partition", p."offset", '{{' || array_to_string(reasons, ',') || '}}',
-            cast(arrived_at as timestamptz), octet_length(raw_value), run, seq, redrive_of
+            cast(arrived_at as timestamptz), octet_length(raw_value), {amount_hint}, {currency_hint},
+            run, seq, redrive_of
         from {source} join bounds b on b."partition" = p."partition"
         where topic_id = ? and p."offset" >= b.loaded and p."offset" < b.behind
         """,

@@ -20,7 +20,7 @@ _EXTRA = ("version", "reasons")
 _JUDGE = """
 create temporary table verdicts on commit drop as
 with probed as (
-    select s.ctid as place, s.transaction_id, s.status, s.reasons,
+    select s.ctid as place, s.transaction_id, s.status, s.reasons, {again} as again,
         s.content_hash::text as content, s.identity_hash::text as identity, s.status <> 'PENDING' as is_final,
         row_number() over (
             partition by s.transaction_id order by s.version, s.known_at, s."partition", s."offset"
@@ -29,7 +29,7 @@ with probed as (
     from stage s
 ),
 candidates as (
-    select * from probed where not is_loaded and reasons = '{{}}'
+    select * from probed where not is_loaded and again is null and reasons = '{{}}'
 ),
 existing as (
     select t.transaction_id, max(t.identity_hash::text) as identity,
@@ -77,9 +77,27 @@ select place, case
     end as verdict
 from known
 union all
-select place, case when is_loaded then 'ALREADY_LOADED' else 'EVENT_RULES' end
-from probed where is_loaded or reasons <> '{{}}'
+select place, case when is_loaded then 'ALREADY_LOADED' else coalesce(again, 'EVENT_RULES') end
+from probed where is_loaded or again is not null or reasons <> '{{}}'
 """
+
+# A redrive that was killed between sending and writing it down sends the same bytes once more. The first one counts:
+# what it became, a payment or a rejected row, it stays.
+_AGAIN = """case when s.redrive_of is not null then (
+        select case when bool_or(b.content_hash = s.content_hash) then 'DUPLICATE' else 'CONFLICTING_DUPLICATE' end
+        from (
+            select content_hash from raw.transactions t
+            where t.topic_id = s.topic_id and t.redrive_of = s.redrive_of
+            union all
+            select content_hash from raw.rejected_transactions t
+            where t.topic_id = s.topic_id and t.redrive_of = s.redrive_of
+            union all
+            select content_hash from stage t
+            where t.topic_id = s.topic_id and t.redrive_of = s.redrive_of
+                and (t.version, t.known_at, t."partition", t."offset")
+                    < (s.version, s.known_at, s."partition", s."offset")
+        ) b having count(*) > 0
+    ) end"""
 
 # Looked up only when a load reads offsets that an earlier one has: without a bound the lookup would grow with silver.
 _IS_LOADED = " or ".join(
@@ -119,7 +137,7 @@ def load_staged(
     query = f"select {quoted(columns)}, version, '{{' || reasons || '}}' from {source}"
     copy_rows(connection, "stage", (*columns, *_EXTRA), workspace, query)
     connection.execute("analyze stage")
-    connection.execute(_JUDGE.format(is_loaded=f"({_IS_LOADED})" if reread else "false"))
+    connection.execute(_JUDGE.format(again=_AGAIN, is_loaded=f"({_IS_LOADED})" if reread else "false"))
     _add_to_books(connection, columns, load_id)
 
 
