@@ -26,3 +26,10 @@ class OutageError(TieoutError):
     The command line ends with exit code 75 (EX_TEMPFAIL) for it and with 1 for every other error, so that whoever
     repeats failed work repeats only what can get better by itself.
     """
+
+
+class RefusalError(TieoutError):
+    """Going on would be wrong until a person has decided; the message names the command that says so.
+
+    The command line ends with exit code 78 (EX_CONFIG), and the supervisor does not start such a service again.
+    """

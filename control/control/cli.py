@@ -7,14 +7,21 @@ from typing import Annotated
 
 import typer
 
-from contracts.errors import OutageError, TieoutError
+from contracts.errors import OutageError, RefusalError, TieoutError
 from contracts.layout import Layout, find_layout
 from control.env import NAMES
 
-COMPONENTS = ("contracts.cli", "data_generator.cli", "spark_streaming.cli", "warehouse.cli", "control.build")
+COMPONENTS = (
+    "contracts.cli",
+    "data_generator.cli",
+    "spark_streaming.cli",
+    "warehouse.cli",
+    "control.build",
+    "control.drill.cli",
+)
 
 # sysexits.h: try again later.
-EX_TEMPFAIL = 75
+EXIT_CODES = {OutageError: 75, RefusalError: 78}  # EX_TEMPFAIL and EX_CONFIG of sysexits.h
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable, on stdout.")]
 
@@ -235,10 +242,11 @@ def build_app() -> typer.Typer:
 def main() -> None:
     """Run the command; an error that a person can act on is three lines, not a traceback.
 
-    Exit 75: something was away or busy, the same command may succeed later. Exit 1: it will not by itself.
+    Exit 75: something was away or busy, the same command may succeed later. Exit 78: a person has to decide first.
+    Exit 1: it will not succeed by itself.
     """
     try:
         build_app()()
     except TieoutError as error:
         sys.stderr.write(f"{error}\n")
-        sys.exit(EX_TEMPFAIL if isinstance(error, OutageError) else 1)
+        sys.exit(next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1))

@@ -46,7 +46,9 @@ def _service(layout: Layout, service: Service, info: dict[str, Any] | None) -> d
             row["state"] = "starting"
             row["error"] = "not at work yet; if that lasts: ./scripts/tieout logs stream"
     elif row["state"] == "broken":
-        row["error"] = info["spawnerr"] or info["description"]
+        refused = info["statename"] == "EXITED"
+        why = f"waits for your decision: ./scripts/tieout logs {service.name}, then ./scripts/start.sh"
+        row["error"] = why if refused else info["spawnerr"] or info["description"]
     return row
 
 

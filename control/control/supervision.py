@@ -39,13 +39,15 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 serverurl=unix://{socket}
 """
 
+# Whatever ends is started again, but for one that says that a person has to decide (RefusalError).
 PROGRAM = """
 [program:{name}]
 command={command}
 environment={environment}
 directory=/
 {user}autostart=false
-autorestart=true
+autorestart=unexpected
+exitcodes=78
 startsecs=2
 startretries=20
 stopsignal={stop_signal}
@@ -58,7 +60,7 @@ stdout_logfile_backups=3
 """
 
 # Groups stop one after the other, the last first: jobs before what they need.
-PRIORITIES = {"base": 10, "jobs": 20}
+PRIORITIES = {"base": 10, "jobs": 20, "airflow": 30}
 
 
 def socket_path(layout: Layout) -> Path:

@@ -1,6 +1,6 @@
 """What can stop the stream, each with the next command."""
 
-from contracts.errors import OutageError, TieoutError
+from contracts.errors import OutageError, RefusalError, TieoutError
 
 
 class StreamError(TieoutError):
@@ -11,15 +11,15 @@ class LakeBusyError(StreamError):
     """Another process writes the lake."""
 
 
-class LakeStateError(StreamError):
+class LakeStateError(StreamError, RefusalError):
     """What the lake's tables record does not fit what would be done."""
 
 
-class TopicRecreatedError(StreamError):
+class TopicRecreatedError(StreamError, RefusalError):
     """The topic of this name is not the one that the lake was filled from."""
 
 
-class OffsetsLostError(StreamError):
+class OffsetsLostError(StreamError, RefusalError):
     """The broker no longer has offsets that the lake has not got."""
 
 
