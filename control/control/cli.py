@@ -16,6 +16,7 @@ COMPONENTS = (
     "data_generator.cli",
     "spark_streaming.cli",
     "warehouse.cli",
+    "warehouse.reconcile.cli",
     "control.build",
     "control.drill.cli",
 )

@@ -1,0 +1,120 @@
+# ruff: noqa: S608  (names of tables are our own)
+"""The books of a platform, kept by other means than the platform's own.
+
+Kafka is read by kafka-python, the lake by delta-rs, silver and the marts by plain SQL as the database's superuser.
+Nothing of the stream, the loader or the proof is used, so that an error of theirs cannot hide itself here.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+Coordinates = tuple[int, int]
+SILVER = ("transactions", "duplicates", "rejected_transactions")
+BRONZE, DEAD_LETTERS = "raw_transactions", "dead_letter_queue"
+
+
+def offsets_in_kafka(settings: Mapping[str, str], topic: str = "transactions") -> set[Coordinates]:
+    """Return every partition and offset that the broker has."""
+    from kafka import KafkaConsumer, TopicPartition
+
+    consumer = KafkaConsumer(
+        bootstrap_servers=settings["KAFKA_BOOTSTRAP"],
+        security_protocol="SASL_PLAINTEXT",
+        sasl_mechanism="SCRAM-SHA-256",
+        sasl_plain_username="admin",
+        sasl_plain_password=settings["KAFKA_PASSWORD_ADMIN"],
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=8 << 20,
+    )
+    try:
+        partitions = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic) or ()]
+        consumer.assign(partitions)
+        begins, ends = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
+        expected = sum(ends[each] - begins[each] for each in partitions)
+        found: set[Coordinates] = set()
+        while len(found) < expected:
+            batch = consumer.poll(timeout_ms=30_000)
+            if not batch:
+                raise RuntimeError(f"the broker gave {len(found)} of {expected} events and then nothing for 30 s")
+            found |= {(m.partition, m.offset) for messages in batch.values() for m in messages}
+        return found
+    finally:
+        consumer.close()
+
+
+def offsets_in_lake(data: Path, table: str) -> list[Coordinates]:
+    """Return partition and offset of each row of a table of the lake."""
+    from deltalake import DeltaTable
+
+    if not (data / table / "_delta_log").exists():
+        return []
+    rows = DeltaTable(str(data / table)).to_pyarrow_table(columns=["partition", "offset"])
+    return list(zip(rows["partition"].to_pylist(), rows["offset"].to_pylist(), strict=True))
+
+
+def ask(settings: Mapping[str, str], query: str) -> list[tuple[Any, ...]]:
+    """Return what the database itself says."""
+    with psycopg.connect(
+        host=settings["POSTGRES_HOST"],
+        port=int(settings["POSTGRES_PORT"]),
+        dbname=settings["POSTGRES_DB"],
+        user="postgres",
+        password=settings["POSTGRES_PASSWORD_POSTGRES"],
+        connect_timeout=10,
+    ) as connection:
+        return connection.execute(query).fetchall()
+
+
+def marts(settings: Mapping[str, str]) -> dict[str, tuple[int, str]]:
+    """Return rows and content hash of every mart, whatever the order of its rows."""
+    tables = ask(
+        settings,
+        "select table_name from information_schema.tables where table_schema = 'marts' and table_type = 'BASE TABLE'",
+    )
+    hashed = "select count(*), coalesce(md5(string_agg(md5(t::text), '' order by md5(t::text))), '') from marts.{} t"
+    return {name: ask(settings, hashed.format(name))[0] for (name,) in tables}
+
+
+def differences(settings: Mapping[str, str], data: Path) -> tuple[int, list[str]]:
+    """Follow every offset: once in bronze or the dead letters, and from bronze into exactly one table of silver.
+
+    Returns:
+        how many offsets the broker has, and a line for each kind of difference.
+    """
+    kafka = offsets_in_kafka(settings)
+    bronze, dead = Counter(offsets_in_lake(data, BRONZE)), Counter(offsets_in_lake(data, DEAD_LETTERS))
+    lake = bronze + dead
+    silver: Counter[Coordinates] = Counter()
+    for table in SILVER:
+        silver.update(_coordinates(settings, table))
+    catalogue = Counter(_coordinates(settings, "dead_letters"))
+    found = {
+        "in Kafka and not in the lake": kafka - lake.keys(),
+        "in the lake and not in Kafka": lake.keys() - kafka,
+        "more than once in the lake": _repeated(lake),
+        "in bronze and not in silver": bronze.keys() - silver.keys(),
+        "in silver and not in bronze": silver.keys() - bronze.keys(),
+        "more than once in silver": _repeated(silver),
+        "among the lake's dead letters and not in raw.dead_letters, or the other way round": dead.keys()
+        ^ catalogue.keys(),
+    }
+    return len(kafka), [_told(what, offsets) for what, offsets in found.items() if offsets]
+
+
+def _coordinates(settings: Mapping[str, str], table: str) -> Iterable[Coordinates]:
+    return ((row[0], row[1]) for row in ask(settings, f'select partition, "offset" from raw.{table}'))
+
+
+def _repeated(counted: Counter[Coordinates]) -> set[Coordinates]:
+    return {offset for offset, times in counted.items() if times > 1}
+
+
+def _told(what: str, offsets: Iterable[Coordinates]) -> str:
+    listed = sorted(offsets)
+    shown = " ".join(f"{partition}:{offset}" for partition, offset in listed[:8])
+    return f"{len(listed)} offsets are {what}: {shown}{' ...' if len(listed) > 8 else ''}"

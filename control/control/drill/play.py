@@ -1,0 +1,123 @@
+"""One drill: which rounds are played, and what is said of them."""
+
+import signal
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from random import Random
+from types import FrameType
+from typing import Any
+
+from contracts.errors import TieoutError
+from control.drill.ground import Ground, drill_ground
+from control.drill.proving import Report, compute_anew, report
+from control.drill.scenarios import SCENARIOS, Kills, Scenario
+from control.say import say
+
+KILLS = "kills"
+NAMES = (KILLS, *SCENARIOS)
+
+
+@dataclass
+class Result:
+    """A drill's rounds, and what repeats it.
+
+    Attributes:
+        error: what ended it early, if anything did.
+    """
+
+    seed: int
+    command: str
+    rounds: list[Report] = field(default_factory=list)
+    error: TieoutError | None = None
+
+    @property
+    def ok(self) -> bool:
+        """True when rounds were played and nothing differs."""
+        return self.error is None and bool(self.rounds) and all(each.ok for each in self.rounds)
+
+    @property
+    def kills(self) -> Counter[str]:
+        """How many kills hit, by target."""
+        return Counter(kill.target for each in self.rounds for kill in each.kills)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the form of `drill --json`."""
+        return {
+            "ok": self.ok,
+            "seed": self.seed,
+            "repeat": self.command,
+            "kills": sum(self.kills.values()),
+            "kills_by_target": dict(sorted(self.kills.items())),
+            "rounds": [each.as_json() for each in self.rounds],
+            **({"error": str(self.error)} if self.error else {}),
+        }
+
+    def __str__(self) -> str:
+        """Say it in a few lines."""
+        kills = ", ".join(f"{target} {count}" for target, count in self.kills.most_common()) or "none"
+        lines = [f"seed {self.seed}: {len(self.rounds)} rounds, {sum(self.kills.values())} kills ({kills})"]
+        for each in self.rounds:
+            lines += [f"{each.scenario} {each.number}: {difference}" for difference in each.differences]
+        if self.ok:
+            lines.append("every offset once, every equation OK, every mart as computed anew: the books tie out")
+        else:
+            lines.append(f"the same again: {self.command}")
+        return "\n".join(lines)
+
+
+def play(names: tuple[str, ...], seed: int, rounds: int, *, keep: bool) -> Result:
+    """Start a throw-away platform, play the rounds on it, and take it away again.
+
+    It stays on the disk, stopped, when it is asked for, or when something does not tie out: it is the evidence then.
+
+    Args:
+        names: scenarios; `kills` is played `rounds` times, each other once.
+        seed: same seed, same kills; what they hit depends on the machine's pace too.
+
+    Raises:
+        TieoutError: the machine is too small, or the platform does not start.
+    """
+    chosen = " ".join(f"--scenario {name}" for name in names) if names != NAMES else "--all"
+    result = Result(seed, f"./scripts/tieout drill {chosen} --seed {seed} --rounds {rounds}")
+    signal.signal(signal.SIGTERM, _end)
+    say(f"drill: seed {seed}; a platform of its own is started, yours is not touched")
+    with drill_ground() as ground:
+        ground.keep = keep
+        try:
+            _play(ground, result, names, rounds)
+        except TieoutError as error:
+            result.error = error
+        except Exception:
+            ground.keep = True
+            raise
+        ground.keep = keep or not result.ok
+    if ground.keep:
+        say(f"  the drill's platform is stopped and kept at {ground.layout.home}")
+    return result
+
+
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    sys.exit(143)
+
+
+def _play(ground: Ground, result: Result, names: tuple[str, ...], rounds: int) -> None:
+    chance = Random(result.seed)  # noqa: S311  # nothing secret is drawn
+    for scenario, name, number in _rounds(names, rounds, chance):
+        told = report(name, number, lambda told, each=scenario: each(ground, chance, told))  # type: ignore[misc]
+        result.rounds.append(told)
+        say(str(told))
+        if not told.ok:
+            return
+    last = result.rounds[-1]
+    last.differences += compute_anew(ground)
+
+
+def _rounds(names: tuple[str, ...], rounds: int, chance: Random) -> Iterator[tuple[Scenario, str, int]]:
+    for name in names:
+        if name == KILLS:
+            kills = Kills(chance)
+            yield from ((kills, KILLS, number) for number in range(1, rounds + 1))
+        else:
+            yield SCENARIOS[name], name, 1
