@@ -17,6 +17,11 @@ def mount(root: typer.Typer) -> None:
 
 def load(
     run_id: RunId = None,
+    accept_table: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Go on with a table of the lake that was made anew; read it from its begin."),
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why; it goes to the books with what is accepted.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the loads as JSON.")] = False,
 ) -> None:
     """Load what the lake holds beyond the watermark into silver.
@@ -25,8 +30,13 @@ def load(
 
     Example: ./scripts/tieout load --json
     """
+    from warehouse.accept import accept_table as accept
     from warehouse.load import run_loads
 
+    if accept_table:
+        if not reason.strip():
+            raise typer.BadParameter("say why: it goes to the books", param_hint="--reason")
+        accept(accept_table, reason)
     loads = run_loads(run_id=run_id)
     if as_json:
         typer.echo(json.dumps({"loads": loads}))

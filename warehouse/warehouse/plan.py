@@ -97,7 +97,8 @@ def _same_table(table: Path, watermark: Watermark | None) -> str:
             f"{table} is another table ({found}) than the one that is loaded up to version {watermark.version} "
             f"({watermark.table_id}).",
             "silver and the watermark are as the last load left them.",
-            "put the lake back that this warehouse belongs to, or ./scripts/tieout reset for a new start of both",
+            "put the lake back that this warehouse belongs to; or, once the stream has filled the new table, "
+            f'./scripts/tieout load --accept-table {found} --reason "..."',
         )
     return found
 
