@@ -6,7 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection
+from confluent_kafka.admin import AdminClient
 
 from contracts import failpoints
 from data_generator.errors import BrokerError
@@ -29,6 +30,8 @@ _REFUSALS = {
     KafkaError.UNKNOWN_TOPIC_OR_PART: _NO_TOPIC,
     KafkaError._UNKNOWN_TOPIC: _NO_TOPIC,
 }
+_UNDER_WAY = "under way"
+_CONNECTION = ("bootstrap", "security", "sasl")
 _BROKER_NEXT = "./scripts/tieout doctor; the broker's own words: ./scripts/tieout logs kafka"
 
 
@@ -70,6 +73,10 @@ class Delivery:
         settings: librdkafka's, see `producer_settings`.
         acknowledged: called with (number, partition, offset) for every message that the broker has.
         say: told that the broker is away, every ten seconds.
+
+    Attributes:
+        on_poll: called whenever acknowledgements were served.
+        topic_id: Kafka's id of the topic, once connected; None when the broker does not tell.
     """
 
     def __init__(
@@ -80,6 +87,7 @@ class Delivery:
         acknowledged: Callable[[int, int, int], None],
         say: Callable[[str], None],
     ) -> None:
+        self._settings = settings
         self._bootstrap = settings["bootstrap.servers"]
         self._topic = topic
         self._stop = stop
@@ -90,6 +98,9 @@ class Delivery:
         self._refusal: str | None = None
         self._moved = self._said = time.monotonic()
         self._sends = 0
+        self._told: str | None = None
+        self.on_poll: Callable[[], None] = _nothing
+        self.topic_id: str | None = None
         self._producer = Producer(settings | {"error_cb": self._on_error}, logger=_LOG)
 
     @property
@@ -108,6 +119,7 @@ class Delivery:
             try:
                 topics = self._producer.list_topics(self._topic, timeout=2).topics
                 if topics[self._topic].error is None:
+                    self.topic_id = self._ask_topic_id()
                     self._moved = time.monotonic()
                     return True
                 self._note_error(topics[self._topic].error)
@@ -154,6 +166,28 @@ class Delivery:
         self._check()
         if self._flying:
             self._complain(self._moved)
+        self.on_poll()
+
+    def tell(self, topic: str, key: bytes, value: bytes) -> bool:
+        """Send a word beside the messages, one at a time; False when the one before it is still under way."""
+        if self._told == _UNDER_WAY:
+            return False
+        try:
+            self._producer.produce(topic, key=key, value=value, on_delivery=self._on_told)
+        except (BufferError, KafkaException):
+            return False
+        self._told = _UNDER_WAY
+        return True
+
+    def told(self) -> str | None:
+        """Wait until the broker has the last word, or refuses it, or a stop leaves no time; return what went wrong."""
+        since = time.monotonic()
+        while self._told == _UNDER_WAY and not self._stop.expired:
+            self._producer.flush(0.2)
+            if self._refusal is not None:
+                return f"the broker {self._refusal}"
+            self._complain(since)
+        return "stopped before the broker answered" if self._told == _UNDER_WAY else self._told
 
     def finish(self) -> None:
         """Wait until every message is acknowledged, or until a stop leaves no time for it.
@@ -174,6 +208,15 @@ class Delivery:
         self._producer.poll(0)
         return [self._flying[number] for number in sorted(self._flying)]
 
+    def _ask_topic_id(self) -> str | None:
+        asked = {name: value for name, value in self._settings.items() if name.split(".")[0] in _CONNECTION}
+        try:
+            admin = AdminClient(asked)  # kept until the answer is here: it would take the question along
+            described = admin.describe_topics(TopicCollection([self._topic]), request_timeout=5)
+            return str(described[self._topic].result(timeout=6).topic_id)
+        except (KafkaException, TimeoutError):
+            return None
+
     def _on_delivery(self, number: int, error: KafkaError | None, message: Any) -> None:
         if error is not None:
             self._note_error(error)
@@ -181,6 +224,9 @@ class Delivery:
         del self._flying[number]
         self._moved = time.monotonic()
         self._acknowledged(number, message.partition(), message.offset())
+
+    def _on_told(self, error: KafkaError | None, _message: Any) -> None:
+        self._told = None if error is None else error.str()
 
     def _on_error(self, error: KafkaError) -> None:
         self._note_error(error)
@@ -212,3 +258,7 @@ class Delivery:
                 f"waiting for the broker at {self._bootstrap} for {now - since:.0f} s: {self._trouble}; "
                 f"{len(self._flying)} events are kept and sent when it is back"
             )
+
+
+def _nothing() -> None:
+    pass

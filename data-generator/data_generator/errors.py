@@ -38,6 +38,18 @@ class UndeliveredError(TieoutError):
         self.file = file
 
 
+class ClosingTotalError(TieoutError):
+    """Every event is delivered, but the broker has not taken the feed's closing control total."""
+
+    def __init__(self, file: Path, reason: str) -> None:
+        super().__init__(
+            f"the closing control total was not acknowledged by the broker: {reason}.",
+            f"every event is acknowledged; the total is saved in {file}. Until it is sent, the proof says OPEN.",
+            f"./scripts/tieout produce --resend {file}",
+        )
+        self.file = file
+
+
 class StoppedEarlyError(TieoutError):
     """A bounded run was stopped by a signal; everything that it built was delivered."""
 

@@ -1,13 +1,18 @@
 """Sends again what an earlier run could not deliver."""
 
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from contracts.control_total import ControlTotal
 from contracts.errors import TieoutError
 from data_generator import undelivered
+from data_generator.announcing import send_total
 from data_generator.delivery import Delivery, Message
-from data_generator.errors import UndeliveredError
+from data_generator.errors import ClosingTotalError, UndeliveredError
 from data_generator.produce import Outcome, Surroundings, open_delivery
+from data_generator.progress import say
 
 
 def resend(file: Path, around: Surroundings) -> Outcome:
@@ -26,16 +31,21 @@ def resend(file: Path, around: Surroundings) -> Outcome:
         offsets[partition] = max(offset, offsets.get(partition, -1))
 
     begun = time.monotonic()
-    left, error = _send(file, open_delivery(around, note))
-    if left:
+    closing = undelivered.load_closing(file)
+    delivery = open_delivery(around, note)
+    left, error = _send(file, delivery)
+    if closing is not None:
+        closing = _with_offsets(closing, delivery.topic_id, offsets)
+    silent = _farewell(delivery, around, closing) if not left else None
+    if left or silent:
+        reason = silent or (error.what.rstrip(".") if error else "stopped before the broker answered")
         try:
-            undelivered.save(file, left)
+            undelivered.save(file, left, closing)
         except OSError:
             # The old file is still there and holds all of them.
             left = list(undelivered.load(file))
-        reason = error.what.rstrip(".") if error else "stopped before the broker answered"
-        error = UndeliveredError(len(left), file, reason)
-    else:
+        error = UndeliveredError(len(left), file, reason) if left else ClosingTotalError(file, reason)
+    elif error is None:
         file.unlink(missing_ok=True)
     summary = {
         "ok": error is None,
@@ -43,10 +53,25 @@ def resend(file: Path, around: Surroundings) -> Outcome:
         "events": count,
         "acknowledged": count - len(left),
         "undelivered": len(left),
+        "closed": closing is not None and error is None,
         "last_offsets": {str(partition): offset for partition, offset in sorted(offsets.items())},
         "seconds": round(time.monotonic() - begun, 3),
     }
     return Outcome(summary, error)
+
+
+def _with_offsets(closing: ControlTotal, topic_id: str | None, offsets: Mapping[int, int]) -> ControlTotal:
+    """Return the feed's closing total with where its last events came to lie; those of another topic say nothing."""
+    known = closing.last_offsets if topic_id in (None, closing.topic_id) else {}
+    last = {p: max(known.get(p, -1), offsets.get(p, -1)) for p in {*known, *offsets}}
+    return replace(closing, last_offsets=last, topic_id=topic_id or closing.topic_id)
+
+
+def _farewell(delivery: Delivery, around: Surroundings, closing: ControlTotal | None) -> str | None:
+    if closing is None:
+        say("the file holds no control total of its feed: the proof goes by what the producer sent before")
+        return None
+    return send_total(delivery, around.contract.topics["control"].name, closing)
 
 
 def _send(file: Path, delivery: Delivery) -> tuple[list[Message], TieoutError | None]:

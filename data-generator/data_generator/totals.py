@@ -1,8 +1,11 @@
 """The feed's own books: what it sent, counted exactly. They are what control totals are made of."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 
+from contracts.control_total import Money
 from data_generator.events import Event
 from data_generator.money import amount_text
 
@@ -50,4 +53,11 @@ class FeedTotals:
         return {
             currency: {"count": count, "amount": amount_text(self.units[currency], minor_digits[currency])}
             for currency, count in sorted(self.counts.items())
+        }
+
+    def money(self, minor_digits: Mapping[str, int]) -> dict[str, Money]:
+        """Return the same as a control total holds it."""
+        return {
+            currency: Money(count, Decimal(self.units[currency]).scaleb(-minor_digits[currency]))
+            for currency, count in self.counts.items()
         }

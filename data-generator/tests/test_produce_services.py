@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from contracts.control_total import ControlTotal, parse_control_total
 from data_generator.kafka_reader import Record, end_offsets, read_topic
 
 pytestmark = pytest.mark.services
@@ -48,6 +49,12 @@ def since(services: Any, starts: dict[int, int]) -> list[Record]:
     return list(
         read_topic(env["KAFKA_BOOTSTRAP"], "auditor", env["KAFKA_PASSWORD_AUDITOR"], "transactions", starts)
     )  # fmt: skip
+
+
+def control_totals(services: Any, run: str) -> list[ControlTotal]:
+    env = services.env
+    told = read_topic(env["KAFKA_BOOTSTRAP"], "auditor", env["KAFKA_PASSWORD_AUDITOR"], "transactions.control", {})
+    return [parse_control_total(record.value) for record in told if record.key == run.encode()]
 
 
 def seqs(records: Sequence[Record]) -> list[int]:
@@ -154,10 +161,16 @@ def test_events_that_cannot_be_delivered_are_saved_and_sent_later(services: Any)
     saved = Path(summary["undelivered_file"])
     assert f"--resend {saved}" in err
     assert saved.stat().st_mode & 0o777 == 0o600
-    assert summary["undelivered"] == len(saved.read_text().splitlines()) > 0
+    # The last line is the feed's closing total, for the time when all of them are delivered.
+    assert summary["undelivered"] == len(saved.read_text().splitlines()) - 1 > 0
+    assert not summary["closed"]
     done = run(services, "--resend", str(saved))
     assert done.returncode == 0, done.stderr
     assert not saved.exists()
+    assert json.loads(done.stdout)["closed"]
+    closing = control_totals(services, summary["run"])[-1]
+    assert (closing.closed, closing.seq) == (True, summary["events"])
+    assert sum(money.count for money in (closing.amounts or {}).values()) == summary["events"]
     records = since(services, starts)
     # An event whose acknowledgement was lost is sent again under its number: at least once each, and nothing missing.
     assert sorted(set(seqs(records))) == list(range(1, summary["events"] + 1))

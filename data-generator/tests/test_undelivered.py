@@ -1,11 +1,13 @@
 import errno
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from contracts.control_total import ControlTotal
 from data_generator import undelivered
 from data_generator.delivery import Message
 from data_generator.errors import ResendFileError
@@ -52,3 +54,13 @@ def test_a_damaged_file_is_named_with_its_line(tmp_path: Path, line: bytes) -> N
     file.write_bytes(file.read_bytes() + line + b"\n")
     with pytest.raises(ResendFileError, match=r"run\.jsonl line 2"):
         list(undelivered.load(file))
+
+
+def test_the_feed_s_closing_total_is_kept_beside_its_events(tmp_path: Path) -> None:
+    file = tmp_path / "run.jsonl"
+    closing = ControlTotal("run", 2, True, {}, {0: 7}, sent_at=datetime(2026, 11, 21, tzinfo=UTC))
+    undelivered.save(file, [Message(b"a", b"1", [])], closing)
+    assert list(undelivered.load(file)) == [Message(b"a", b"1", [])]
+    assert undelivered.load_closing(file) == closing
+    undelivered.save(file, [])
+    assert undelivered.load_closing(file) is None

@@ -1,0 +1,133 @@
+"""What the gateway says of its feed on the topic of control totals."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contracts.control_total import ControlTotal, parse_control_total
+from contracts.model import load_contract
+from data_generator.announcing import Announcer
+from data_generator.book import FeedBook
+from data_generator.feed import Feed
+from data_generator.kafka_reader import end_offsets, read_topic
+from data_generator.plan import Plan
+
+PRODUCER = Path(__file__).parents[1] / "producer.py"
+
+
+class Said:
+    """Takes what an announcer tells."""
+
+    topic_id: str | None = "topic"
+
+    def __init__(self) -> None:
+        self.totals: list[ControlTotal] = []
+        self.busy = False
+
+    def tell(self, topic: str, key: bytes, value: bytes) -> bool:
+        assert (topic, key) == ("transactions.control", b"run")
+        if not self.busy:
+            self.totals.append(parse_control_total(value))
+        return not self.busy
+
+    def told(self) -> str | None:
+        return "the broker is away" if self.busy else None
+
+
+def test_a_total_covers_what_is_acknowledged_up_to_the_first_hole(
+    plan: Callable[..., Plan], feed: Callable[..., Feed]
+) -> None:
+    book, said, clock = FeedBook("run", "1.0.0"), Said(), [0.0]
+    announcer = Announcer(book, load_contract(), said, lambda: clock[0])
+    events = list(feed(plan(total=200)))
+    for event in events:
+        book.enter(event)
+    for number in (1, 2, 3, 5):
+        book.acknowledge(number, number % 6, number)
+    announcer.tick()
+    assert said.totals == []
+    clock[0] = 10.0
+    announcer.tick()
+    announcer.tick()
+    (first,) = said.totals
+    assert (first.seq, first.closed, first.topic_id) == (3, False, "topic")
+    assert first.last_offsets == {1: 1, 2: 2, 3: 3, 5: 5}
+    clock[0] = 20.0
+    announcer.tick()
+    assert len(said.totals) == 1, "there is nothing new to say"
+    for number in {*range(4, len(events) + 1)} - {5}:
+        book.acknowledge(number, number % 6, number)
+    assert announcer.farewell() is None
+    last = said.totals[-1]
+    assert (last.seq, last.closed, announcer.closed) == (len(events), True, True)
+    amounts = [json.loads(event.value or b"", parse_float=Decimal)["amount"] for event in events]
+    assert sum(money.amount for money in (last.amounts or {}).values()) == sum(amounts, Decimal(0))
+
+
+def test_a_closing_total_that_the_broker_does_not_take_is_no_end(
+    plan: Callable[..., Plan], feed: Callable[..., Feed]
+) -> None:
+    book, said = FeedBook("run", "1.0.0"), Said()
+    announcer = Announcer(book, load_contract(), said)
+    assert announcer.farewell() is None, "a feed without events has nothing to close"
+    book.enter(next(iter(feed(plan(total=1)))))
+    said.busy = True
+    assert announcer.farewell() == "the broker is away"
+    assert not announcer.closed
+
+
+def produce(services: Any, *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, str(PRODUCER), *options, "--json"]
+    env = {**os.environ, **services.env}
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def totals(services: Any, run: str) -> list[ControlTotal]:
+    env = services.env
+    records = read_topic(
+        env["KAFKA_BOOTSTRAP"], "auditor", env["KAFKA_PASSWORD_AUDITOR"], "transactions.control", {}
+    )  # fmt: skip
+    return [parse_control_total(record.value) for record in records if record.key == run.encode()]
+
+
+@pytest.mark.services
+def test_the_last_word_of_a_feed_is_its_summary(services: Any) -> None:
+    out, err = produce(services, "--total", "2000", "--timeline", "last:30d", "--faults", "0.1").communicate(
+        timeout=120
+    )
+    summary = json.loads(out)
+    assert summary["closed"], err
+    last = totals(services, summary["run"])[-1]
+    assert (last.closed, last.seq, last.broken) == (True, summary["events"], summary["broken_on_purpose"])
+    amounts = {c: {"count": m.count, "amount": str(m.amount)} for c, m in (last.amounts or {}).items()}
+    assert amounts == summary["amounts"]
+    assert {str(p): o for p, o in last.last_offsets.items()} == summary["last_offsets"]
+    assert last.topic_id
+
+
+@pytest.mark.services
+def test_a_killed_feed_has_totals_and_no_closing_one(services: Any) -> None:
+    env = services.env
+    before = end_offsets(env["KAFKA_BOOTSTRAP"], "auditor", env["KAFKA_PASSWORD_AUDITOR"], "transactions.control")
+    producer = produce(services, "--rate", "100")
+    deadline = time.monotonic() + 60
+    while (
+        end_offsets(env["KAFKA_BOOTSTRAP"], "auditor", env["KAFKA_PASSWORD_AUDITOR"], "transactions.control") == before
+    ):
+        assert time.monotonic() < deadline, "no control total within 60 s"
+        time.sleep(0.3)
+    producer.kill()
+    _, err = producer.communicate(timeout=60)
+    run = err.split("feed ")[1].split(":")[0]
+    found = totals(services, run)
+    assert found
+    assert not any(total.closed for total in found)
+    assert [total.seq for total in found] == sorted({total.seq for total in found})
