@@ -17,7 +17,7 @@ COMPONENTS = (
     "spark_streaming.cli",
     "warehouse.cli",
     "warehouse.reconcile.cli",
-    "control.build",
+    "control.build_cli",
     "control.drill.cli",
 )
 

@@ -34,8 +34,8 @@ def _stop(layout: Layout) -> None:
 def reset_platform(layout: Layout) -> None:
     """Stop, then delete broker log, cluster, lake and logs, under one lock: no start comes between.
 
-    `.env`, environments, JARs and samples stay, and so do files of people: `data/undelivered`, and in `data/batch_files`
-    all but the gateway's own statements.
+    `.env`, environments, JARs and samples stay, and so do files of people: `data/undelivered`, and in
+    `data/batch_files` all but the gateway's own statements.
 
     Raises:
         TieoutError: a process that is no service writes the lake.

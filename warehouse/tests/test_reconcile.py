@@ -1,0 +1,295 @@
+"""A statement against silver and gold: what was damaged is found, exactly that, and it adds up."""
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from own_database import OwnDatabase
+
+from contracts.layout import Layout
+from warehouse.errors import DatabaseAwayError
+from warehouse.reconcile import reconcile, show_reconciliation
+from warehouse.reconcile.dialect import Dialect
+from warehouse.reconcile.errors import StatementFileError
+
+pytestmark = pytest.mark.services
+
+Row = dict[str, str]
+COLUMNS = ("transaction_id", "amount", "currency", "status", "date")
+FIRST = datetime(2026, 11, 1, 6, tzinfo=UTC)
+NUMBER = 60
+
+_INSERT = """
+insert into raw.transactions (transaction_id, customer_id, merchant_name, merchant_category, amount, payment_method,
+    status, failure_reason, occurred_at, currency, is_fraud, utc_offset_minutes, status_at, known_at, content_hash,
+    identity_hash, load_id, topic_id, partition, "offset")
+values (%(id)s, 'c', 'm', 'food', %(amount)s, 'UPI', %(status)s, %(reason)s, %(at)s, %(currency)s, false, %(zone)s,
+    %(at)s, %(at)s + interval '1 minute', gen_random_uuid(), gen_random_uuid(), %(load)s, 't', 0,
+    (select count(*) from raw.transactions))
+"""
+
+
+def books() -> list[dict[str, Any]]:
+    """Return silver: payments over six days in two zones, a third PENDING at first, half of those settled since."""
+    rows = []
+    for n in range(NUMBER):
+        at, currency = FIRST + timedelta(hours=n * 2.3), ("USD", "INR", "JPY", "KWD")[n % 4]
+        amount = {"JPY": f"{n * 7 + 1}", "KWD": f"{n}.125"}.get(currency, f"{n * 3}.{n % 90 + 10}")
+        row = {"id": f"t{n:03}", "amount": amount, "currency": currency, "at": at, "zone": 330 if n % 2 else -480}
+        final = {**row, "status": "FAILED" if n % 5 == 0 else "SUCCESS", "reason": "DECLINED" if n % 5 == 0 else None}
+        if n % 3 == 0:
+            rows.append({**row, "status": "PENDING", "reason": None, "load": 1})
+        if n % 6 != 0:
+            rows.append({**final, "load": 1 + (n % 3 == 0)})
+    return rows
+
+
+def statement_of(rows: Sequence[dict[str, Any]]) -> list[Row]:
+    """Return what the other side would write: each payment once, on the customer's own day."""
+    latest = {row["id"]: row for row in rows}
+    return [
+        {
+            "transaction_id": row["id"],
+            "amount": row["amount"],
+            "currency": row["currency"],
+            "status": row["status"],
+            "date": str((row["at"] + timedelta(minutes=row["zone"])).date()),
+        }
+        for row in latest.values()
+    ]
+
+
+@pytest.fixture(scope="module")
+def filled(migrated: OwnDatabase) -> Iterator[OwnDatabase]:
+    """Two loads in silver, both in gold."""
+    migrated.empty()
+    with migrated.connect() as db:
+        db.execute("drop table if exists marts.daily_revenue_totals, marts.fact_transactions")
+        db.cursor().executemany(_INSERT, books())
+        db.execute("insert into metadata.load_audit (status) values ('RUNNING'), ('RUNNING'), ('RUNNING')")
+        db.execute(
+            "insert into metadata.builds (build_id, status, finished_at, full_refresh, lookback, project_hash)"
+            " values (gen_random_uuid(), 'SUCCESS', now(), true, true, 'x')"
+        )
+        db.execute(
+            "insert into metadata.processed_loads (load_id, build_id)"
+            " select load_id, build_id from metadata.builds, generate_series(1, 2) as load_id"
+        )
+    with migrated.connect("dbt") as db:
+        db.execute("""
+            create table marts.fact_transactions as
+            select distinct on (transaction_id) transaction_id, amount, currency, status,
+                (occurred_at at time zone 'UTC' + make_interval(mins => utc_offset_minutes))::date as occurred_on
+            from raw.transactions order by transaction_id, status <> 'PENDING' desc
+        """)
+    yield migrated
+    with migrated.connect() as db:
+        db.execute("drop table if exists marts.fact_transactions")
+    migrated.empty()
+
+
+@pytest.fixture
+def check(filled: OwnDatabase, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Write a statement and reconcile it."""
+
+    def run(rows: Sequence[Row], footer: Sequence[Sequence[Any]] = (), **options: Any) -> dict[str, Any]:
+        path = tmp_path / "statement.csv"
+        with path.open("w", newline="") as out:
+            writer = csv.writer(out)
+            writer.writerow(COLUMNS)
+            writer.writerows([row[name] for name in COLUMNS] for row in rows)
+            writer.writerows(footer)
+        return reconcile(path, Dialect(), settings=filled, layout=Layout(tmp_path, tmp_path), **options)
+
+    return run
+
+
+def found(result: dict[str, Any]) -> set[tuple[str, str]]:
+    return {(row["kind"], row["transaction_id"]) for row in result["differences"]}
+
+
+def test_the_whole_statement_agrees_and_adds_up(check: Any) -> None:
+    rows = statement_of(books())
+    result = check(rows)
+    assert result["ok"]
+    assert (result["lines"], result["matched"], result["difference_count"]) == (NUMBER, NUMBER, 0)
+    assert result["differences_file"] is None
+    assert result["footer"]["verdict"] == "NONE"
+    assert result["period"]["days"] == len({row["date"] for row in rows}) >= 6
+    for total in result["totals"]:
+        amounts = [Decimal(row["amount"]) for row in rows if row["currency"] == total["currency"]]
+        assert total["kind"] == "MATCHED"
+        assert total["their_count"] == total["our_count"] == len(amounts)
+        assert Decimal(total["their_amount"]) == Decimal(total["our_amount"]) == sum(amounts)
+
+
+DAMAGES = ("lose", "double", "amount", "currency", "status", "date", "invent")
+
+
+def damage(rows: list[Row], what: str, at: int, last_day: str) -> tuple[str, str]:
+    """Damage a statement in one way and return what must be found; `at` counts among the whole lines."""
+    row = rows[at]
+    name = row["transaction_id"]
+    if what == "lose":
+        rows.remove(row)
+        return "MISSING_WITH_THEM", name
+    if what == "double":
+        rows.append(dict(row))
+        return "DUPLICATE_IN_FILE", name
+    if what == "invent":
+        rows.insert(at, {**row, "transaction_id": f"new-{name}"})
+        return "MISSING_WITH_US", f"new-{name}"
+    if what == "amount":
+        row["amount"] = str(Decimal(row["amount"]) + 1)
+    elif what == "currency":
+        row["currency"], row["amount"] = "EUR", row["amount"].partition(".")[0]
+    elif what == "status":
+        row["status"] = "FAILED" if row["status"] != "FAILED" else "SUCCESS"
+    else:
+        row["date"] = last_day
+    return {"status": "STATUS_DIFFERS", "date": "DATE_DIFFERS"}.get(what, "AMOUNT_DIFFERS"), name
+
+
+@examples(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.integers(0, NUMBER - 12), st.sampled_from(DAMAGES), max_size=12))
+def test_of_a_damaged_statement_exactly_the_damage_is_found(check: Any, damages: dict[int, str]) -> None:
+    rows = statement_of(books())
+    whole, days = list(rows), sorted({row["date"] for row in rows})
+    expected = {damage(rows, damages[at], rows.index(whole[at]), days[-1]) for at in sorted(damages, reverse=True)}
+    result = check(rows, days=(date.fromisoformat(days[0]), date.fromisoformat(days[-1])))
+    assert found(result) == expected
+    assert result["difference_count"] == len(expected) == len(damages)
+    assert result["ok"] == (not damages)
+    # Every line of theirs and every transaction of ours is in one of the kinds, to the last digit.
+    sides = {"their": rows, "our": statement_of(books())}
+    for side, all_rows in sides.items():
+        for currency in {row["currency"] for row in all_rows}:
+            kinds = [total for total in result["totals"] if total["currency"] == currency]
+            assert sum(total[f"{side}_count"] for total in kinds) == sum(r["currency"] == currency for r in all_rows)
+            amount = sum(Decimal(row["amount"]) for row in all_rows if row["currency"] == currency)
+            assert sum(Decimal(total[f"{side}_amount"]) for total in kinds) == amount
+
+
+def test_the_files_own_days_decide_what_has_to_be_in_it(check: Any) -> None:
+    rows = statement_of(books())
+    days = sorted({row["date"] for row in rows})
+    two = [row for row in rows if row["date"] in days[2:4]]
+    assert check(two)["ok"]
+    wider = check(two, days=(date.fromisoformat(days[1]), date.fromisoformat(days[3])))
+    assert {name for kind, name in found(wider)} == {r["transaction_id"] for r in rows if r["date"] == days[1]}
+    said = check(two, footer=[["TOTAL", "", "", len(two), days[2]], ["TOTAL", "", "", len(two), days[4]]])
+    assert {name for kind, name in found(said)} == {r["transaction_id"] for r in rows if r["date"] == days[4]}
+    assert {kind for kind, _ in found(wider) | found(said)} == {"MISSING_WITH_THEM"}
+
+
+def test_a_footer_that_does_not_agree_is_a_difference_by_itself(check: Any) -> None:
+    rows = statement_of(books())
+    sums = {c: sum(Decimal(r["amount"]) for r in rows if r["currency"] == c) for c in ("INR", "JPY", "KWD", "USD")}
+    footer = [["TOTAL", amount, currency, NUMBER // 4, ""] for currency, amount in sums.items()]
+    assert check(rows, footer=footer)["footer"]["verdict"] == "AGREES"
+    footer[1][1] += 1
+    result = check(rows, footer=footer)
+    assert (result["ok"], result["difference_count"], result["footer"]["verdict"]) == (False, 0, "DIFFERS")
+    assert [c["currency"] for c in result["footer"]["checks"] if not c["ok"]] == ["JPY"]
+    assert check(rows, require_footer=False)["ok"]
+    with pytest.raises(StatementFileError, match="has no footer"):
+        check(rows, require_footer=True)
+
+
+def test_dates_can_be_those_of_another_calendar(check: Any) -> None:
+    rows = statement_of(books())
+    days = sorted({row["date"] for row in rows})
+    for row in rows:
+        row["date"] = str(date.fromisoformat(row["date"]) + timedelta(days=1))
+    period = (date.fromisoformat(days[0]), date.fromisoformat(days[-1]))
+    assert {kind for kind, _ in found(check(rows, days=period))} == {"DATE_DIFFERS"}
+    assert check(rows, days=period, dates=False)["ok"]
+
+
+def test_what_gold_says_is_compared_too_once_a_build_has_processed_it(check: Any, filled: OwnDatabase) -> None:
+    rows = statement_of(books())
+    extra = {**books()[0], "id": "t900", "status": "SUCCESS", "reason": None, "load": 3}
+    with filled.connect() as db:
+        db.execute(_INSERT, extra)
+        db.execute("update marts.fact_transactions set amount = amount + 1 where transaction_id = 't010'")
+        db.execute("delete from marts.fact_transactions where transaction_id = 't011'")
+        try:
+            result = check([*rows, *statement_of([extra])])
+        finally:
+            db.execute("delete from raw.transactions where transaction_id = 't900'")
+            db.execute("drop table marts.fact_transactions")
+            db.execute("""create table marts.fact_transactions as
+                select distinct on (transaction_id) transaction_id, amount, currency, status,
+                    (occurred_at at time zone 'UTC' + make_interval(mins => utc_offset_minutes))::date as occurred_on
+                from raw.transactions order by transaction_id, status <> 'PENDING' desc""")
+            db.execute("alter table marts.fact_transactions owner to dbt")
+    assert found(result) == {("GOLD_DIFFERS", "t010"), ("GOLD_DIFFERS", "t011")}
+    assert result["waiting_for_build"] == 1
+
+
+def test_what_was_found_is_written_down_and_the_file_is_the_owners_alone(
+    check: Any, filled: OwnDatabase, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = statement_of(books())
+    expected = {damage(rows, "amount", 7, ""), damage(rows, "lose", 3, "")}
+    result = check(rows)
+    path = Path(result["differences_file"])
+    assert path.stat().st_mode & 0o777 == 0o600
+    with path.open(newline="") as file:
+        assert {(row["kind"], row["transaction_id"]) for row in csv.DictReader(file)} == expected
+    assert check(rows, out=tmp_path / "mine.csv")["differences_file"] == str(tmp_path / "mine.csv")
+    assert not list(tmp_path.rglob("*.partial"))
+    with filled.connect("reader") as db:
+        run = db.execute(
+            "select verdict, lines, matched, differences, differences_kept from metadata.reconciliation_runs"
+            " where run_id = %s",
+            [result["run_id"]],
+        ).fetchone()
+        kept = db.execute(
+            "select kind, transaction_id from metadata.reconciliation_differences where run_id = %s", [result["run_id"]]
+        ).fetchall()
+        totals = db.execute(
+            "select sum(their_count), sum(our_count) from metadata.reconciliation_totals where run_id = %s",
+            [result["run_id"]],
+        ).fetchone()
+    assert run == ("DIFFERENT", NUMBER - 1, NUMBER - 2, 2, 2)
+    assert set(kept) == expected
+    assert totals == (NUMBER - 1, NUMBER)
+    show_reconciliation(result)
+    printed = capsys.readouterr().out
+    assert "amount differs" in printed
+    assert "missing with them" in printed
+    assert "2 differences" in printed
+
+
+def test_of_a_damaged_file_and_of_a_database_away_nothing_is_written(
+    check: Any, filled: OwnDatabase, tmp_path: Path
+) -> None:
+    rows = statement_of(books())
+    with filled.connect() as db:
+        before = db.execute("select count(*) from metadata.reconciliation_runs").fetchone()
+        rows[40]["amount"] = "1,5"
+        with pytest.raises(StatementFileError, match="line 42, column amount"):
+            check(rows)
+        assert db.execute("select count(*) from metadata.reconciliation_runs").fetchone() == before
+    assert not (tmp_path / "data").exists()
+    away = filled.model_copy(update={"postgres_port": 1})
+    with pytest.raises(DatabaseAwayError):
+        reconcile(tmp_path / "statement.csv", Dialect(), settings=away, layout=Layout(tmp_path, tmp_path))
+
+
+@pytest.mark.parametrize("statement", ["update {} set run_id = null", "delete from {}", "truncate {}"])
+@pytest.mark.parametrize("table", ["runs", "totals", "differences"])
+def test_what_was_found_cannot_be_changed_by_who_found_it(filled: OwnDatabase, table: str, statement: str) -> None:
+
+    for role in ("dbt", "loader", "reader"):
+        with filled.connect(role) as db, pytest.raises(psycopg.errors.InsufficientPrivilege):
+            db.execute(statement.format(f"metadata.reconciliation_{table}"))
