@@ -96,6 +96,15 @@ jars() {
   echo "$stamp" >.tieout/jars/stamp
 }
 
+browser() { # what the dashboard's tests drive; without it they are skipped and say so
+  if command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; then return; fi
+  if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null \
+    && apt-get update --quiet >/dev/null && apt-get install --yes --quiet --no-install-recommends chromium >/dev/null; then
+    return
+  fi
+  echo "no browser: the tests that need one are skipped. To have them: sudo apt-get install -y chromium" >&2
+}
+
 check_java
 PYTHON=$(find_python)
 ENVIRONMENTS=$PWD/.tieout/env
@@ -115,4 +124,5 @@ timed "platform environment" environment platform "$REQUIREMENTS" yes 9>&-
 timed "dbt environment" environment dbt transformation/requirements.txt no 9>&-
 timed "Airflow environment" environment airflow airflow/requirements.txt no 9>&-
 timed "JARs of broker and Spark" jars 9>&-
+[[ $DEV == no ]] || timed "browser for tests" browser 9>&-
 timed "settings" "$ENVIRONMENTS/platform/bin/tieout" configure 9>&-

@@ -1,0 +1,1 @@
+"""The dashboard: marts and books in a browser, read as the role reader."""
