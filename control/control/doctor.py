@@ -16,6 +16,7 @@ from control import jars, orphans, supervision
 from control.accounts import choose_accounts
 from control.env import settings
 from control.java import INSTALL, SUPPORTED, java_version
+from control.logins import refused_logins
 from control.ports import LISTENING, is_free
 from control.say import columns
 from control.services import DEMO
@@ -52,6 +53,7 @@ def examine(layout: Layout) -> list[Finding]:
         "processes": _processes,
         "ports": _ports,
         "services": _services,
+        "logins": _logins,
     }
     return [_looked_at(name, check, layout) for name, check in checks.items()]
 
@@ -140,6 +142,16 @@ def _services(layout: Layout) -> Finding:
     ill = [name for name, info in states.items() if info["statename"] != "RUNNING" and name not in DEMO]
     detail = f"not running: {', '.join(ill)}" if ill else "all running"
     return Finding("services", not ill, detail, f"./scripts/tieout logs {ill[0]}" if ill else "")
+
+
+def _logins(layout: Layout) -> Finding:
+    if not supervision.running(layout):
+        return Finding("logins", True, "not asked: the platform does not run")
+    refused = refused_logins(settings(layout))
+    superuser = {"POSTGRES_PASSWORD_POSTGRES", "KAFKA_PASSWORD_ADMIN"} & set(refused)
+    repair = "put the old .env back, or ./scripts/tieout reset" if superuser else "./scripts/start.sh, which sets them"
+    detail = f"refused: {', '.join(refused)}" if refused else "every account gets in"
+    return Finding("logins", not refused, detail, repair)
 
 
 def as_text(findings: list[Finding]) -> str:

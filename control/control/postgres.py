@@ -17,7 +17,7 @@ CONFIGURATION = """\
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
 password_encryption = 'scram-sha-256'
-max_connections = 60
+max_connections = 90
 shared_buffers = 512MB
 effective_cache_size = 4GB
 work_mem = 16MB
@@ -46,6 +46,7 @@ host {database} owner    127.0.0.1/32 scram-sha-256
 host {database} loader   127.0.0.1/32 scram-sha-256
 host {database} dbt      127.0.0.1/32 scram-sha-256
 host {database} reader   127.0.0.1/32 scram-sha-256
+host {database} redrive  127.0.0.1/32 scram-sha-256
 host airflow  airflow  127.0.0.1/32 scram-sha-256
 """
 

@@ -20,6 +20,7 @@ from contracts.errors import TieoutError
 from contracts.model import load_contract
 from control import orphans
 from control.accounts import choose_accounts
+from control.logins import refused_logins
 from control.offsets import as_kafka_spells, end_offsets, topic_id
 from control.roles import dsn, ensure_roles, wait_for_postgres
 from control.topics import ensure_topics
@@ -204,6 +205,12 @@ def test_dbt_and_loader_may_do_their_work(services):
     with psycopg.connect(dsn(services.env, "dbt")) as connection:
         connection.execute("create table marts.probe (x int)")
         connection.execute("drop table marts.probe")
+
+
+def test_a_password_that_was_changed_in_the_settings_is_named(services):
+    assert refused_logins(services.env) == []
+    changed = dict.fromkeys(("POSTGRES_PASSWORD_LOADER", "KAFKA_PASSWORD_STREAM"), "another")
+    assert refused_logins({**services.env, **changed}) == list(changed)
 
 
 def test_a_killed_database_and_broker_come_back_by_themselves(services):

@@ -1,0 +1,53 @@
+"""Whether every account's password in `.env` is the one that broker and database know."""
+
+import logging
+import socket
+from collections.abc import Mapping
+
+from control.roles import ROLES, dsn
+from control.topics import USERS
+
+
+def refused_logins(settings: Mapping[str, str]) -> list[str]:
+    """Return the names of the passwords that are refused; an empty list when every account gets in.
+
+    Raises:
+        OSError: the database or the broker is away.
+    """
+    roles = [f"POSTGRES_PASSWORD_{role.upper()}" for role in ("postgres", *ROLES) if not _sql_lets_in(settings, role)]
+    users = [f"KAFKA_PASSWORD_{user.upper()}" for user in ("admin", *USERS) if not _kafka_lets_in(settings, user)]
+    return roles + users
+
+
+def _sql_lets_in(settings: Mapping[str, str], role: str) -> bool:
+    import psycopg
+
+    database = {"postgres": "postgres", "airflow": "airflow"}.get(role)
+    try:
+        psycopg.connect(dsn(settings, role, database)).close()
+    except psycopg.OperationalError as error:
+        if "authentication failed" in str(error):
+            return False
+        raise OSError(str(error).strip().splitlines()[0]) from error
+    return True
+
+
+def _kafka_lets_in(settings: Mapping[str, str], user: str) -> bool:
+    from kafka.admin import KafkaAdminClient
+    from kafka.errors import KafkaError
+
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # refusals are raised; it logs each of them as well
+    host, _, port = settings["KAFKA_BOOTSTRAP"].partition(",")[0].rpartition(":")
+    socket.create_connection((host, int(port)), timeout=5).close()
+    try:
+        KafkaAdminClient(
+            bootstrap_servers=settings["KAFKA_BOOTSTRAP"],
+            security_protocol="SASL_PLAINTEXT",
+            sasl_mechanism="SCRAM-SHA-256",
+            sasl_plain_username=user,
+            sasl_plain_password=settings[f"KAFKA_PASSWORD_{user.upper()}"],
+            bootstrap_timeout_ms=5_000,
+        ).close()
+    except KafkaError:  # a wrong password shows as a broker that never lets the client begin
+        return False
+    return True
