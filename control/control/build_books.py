@@ -1,16 +1,11 @@
-"""The books of builds in the warehouse: who builds, which loads a build processes, how it ended."""
+"""The books of builds in the warehouse: which loads and days a build processes, what it built, how it ended."""
 
-import os
-import socket
-import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
-import psutil
 import psycopg
 from psycopg.rows import TupleRow
 
@@ -18,20 +13,32 @@ from contracts.errors import TieoutError
 from control.build_dbt import APPLICATION
 
 Connection = psycopg.Connection[TupleRow]
+Days = tuple[tuple[date, date], ...]
 
-# Builds of this very process: a lock of ours that is not among them is left from a lost connection.
-_building: set[uuid.UUID] = set()
-
-# A holder says every 5 s that it lives; one that said nothing for a minute has lost the lock, wherever it runs. On
-# this machine a dead process loses it at once.
-HEARTBEAT_SECONDS = 5.0
-STALE_SECONDS = 60.0
-# A lookback reads three days again and has never found what the loads had not: it is a net below the net, and an
+# A lookback computes three days again and has never found what the loads had not: it is a net below the net, and an
 # hour is often enough for that.
+LOOKBACK_DAYS = 3
 LOOKBACK_EVERY = "1 hour"
 MANY_ROWS = 20_000
 KEEP_CHANGES = "7 days"
-ADVISORY_KEY = 0x7469656F7562
+GOOD = ("success", "pass", "warn")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a build is asked for beside the new loads.
+
+    Attributes:
+        full_refresh: compute the marts anew from all loads.
+        days: business days, first and last of each range, to compute again.
+        lookback_days: so many days before the fact's newest one as well; None: three, once an hour.
+        run_id: the orchestrated run that asks.
+    """
+
+    full_refresh: bool = False
+    days: Days = ()
+    lookback_days: int | None = None
+    run_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -42,91 +49,22 @@ class Plan:
         build_id: the build.
         full_refresh: whether the marts are computed anew from all loads.
         loads: the loads that it processes, fixed.
+        days: the ranges of days that it computes again.
     """
 
     build_id: uuid.UUID
     full_refresh: bool
     loads: tuple[int, ...]
+    days: tuple[tuple[str, str], ...] = field(default=())
 
 
-def this_process() -> str:
-    """Return the name under which this process holds the lock: host, pid and the moment that it began."""
-    return f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.2f}"
-
-
-def is_surely_dead(holder: str, build_id: uuid.UUID) -> bool:
-    """Say whether a lock is left over: its process on this machine is no more, or is this one and builds no more.
-
-    A pid that was given away again counts as no more.
-    """
-    if holder == this_process():
-        return build_id not in _building
-    host, pid, begun = holder.rsplit(":", 2)
-    if host != socket.gethostname():
-        return False
-    try:
-        return f"{psutil.Process(int(pid)).create_time():.2f}" != begun
-    except psutil.NoSuchProcess:
-        return True
-
-
-@contextmanager
-def hold_lock(db: Connection, dsn: str, build_id: uuid.UUID, on_loss: Callable[[], None]) -> Iterator[None]:
-    """Hold the build lock, with a heartbeat on a connection of its own.
-
-    Raises:
-        TieoutError: another build holds it.
-    """
-    _take_lock(db, build_id)
-    _building.add(build_id)
-    over = threading.Event()
-    heart = threading.Thread(target=_beat, args=(dsn, build_id, over, on_loss), daemon=True)
-    heart.start()
-    try:
-        yield
-    finally:
-        over.set()
-        heart.join()
-        _building.discard(build_id)
-        if not db.broken:
-            db.execute("delete from metadata.build_lock where build_id = %s", (build_id,))
-
-
-def _take_lock(db: Connection, build_id: uuid.UUID) -> None:
-    with db.transaction():
-        db.execute("select pg_advisory_xact_lock(%s)", (ADVISORY_KEY,))
-        held = db.execute(
-            "select holder, extract(epoch from clock_timestamp() - heartbeat_at)::float, build_id"
-            " from metadata.build_lock"
-        ).fetchone()
-        if held is not None and held[1] < STALE_SECONDS and not is_surely_dead(held[0], held[2]):
-            raise TieoutError(
-                f"another build is running: {held[0]}, last heard of {held[1]:.0f} s ago.",
-                "this one did nothing.",
-                "./scripts/tieout build, once that one is done",
-            )
-        db.execute("delete from metadata.build_lock")
-        db.execute("insert into metadata.build_lock (build_id, holder) values (%s, %s)", (build_id, this_process()))
-
-
-def _beat(dsn: str, build_id: uuid.UUID, over: threading.Event, on_loss: Callable[[], None]) -> None:
-    heard = time.monotonic()
-    while not over.wait(HEARTBEAT_SECONDS):
-        try:
-            with psycopg.connect(dsn, autocommit=True) as db:
-                kept = db.execute(
-                    "update metadata.build_lock set heartbeat_at = clock_timestamp() where build_id = %s", (build_id,)
-                ).rowcount
-            heard = time.monotonic() if kept else float("-inf")
-        except psycopg.OperationalError:
-            pass
-        if time.monotonic() - heard > STALE_SECONDS / 2:
-            on_loss()
-            return
-
-
-def clear_leftovers(db: Connection, seconds: float = 30) -> None:
+def clear_leftovers(db: Connection, keep: uuid.UUID | None = None, seconds: float = 30) -> None:
     """End what a killed build left: its statements in the database, and its row that still says RUNNING.
+
+    Args:
+        db: for the books, holding the lock.
+        keep: a build that goes on; its statements end all the same.
+        seconds: patience.
 
     Raises:
         TieoutError: a statement does not end.
@@ -146,15 +84,16 @@ def clear_leftovers(db: Connection, seconds: float = 30) -> None:
         time.sleep(0.1)
     db.execute(
         "update metadata.builds set status = 'FAILED', finished_at = clock_timestamp(), error = 'killed'"
-        " where status = 'RUNNING'"
+        " where status = 'RUNNING' and build_id is distinct from %s",
+        (keep,),
     )
 
 
-def open_build(db: Connection, build_id: uuid.UUID, project_hash: str, full_refresh: bool) -> Plan | None:
+def open_build(db: Connection, build_id: uuid.UUID, project_hash: str, wish: Wish) -> Plan | None:
     """Write the build's row and fix its loads: those not processed yet, and those of builds that failed since.
 
     A failed build may have merged its loads and stopped at a test: they are merged again, which changes nothing, and
-    tested again.
+    tested again. The days that it was to compute again come along too.
 
     Returns:
         The plan, or None when there is nothing to do.
@@ -169,28 +108,67 @@ def open_build(db: Connection, build_id: uuid.UUID, project_hash: str, full_refr
             " order by started_at desc limit 1"
         ).fetchone()
         since = db.execute(
-            "select count(*), count(*) filter (where project_hash <> %s) from metadata.builds"
-            " where %s::timestamptz is null or started_at > %s",
+            "select count(*), count(*) filter (where project_hash <> %s), coalesce(range_agg(days), '{}')::text"
+            " from metadata.builds where %s::timestamptz is null or started_at > %s",
             (project_hash, last and last[0], last and last[0]),
-        ).fetchone() or (0, 0)
-        if last is not None and not full_refresh and (last[1] != project_hash or since[1]):
+        ).fetchone() or (0, 0, "{}")
+        if last is not None and not wish.full_refresh and (last[1] != project_hash or since[1]):
             raise TieoutError(
                 "the models, seeds or macros have changed since the marts were built.",
                 "the marts are as they were.",
                 "./scripts/tieout build --full-refresh",
             )
-        full_refresh = full_refresh or last is None or _a_mart_is_gone(db) or _is_mostly_new(db)
+        full_refresh = wish.full_refresh or last is None or _a_mart_is_gone(db) or _is_mostly_new(db)
+        looks_back, days = ("{}", "{}") if full_refresh else (_lookback(db, wish), _joined(db, wish.days, since[2]))
         db.execute(
-            "insert into metadata.builds (build_id, full_refresh, lookback, project_hash)"
-            " select %s, %s, not exists (select from metadata.builds where status = 'SUCCESS' and lookback"
-            " and started_at > clock_timestamp() - %s::interval), %s",
-            (build_id, full_refresh, LOOKBACK_EVERY, project_hash),
+            "insert into metadata.builds (build_id, full_refresh, lookback, project_hash, run_id, days)"
+            " values (%s, %s, %s, %s, %s, %s::datemultirange + %s::datemultirange)",
+            (build_id, full_refresh, full_refresh or looks_back != "{}", project_hash, wish.run_id, looks_back, days),
         )
         loads = _fix_loads(db, build_id, last and last[0])
-        plan = Plan(build_id, full_refresh, loads) if loads or full_refresh or since[0] else None
-        if plan is None:
+        if loads or full_refresh or since[0] or days != "{}" or wish.lookback_days:
+            plan = read_plan(db, build_id)
+        else:
             raise psycopg.Rollback
     return plan
+
+
+def read_plan(db: Connection, build_id: uuid.UUID) -> Plan | None:
+    """Return what an open build will do; None where there is no such build, or it is over."""
+    row = db.execute(
+        "select full_refresh,"
+        " array(select load_id from metadata.build_loads l where l.build_id = b.build_id order by load_id),"
+        " array(select array[lower(span)::text, (upper(span) - 1)::text] from unnest(days) as span)"
+        " from metadata.builds b where build_id = %s and status = 'RUNNING'",
+        (build_id,),
+    ).fetchone()
+    if row is None:
+        return None
+    return Plan(build_id, row[0], tuple(row[1]), tuple((first, last) for first, last in row[2]))
+
+
+def _lookback(db: Connection, wish: Wish) -> str:
+    """Return the days of this build's lookback, empty where none is due. They hang on the data's newest day."""
+    due = db.execute(
+        "select not exists (select from metadata.builds where status = 'SUCCESS' and lookback"
+        " and started_at > clock_timestamp() - %s::interval)",
+        (LOOKBACK_EVERY,),
+    ).fetchone()
+    back = wish.lookback_days if wish.lookback_days is not None else LOOKBACK_DAYS if due and due[0] else 0
+    if back <= 0:
+        return "{}"
+    row = db.execute(
+        "select coalesce(datemultirange(daterange(max(occurred_on) - %s, max(occurred_on), '[]')), '{}')::text"
+        " from marts.fact_transactions",
+        (back,),
+    ).fetchone()
+    return str(row[0]) if row else "{}"
+
+
+def _joined(db: Connection, days: Days, more: str) -> str:
+    ranges = "{" + ",".join(f"[{first},{last}]" for first, last in days) + "}"
+    row = db.execute("select (%s::datemultirange + %s::datemultirange)::text", (ranges, more)).fetchone()
+    return str(row[0]) if row else "{}"
 
 
 def _a_mart_is_gone(db: Connection) -> bool:
@@ -218,6 +196,7 @@ def _is_mostly_new(db: Connection) -> bool:
 
 
 def _fix_loads(db: Connection, build_id: uuid.UUID, last_success: Any) -> tuple[int, ...]:
+    """Fix the build's loads; those into which a backfill put rows back are merged again."""
     rows = db.execute(
         """
         insert into metadata.build_loads (build_id, load_id)
@@ -227,6 +206,8 @@ def _fix_loads(db: Connection, build_id: uuid.UUID, last_success: Any) -> tuple[
         union
         select %(build)s, load_id from metadata.build_loads inner join metadata.builds using (build_id)
         where status = 'FAILED' and (%(last)s::timestamptz is null or started_at > %(last)s)
+        union
+        select %(build)s, unnest(restored_loads) from metadata.backfill_days where built_by is null
         returning load_id
         """,
         {"build": build_id, "last": last_success},
@@ -234,19 +215,68 @@ def _fix_loads(db: Connection, build_id: uuid.UUID, last_success: Any) -> tuple[
     return tuple(sorted(row[0] for row in rows))
 
 
+def not_built(db: Connection, build_id: uuid.UUID) -> list[str]:
+    """Return what keeps a build from being a success: models and tests that it lacks, or that failed."""
+    rows = db.execute(
+        "select node, status from metadata.build_nodes where build_id = %s order by status <> all(%s) desc, node",
+        (build_id, list(GOOD)),
+    ).fetchall()
+    if not rows:
+        return ["no dbt has run for it"]
+    wrong = [(node.split(".")[2], status) for node, status in rows if status not in GOOD]
+    failed = [f"{name}: {status}" for name, status in wrong if status != "expected"]
+    return failed or [f"{name} was not built" for name, _ in wrong]
+
+
 def close_build(db: Connection, build_id: uuid.UUID, error: str | None) -> None:
-    """Write how the build ended; after a success also forget changes that every mart has applied."""
+    """Write how the build ended; after a success also how late its events were, and forget what is not needed."""
     with db.transaction():
-        db.execute(
+        closed = db.execute(
             "update metadata.builds set status = %s, error = %s, finished_at = clock_timestamp(),"
             " epoch = (select epoch from metadata.consumer_watermarks where consumer = 'fact_transactions')"
             " where build_id = %s and status = 'RUNNING'",
             ("FAILED" if error else "SUCCESS", error, build_id),
-        )
-        if error is None:
-            db.execute(
-                "delete from metadata.fact_changes where changed_at < clock_timestamp() - %s::interval"
-                " and seq <= (select min(seq) from metadata.consumer_watermarks)"
-                " and exists (select from metadata.builds where build_id = %s and lookback)",
-                (KEEP_CHANGES, build_id),
-            )
+        ).rowcount
+        if error is None and closed:
+            _write_delay(db, build_id)
+            _forget(db, build_id)
+
+
+def _write_delay(db: Connection, build_id: uuid.UUID) -> None:
+    """Write how long events took from their arrival at the broker to this build's end: those that no good build had."""
+    db.execute(
+        """
+        update metadata.builds as b
+        set events = d.events, delay_p50_seconds = d.delays[1], delay_p95_seconds = d.delays[2]
+        from (
+            select count(*) as events, percentile_disc(array[0.5, 0.95]) within group (
+                order by extract(epoch from o.finished_at - t.known_at)::numeric(12, 3)) as delays
+            from metadata.builds as o
+            inner join metadata.build_loads as l on l.build_id = o.build_id
+            inner join metadata.processed_loads as p on p.load_id = l.load_id
+            inner join metadata.builds as f on f.build_id = p.build_id
+            inner join raw.transactions as t on t.load_id = l.load_id
+            where o.build_id = %(build)s and (f.build_id = o.build_id or f.status = 'FAILED')
+        ) as d
+        where b.build_id = %(build)s
+        """,
+        {"build": build_id},
+    )
+
+
+def _forget(db: Connection, build_id: uuid.UUID) -> None:
+    db.execute(
+        "update metadata.backfill_days set built_by = b.build_id from metadata.builds as b"
+        " where built_by is null and b.build_id = %s and done_at < b.started_at",
+        (build_id,),
+    )
+    db.execute(
+        "delete from metadata.build_nodes where build_id <> %s",
+        (build_id,),
+    )
+    db.execute(
+        "delete from metadata.fact_changes where changed_at < clock_timestamp() - %s::interval"
+        " and seq <= (select min(seq) from metadata.consumer_watermarks)"
+        " and exists (select from metadata.builds where build_id = %s and lookback)",
+        (KEEP_CHANGES, build_id),
+    )

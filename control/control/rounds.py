@@ -93,8 +93,9 @@ def _load() -> str:
 
 def _build() -> str:
     from control.build import run_build
+    from control.build_cli import LOCK_WAIT_SECONDS
 
-    built = run_build(full_refresh=False)
+    built = run_build(full_refresh=False, wait_seconds=LOCK_WAIT_SECONDS)
     return f"{len(built['models'])} models, {built['tests']} tests" if built["models"] else "nothing new in silver"
 
 

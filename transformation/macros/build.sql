@@ -6,8 +6,10 @@
 {% endmacro %}
 
 
+{# Before anything runs: the build must be open and hold the lock; its lease begins anew, since somebody works on it.
+   What the build has to bring to success is written down, so that its end can tell whether something is missing. #}
 {% macro require_build() %}
-    {% if execute and flags.WHICH in ['build', 'run'] %}
+    {% if execute and flags.WHICH in ['build', 'run', 'seed'] %}
         {% set running = [] %}
         {% if build_id() %}
             {% set running = run_query(
@@ -22,6 +24,84 @@
             ) }}
         {% endif %}
     {% endif %}
+    {% if execute and build_id() and flags.WHICH in ['build', 'run', 'seed', 'test'] %}
+        {{ end_earlier_tries() }}
+        insert into metadata.build_nodes (build_id, node, kind) values
+        {% for node in wanted_nodes() -%}
+        ('{{ build_id() }}', '{{ node.unique_id }}', '{{ node.resource_type }}'){% if not loop.last %}, {% endif %}
+        {%- endfor %}
+        on conflict do nothing;
+        {{ keep_lease() }}
+        commit;
+    {% endif %}
+{% endmacro %}
+
+
+{# Every model, and every test of a model that is part of a build. #}
+{% macro wanted_nodes() %}
+    {% set wanted = [] %}
+    {% for node in graph.nodes.values() %}
+        {% if node.resource_type == 'model' or (
+            node.resource_type == 'test' and 'full' not in node.tags
+            and (node.attached_node or '').startswith('model.')
+        ) %}
+            {% do wanted.append(node) %}
+        {% endif %}
+    {% endfor %}
+    {{ return(wanted) }}
+{% endmacro %}
+
+
+{% macro keep_lease() %}
+    update metadata.build_lock
+    set heartbeat_at = clock_timestamp(), lease_until = clock_timestamp() + interval '15 minutes'
+    where build_id = '{{ build_id() }}' and run_id is not null;
+{% endmacro %}
+
+
+{# Where one dbt of a build follows the other (TIEOUT_INVOCATION is set then), whoever connected before this one began
+   was left by a try that was killed: its statements end here. #}
+{% macro end_earlier_tries() %}
+    {% if env_var('TIEOUT_INVOCATION', '') %}
+        select pg_terminate_backend(pid) from pg_stat_activity
+        where application_name = current_setting('application_name') and usename = current_user
+            and datname = current_database() and backend_start < '{{ run_started_at }}'::timestamptz;
+    {% endif %}
+{% endmacro %}
+
+
+{# Inside the model's own transaction: it is built exactly when this is committed. #}
+{% macro record_model() %}
+    {% if execute and build_id() %}
+        insert into metadata.build_nodes (build_id, node, kind, status)
+        values ('{{ build_id() }}', '{{ model.unique_id }}', 'model', 'success')
+        on conflict (build_id, node) do update set status = 'success', said_at = clock_timestamp();
+    {% endif %}
+{% endmacro %}
+
+
+{% macro record_results(results) %}
+    {% if execute and build_id() and flags.WHICH in ['build', 'run', 'seed', 'test'] %}
+        {% set wanted = wanted_nodes() | map(attribute='unique_id') | list %}
+        {% for result in results if result.node.unique_id in wanted and result.status != 'skipped' %}
+        insert into metadata.build_nodes (build_id, node, kind, status)
+        values ('{{ build_id() }}', '{{ result.node.unique_id }}', '{{ result.node.resource_type }}', '{{ result.status }}')
+        on conflict (build_id, node) do update set status = excluded.status, said_at = clock_timestamp();
+        {% endfor %}
+        {{ keep_lease() }}
+        commit;
+    {% endif %}
+{% endmacro %}
+
+
+{# The books say whether the build computes everything anew; so a dbt of one model needs no flag of its own. #}
+{% macro build_is_full() %}
+    {% if not execute or not build_id() %}
+        {{ return(flags.FULL_REFRESH) }}
+    {% endif %}
+    {{ return(run_query(
+        "select 1 from metadata.builds where full_refresh and build_id = '" ~ build_id() ~ "'"
+    ).rows | length > 0) }}
 {% endmacro %}
 
 
@@ -67,28 +147,24 @@
 {% endmacro %}
 
 
-{# Whether this build makes a lookback: not every one does (control/control/build_books.py). #}
-{% macro wants_lookback() %}
+{# Business days whose transactions and summaries this build computes again, as pairs of literals. #}
+{% macro build_days() %}
     {% if not execute or not build_id() %}
-        {{ return(false) }}
+        {{ return([]) }}
     {% endif %}
-    {{ return(run_query(
-        "select 1 from metadata.builds where lookback and build_id = '" ~ build_id() ~ "'"
-    ).rows | length > 0) }}
+    {% set found %}
+        select lower(span)::text, (upper(span) - 1)::text
+        from metadata.builds, unnest(days) as span
+        where build_id = '{{ build_id() }}'
+    {% endset %}
+    {{ return(run_query(found).rows | map('list') | list) }}
 {% endmacro %}
 
 
-{% macro newest_day() %}
-    {{ return(run_query("select max(occurred_on)::text from " ~ this).rows[0][0]) }}
-{% endmacro %}
-
-
-{# The first instant that a lookback reads again, as a literal, or none. It hangs on the data's newest day, never on
-   today: replayed history must load too. #}
-{% macro lookback_start() %}
-    {% set newest = newest_day() if wants_lookback() else none %}
-    {% if newest is none %}
-        {{ return(none) }}
-    {% endif %}
-    {{ return("timestamptz '" ~ newest ~ " 00:00:00+00' - interval '" ~ (var('lookback_days') | int) ~ " days'") }}
-{% endmacro %}
+{% macro on_days(column, days) -%}
+    (
+        {%- for day in days -%}
+        {{ column }} between date '{{ day[0] }}' and date '{{ day[1] }}'{% if not loop.last %} or {% endif %}
+        {%- endfor -%}
+    )
+{%- endmacro %}

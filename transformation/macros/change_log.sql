@@ -5,7 +5,7 @@
     {{ return([
         'occurred_on', 'occurred_at', 'currency', 'amount', 'status', 'fee_revenue', 'customer_id', 'merchant_key',
         'merchant_name', 'merchant_category', 'payment_method', 'payment_channel', 'country', 'state', 'city',
-        'region', 'city_tier', 'is_fraud', 'known_at', 'load_id',
+        'region', 'city_tier', 'is_fraud', 'hour_of_day', 'settlement_seconds', 'known_at', 'load_id',
     ]) }}
 {% endmacro %}
 
@@ -37,7 +37,7 @@
 {% macro should_full_refresh() %}
     {% set asked = config.get('full_refresh') %}
     {% if asked is none %}
-        {% set asked = flags.FULL_REFRESH %}
+        {% set asked = build_is_full() %}
     {% endif %}
     {% set strategy = config.get('incremental_strategy') %}
     {% if not asked and execute and strategy in ['merge_logged', 'apply_delta'] %}
@@ -51,8 +51,9 @@
 
 {# Signed contributions of the fact's rows: +1 for what is, -1 for what was. Everything when the mart is rebuilt, else
    what the log holds behind its watermark. The mark in front is what move_watermark() goes by: it is fixed when the
-   statement is, and not read again after it. #}
-{% macro contributions() %}
+   statement is, and not read again after it. Days that are computed again come from the fact as a whole, and the mart
+   has forgotten them before. #}
+{% macro contributions(days=[]) %}
     {%- set fact = ref('fact_transactions') -%}
     {%- set log = source('build', 'fact_changes') -%}
     {%- set window = log_window() if execute else {'from': [0, 0], 'to': [0, 0]} -%}
@@ -65,7 +66,7 @@
         new_{{ column }} as {{ column }}
         {%- endfor %}
     from {{ log }}
-    where {{ within }}
+    where {{ within }}{% if days %} and not {{ on_days('new_occurred_on', days) }}{% endif %}
     union all
     select
         -1 as sign
@@ -74,6 +75,16 @@
         {%- endfor %}
     from {{ log }}
     where {{ within }} and old_status is not null
+        {%- if days %} and not {{ on_days('old_occurred_on', days) }}
+    union all
+    select
+        1 as sign
+        {%- for column in logged_columns() %},
+        {{ column }}
+        {%- endfor %}
+    from {{ fact }}
+    where {{ on_days('occurred_on', days) }}
+        {%- endif %}
     {%- else -%}
     select
         1 as sign
@@ -82,6 +93,14 @@
         {%- endfor %}
     from {{ fact }}
     {%- endif %}
+{% endmacro %}
+
+
+{% macro forget_days() %}
+    {% set days = build_days() %}
+    {% if days and is_incremental() %}
+        delete from {{ this }} where {{ on_days('occurred_on', days) }};
+    {% endif %}
 {% endmacro %}
 
 

@@ -4,7 +4,7 @@
 {% macro get_where_subquery(relation) -%}
     {%- set where = config.get('where', '') -%}
     {%- if where == '__changed_rows__' -%}
-        {%- if flags.FULL_REFRESH or not build_id() -%}
+        {%- if not build_id() or build_is_full() -%}
             {%- do return(relation) -%}
         {%- endif -%}
         {%- set where = "load_id = any(" ~ build_loads() ~ ")" -%}

@@ -36,6 +36,10 @@ MARTS = (
     ("marts", "dim_cities"),
     ("marts", "daily_revenue_totals"),
     ("marts", "daily_revenue_summary"),
+    ("marts", "daily_region_totals"),
+    ("marts", "daily_city_totals"),
+    ("marts", "daily_hour_totals"),
+    ("marts", "daily_merchant_totals"),
 )
 
 

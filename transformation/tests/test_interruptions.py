@@ -16,7 +16,7 @@ import pytest
 
 from contracts.errors import TieoutError
 from control import build_books
-from control.build_books import this_process
+from control.build_lock import this_process
 from control.roles import dsn
 
 pytestmark = pytest.mark.services

@@ -42,7 +42,7 @@ def migrate(dsn: str) -> None:
 
 
 def let_reader_read_marts(dsn: str) -> None:
-    """Let the reader see every table that dbt will make in marts.
+    """Let the reader see every table that dbt will make in marts, and let dbt's statements end with dbt.
 
     Only dbt itself can say this of its own future tables; the owner is no member of it.
 
@@ -52,6 +52,8 @@ def let_reader_read_marts(dsn: str) -> None:
     with psycopg.connect(dsn) as connection:
         connection.execute("alter default privileges in schema marts grant select on tables to reader")
         connection.execute("grant select on all tables in schema marts to reader")
+        # Of a dbt that was killed in the middle of a statement nothing goes on in the database.
+        connection.execute("alter role current_user set client_connection_check_interval = '2s'")
 
 
 def _explained(error: Exception) -> TieoutError:

@@ -8,13 +8,14 @@
             'success_count', 'success_amount', 'failed_count', 'failed_amount', 'pending_count', 'pending_amount',
             'fee_revenue', 'fraud_count', 'fraud_amount',
         ]},
+        pre_hook="{{ forget_days() }}",
         post_hook="{{ move_watermark() }}",
     )
 }}
 
 with contributions as (
 
-    {{ contributions() }}
+    {{ contributions(build_days()) }}
 
 )
 

@@ -7,7 +7,7 @@
         unique_key=['occurred_on', 'transaction_id'],
         on_schema_change='fail',
         indexes=[{'columns': ['load_id']}],
-        pre_hook="{{ plan_the_merge() }}",
+        pre_hook=["{{ repair_days() }}", "{{ plan_the_merge() }}"],
         post_hook="{{ record_fact_build() }}",
     )
 }}
@@ -26,20 +26,12 @@ with transactions as (
 
 {%- if is_incremental() %},
 
-{% set lookback = lookback_start() -%}
 changed as (
 
     select transaction_id
     from {{ source('raw', 'transactions') }}
     where load_id = any({{ build_loads() }})
-    {%- if lookback %}
-    union
-    select transaction_id
-    from {{ source('raw', 'transactions') }}
-    where occurred_at >= {{ lookback }} and {{ visible_loads() }}
-    {%- else %}
     group by transaction_id
-    {%- endif %}
 
 ),
 

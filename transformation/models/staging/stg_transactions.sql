@@ -1,6 +1,6 @@
 -- Where a transaction has reached, of the loads that this build may see: a final status stands above PENDING,
--- whichever arrived first, and of the same kind the one that was known later. All windows are over transaction_id,
--- so that a filter on it reaches the table's key.
+-- whichever arrived first, and of the same kind the one that was known later. All windows are over transaction_id and
+-- its time, which never changes, so that a filter on either of them reaches an index of the table.
 with statuses as (
 
     select *
@@ -14,13 +14,13 @@ ranked as (
     select
         *,
         row_number() over (
-            partition by transaction_id
+            partition by transaction_id, occurred_at
             order by (status <> 'PENDING') desc, known_at desc, load_id desc
         ) as latest_rank,
-        min(status_at) filter (where status = 'PENDING') over (partition by transaction_id) as pending_at,
+        min(status_at) filter (where status = 'PENDING') over (partition by transaction_id, occurred_at) as pending_at,
         -- A settlement may write the same instant in another zone; the day of a transaction stays what it was.
         first_value(utc_offset_minutes) over (
-            partition by transaction_id
+            partition by transaction_id, occurred_at
             order by load_id, known_at, status
         ) as first_utc_offset_minutes
     from statuses

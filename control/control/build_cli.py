@@ -1,0 +1,93 @@
+"""`tieout build` as a command: in one piece, or in steps for an orchestrator."""
+
+import json
+import sys
+from datetime import date
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from control.build_books import Days
+
+LOCK_WAIT_SECONDS = 600.0
+
+From = Annotated[
+    str | None, typer.Option("--from", metavar="DATE", help="First business day to compute again, with --to.")
+]
+To = Annotated[str | None, typer.Option("--to", metavar="DATE", help="Last business day to compute again.")]
+
+
+def mount(app: typer.Typer) -> None:
+    """Register `build`."""
+    app.command()(build)
+
+
+def build(  # noqa: PLR0917  (a command's options are its interface)
+    full_refresh: Annotated[
+        bool, typer.Option("--full-refresh", help="Compute the marts anew from all loads.")
+    ] = False,
+    lookback_days: Annotated[
+        int | None, typer.Option("--lookback-days", min=0, help="Compute so many days before the newest again.")
+    ] = None,
+    from_day: From = None,
+    to_day: To = None,
+    begin: Annotated[bool, typer.Option("--begin", help="Only open the run's build and take its lock.")] = False,
+    finish: Annotated[
+        str | None, typer.Option("--finish", metavar="BUILD", help="Only close a build and give its lock back.")
+    ] = None,
+    failed: Annotated[str | None, typer.Option("--failed", metavar="REASON", help="With --finish: it failed.")] = None,
+    run_id: Annotated[str | None, typer.Option("--run-id", metavar="RUN", help="The run that asks.")] = None,
+    wait: Annotated[float, typer.Option("--wait", help="Seconds to wait for another build that is at work.")] = 0.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
+) -> None:
+    """Build the marts from what the loads brought.
+
+    --from and --to (business days, the day where the payment was made) merge the transactions of those days again from
+    silver and compute their summaries again from the fact, beside the new loads, in one build. Dimensions and lifetime
+    totals are computed anew by --full-refresh only.
+
+    Example: ./scripts/tieout build --from 2026-03-01 --to 2026-03-31
+    """
+    from control.build import run_build
+    from control.build_books import Wish
+    from control.build_steps import begin_build, finish_build
+
+    days = days_between(from_day, to_day)
+    if full_refresh and (days or lookback_days is not None):
+        raise typer.BadParameter("computes every day anew; leave the days out", param_hint="--full-refresh")
+    if begin and (finish or not run_id):
+        raise typer.BadParameter("needs --run-id, and not --finish", param_hint="--begin")
+    if failed is not None and not finish:
+        raise typer.BadParameter("belongs to --finish", param_hint="--failed")
+    if finish:
+        _print(finish_build(finish, failed), as_json)
+    elif begin:
+        _print(begin_build(Wish(full_refresh, days, lookback_days, run_id)), as_json)
+    else:
+        report = run_build(full_refresh, days=days, lookback_days=lookback_days, run_id=run_id, wait_seconds=wait)
+        if as_json:
+            sys.stdout.write(json.dumps(report) + "\n")
+
+
+def _print(report: dict[str, Any], as_json: bool) -> None:
+    typer.echo(json.dumps(report) if as_json else f"build {report['build_id'] or ''} {report['status']}")
+
+
+def days_between(first: str | None, last: str | None) -> "Days":
+    """Return the range of days that two options name, or none.
+
+    Raises:
+        BadParameter: one end only, no dates, or ends the wrong way round.
+    """
+    if first is None and last is None:
+        return ()
+    if first is None or last is None:
+        raise typer.BadParameter("a range needs both ends", param_hint="--from and --to")
+    try:
+        span = date.fromisoformat(first), date.fromisoformat(last)
+    except ValueError:
+        raise typer.BadParameter("give days such as 2026-03-31", param_hint="--from and --to") from None
+    if span[0] > span[1]:
+        raise typer.BadParameter(f"{first} is after {last}", param_hint="--from and --to")
+    return (span,)

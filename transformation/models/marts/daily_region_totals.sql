@@ -1,0 +1,29 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='apply_delta',
+        unique_key=['occurred_on', 'currency', 'region', 'merchant_category', 'payment_channel'],
+        on_schema_change='fail',
+        meta={'sums': payment_measures() | map('first') | list},
+        pre_hook="{{ forget_days() }}",
+        post_hook="{{ move_watermark() }}",
+    )
+}}
+
+with contributions as (
+
+    {{ contributions(build_days()) }}
+
+)
+
+select
+    occurred_on,
+    currency,
+    region,
+    merchant_category,
+    payment_channel,
+    {%- for measure in payment_measures() %}
+    {{ measure[1] }} as {{ measure[0] }}{% if not loop.last %},{% endif %}
+    {%- endfor %}
+from contributions
+group by occurred_on, currency, region, merchant_category, payment_channel
