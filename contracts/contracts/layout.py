@@ -91,6 +91,11 @@ class Layout:
         return self.data / "undelivered"
 
     @property
+    def docs_site(self) -> Path:
+        """The lineage site: dbt's documentation as one page."""
+        return self.data / "docs-site"
+
+    @property
     def samples(self) -> Path:
         """Bundled data, part of the source tree."""
         return self.checkout / "data" / "samples"
