@@ -19,6 +19,7 @@ WORK_OF = {
     "load": ("pipeline",),
     "build": ("pipeline",),
     "run": ("pipeline", "stream"),
+    "dlq": ("dlq",),
 }
 
 
@@ -36,6 +37,8 @@ def become_service_user(layout: Layout, command: str | None, arguments: Sequence
         uid_gid = ids(user)
         atexit.register(hand_over, layout.undelivered, *uid_gid)
         return
+    if command == "dlq" and _names_a_letter_file(arguments):
+        return  # the file is the caller's, and nothing else is written on disk
     values = settings(layout)
     names = {name for service in WORK_OF[command] for name in KNOWS[service]}
     os.environ.update({name: values[name] for name in names if name in values})
@@ -53,6 +56,11 @@ def _known(user: str) -> bool:
     except KeyError:
         return False
     return True
+
+
+def _names_a_letter_file(arguments: Sequence[str]) -> bool:
+    """Say whether letters are written to a file or read from one, which is the caller's alone (mode 600)."""
+    return "export" in arguments or any(argument.partition("=")[0] == "--from" for argument in arguments)
 
 
 def _has_file_of_its_own(arguments: Sequence[str]) -> bool:

@@ -21,6 +21,11 @@ class WarehouseSettings(BaseSettings):
     postgres_password_owner: SecretStr | None = None
     postgres_password_loader: SecretStr | None = None
     postgres_password_dbt: SecretStr | None = None
+    postgres_password_redrive: SecretStr | None = None
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    kafka_password_loader: SecretStr | None = None
+    kafka_password_auditor: SecretStr | None = None
+    kafka_password_redrive: SecretStr | None = None
     max_rows_per_load: int = Field(default=500_000, gt=0)
     loader_memory: str = "1GB"
     loader_lock_wait_seconds: float = Field(default=15.0, ge=0)

@@ -1,0 +1,1 @@
+"""Dead letters and rejected rows as money: listed, looked at, put back or written off."""

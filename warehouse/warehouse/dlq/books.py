@@ -1,0 +1,83 @@
+"""The connection to the books of letters, as role redrive; one redrive or write-off at a time."""
+
+import getpass
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+
+from contracts.errors import OutageError
+from warehouse.errors import DatabaseAwayError
+from warehouse.settings import WarehouseSettings
+
+Connection = psycopg.Connection[Any]
+DEAD_LETTERS, REJECTED = "dead_letters", "rejected_transactions"
+ADVISORY_KEY = 0x72656472697665
+LOCK_WAIT_SECONDS = 15.0
+LEFT = "what was written down is finished by the next redrive, with the same bytes; nothing is sent under a second id."
+
+
+@contextmanager
+def open_books(settings: WarehouseSettings) -> Iterator[Connection]:
+    """Open the warehouse as role redrive.
+
+    Raises:
+        DatabaseAwayError: it is away, or goes away before the end.
+    """
+    try:
+        with psycopg.connect(settings.dsn("redrive"), autocommit=True) as connection:
+            connection.execute("set timezone = 'UTC'")
+            # A killed redrive's session ends, and frees the lock, in the middle of a statement too.
+            connection.execute("set client_connection_check_interval = '1s'")
+            yield connection
+    except psycopg.OperationalError as error:
+        raise DatabaseAwayError(error, LEFT, "./scripts/tieout dlq redrive") from None
+
+
+@contextmanager
+def only_decider(connection: Connection, wait_seconds: float = LOCK_WAIT_SECONDS) -> Iterator[None]:
+    """Hold the lock of whoever redrives or writes off.
+
+    Raises:
+        OutageError: another one holds it for longer than wait_seconds.
+    """
+    deadline = time.monotonic() + wait_seconds
+    while not _scalar(connection, "select pg_try_advisory_lock(%s)", ADVISORY_KEY):
+        if time.monotonic() >= deadline:
+            raise OutageError(
+                "another redrive or write-off is running.",
+                "that one goes on undisturbed; this one has sent and written nothing.",
+                "the same command again, when it has ended",
+            )
+        time.sleep(0.2)
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.execute("select pg_advisory_unlock(%s)", [ADVISORY_KEY])
+
+
+def current_topic(connection: Connection) -> str | None:
+    """Return the id of the topic that the lake is read from; None before the first load."""
+    found = _scalar(connection, "select topic_id from metadata.load_watermark where lake_table = 'raw_transactions'")
+    return None if found is None else str(found)
+
+
+def asked_by() -> str:
+    """Return the account of the person who asks, also behind sudo and in the services' account."""
+    return getpass.getuser()
+
+
+def log_unmask(connection: Connection, command: str, book: str, selection: str, letters: int) -> None:
+    """Write down that somebody sees the bytes of letters, before they do."""
+    connection.execute(
+        "insert into metadata.unmask_log (asked_by, command, book, selection, letters) values (%s, %s, %s, %s, %s)",
+        [asked_by(), command, book, selection, letters],
+    )
+
+
+def _scalar(connection: Connection, query: str, *parameters: object) -> Any:
+    row = connection.execute(query, list(parameters)).fetchone()
+    return row[0] if row else None

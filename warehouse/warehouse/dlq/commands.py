@@ -1,0 +1,193 @@
+"""What the commands do: settings in, a plain dictionary out."""
+
+import sys
+import time
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from contracts.errors import TieoutError
+from contracts.layout import Layout, find_layout
+from contracts.model import load_contract
+from warehouse.dlq import listing
+from warehouse.dlq.books import DEAD_LETTERS, REJECTED, log_unmask, open_books
+from warehouse.dlq.lake import open_letters
+from warehouse.dlq.letter_file import write_letters
+from warehouse.dlq.redrive import redrive
+from warehouse.dlq.selection import (
+    NOTHING,
+    STATES,
+    Selection,
+    check_reason,
+    count_states,
+    parse_offsets,
+    select_letters,
+)
+from warehouse.dlq.sender import Sender
+from warehouse.dlq.show import chain, meanings, view_bytes
+from warehouse.dlq.sources import FromFile, FromLake, Source
+from warehouse.dlq.write_off import write_off
+from warehouse.settings import WarehouseSettings, read_settings
+
+SAY_EVERY_SECONDS = 10.0
+GROUPS = ("reason", "day", "source", "state")
+
+
+def select(
+    *,
+    rejected: bool,
+    reason: str | None = None,
+    day: date | None = None,
+    source: str | None = None,
+    offsets: str | None = None,
+    state: str = "all",
+) -> Selection:
+    """Return a selection from the words of the command line.
+
+    Raises:
+        TieoutError: a word is not one of those there are.
+    """
+    check_reason(reason, load_contract())
+    if state not in {*STATES, "all"}:
+        raise TieoutError(f"{state!r} is no state.", NOTHING, f"--state {', '.join(STATES)} or all")
+    return Selection(
+        book=REJECTED if rejected else DEAD_LETTERS,
+        reason=reason,
+        day=day,
+        source=source,
+        state=STATES.get(state),
+        offsets=parse_offsets(offsets) if offsets else (),
+    )
+
+
+def list_letters(selection: Selection, *, by: str, letters: bool, limit: int) -> dict[str, Any]:
+    """Return groups of letters, or single ones, and how many there are by state."""
+    groups = tuple(word.strip() for word in by.split(",") if word.strip())
+    if not groups or set(groups) - set(GROUPS):
+        raise TieoutError(f"{by!r} is not a list of {', '.join(GROUPS)}.", NOTHING, "--by reason,day")
+    with open_books(read_settings()) as connection:
+        states = count_states(connection, selection.within(None))
+        found: dict[str, Any] = {"book": selection.book, "states": states}
+        found["groups"] = listing.list_groups(connection, selection, by=groups)
+        if letters:
+            found["letters"] = listing.list_letters(connection, selection, limit)
+    return found
+
+
+def show_letter(selection: Selection, *, unmask: bool) -> dict[str, Any]:
+    """Return one letter with its bytes, masked unless asked otherwise, its reasons in words and its chain."""
+    layout, contract = find_layout(), load_contract()
+    (_, first, last) = selection.offsets[0]
+    if len(selection.offsets) != 1 or first != last:
+        raise TieoutError("show takes one letter, such as 0:17.", NOTHING, "./scripts/tieout dlq list --letters")
+    with open_books(read_settings(layout)) as connection:
+        found = listing.list_letters(connection, selection, 1)
+        if not found:
+            raise TieoutError(
+                f"there is no letter {selection.offsets[0][0]}:{first} in {selection.book}.",
+                NOTHING,
+                "./scripts/tieout dlq list --letters; what no load has taken yet is not listed",
+            )
+        letter = found[0]
+        if unmask:
+            log_unmask(connection, "show", selection.book, str(selection), 1)
+        links = chain(connection, letter)
+        with open_letters(layout, selection.book, select_letters(connection, selection)) as letters:
+            pages = [letter for page in letters.pages() for letter in page]
+    seen = view_bytes(pages[0], contract, unmask=unmask) if pages else None
+    return {
+        **letter,
+        "meanings": meanings(letter["reasons"], contract),
+        "content": seen,
+        "is_masked": not unmask,
+        "chain": [_link(link) for link in links],
+    }
+
+
+def _link(letter: dict[str, Any]) -> dict[str, Any]:
+    kept = ("letter", "book", "reasons", "state", "is_unconfirmed", "redriven", "successor")
+    return {name: letter[name] for name in kept}
+
+
+def export(selection: Selection, file: Path) -> dict[str, Any]:
+    """Write the open letters of a selection to a file; it is logged first."""
+    layout = find_layout()
+    selected = selection.within("OPEN")
+    with (
+        open_books(read_settings(layout)) as connection,
+        open_letters(layout, selection.book, select_letters(connection, selected)) as letters,
+    ):
+        if not letters.count:
+            raise TieoutError(
+                f"no letter of the selection {selection} is open.", NOTHING, "./scripts/tieout dlq list --state all"
+            )
+        log_unmask(connection, "export", selection.book, str(selection), letters.count - letters.gone_count)
+        count = write_letters(file, letters.pages(), selection.book)
+        gone = letters.gone_count
+    if gone:
+        _say(f"{gone} letters are not in the file: retention has removed their bytes from the lake.")
+    return {"ok": not gone, "file": str(file), "letters": count, "bytes_gone": gone, "book": selection.book}
+
+
+def redrive_letters(
+    selection: Selection, *, file: Path | None, chosen: bool, dry_run: bool, skip_decided: bool
+) -> dict[str, Any]:
+    """Put letters back; with neither file nor choice only finish what was left."""
+    layout, contract = find_layout(), load_contract()
+    settings = read_settings(layout)
+    source = _source(layout, selection, file=file, chosen=chosen, skip_decided=skip_decided)
+    with open_books(settings) as connection:
+        return redrive(
+            connection,
+            source,
+            contract,
+            lambda: Sender(settings.kafka_bootstrap, _password(settings), contract),
+            say=_say,
+            show=_Progress(),
+            dry_run=dry_run,
+        )
+
+
+def _source(
+    layout: Layout, selection: Selection, *, file: Path | None, chosen: bool, skip_decided: bool
+) -> Source | None:
+    if file is not None:
+        return FromFile(file, selection.book, skip_decided=skip_decided)
+    return FromLake(layout, selection, skip_decided=skip_decided) if chosen else None
+
+
+def _password(settings: WarehouseSettings) -> str:
+    if settings.kafka_password_redrive is None:
+        raise TieoutError(
+            f"KAFKA_PASSWORD_REDRIVE is neither in the environment nor in {find_layout().env_file}.",
+            NOTHING,
+            "./scripts/setup.sh, which makes the missing secrets",
+        )
+    return settings.kafka_password_redrive.get_secret_value()
+
+
+def write_off_letters(selection: Selection, reason: str, name: str, *, dry_run: bool) -> dict[str, Any]:
+    """Write off the open letters of a selection."""
+    with open_books(read_settings()) as connection:
+        return write_off(connection, selection, reason, name, dry_run=dry_run)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+class _Progress:
+    """Says how far it is, a line every ten seconds; a terminal gets one line that moves."""
+
+    def __init__(self) -> None:
+        self._moves = sys.stderr.isatty()
+        self._said = time.monotonic()
+
+    def __call__(self, done: int, of: int) -> None:
+        now = time.monotonic()
+        if self._moves:
+            sys.stderr.write(f"\r{done:,} of {of:,} letters" + ("\n" if done >= of else ""))
+            sys.stderr.flush()
+        elif now - self._said >= SAY_EVERY_SECONDS:
+            self._said = now
+            _say(f"{done:,} of {of:,} letters")

@@ -1,0 +1,165 @@
+"""Letters for people: tables and a few sentences on standard output."""
+
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from warehouse.dlq.listing import UNKNOWN, age_text
+
+WIDTH = 150
+
+
+def _console() -> Console:
+    console = Console(highlight=False, markup=False)
+    # A figure that is cut or wrapped cannot be compared: rather let the terminal scroll.
+    console.width = max(console.width, WIDTH)
+    return console
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        right = column in {"letters", "amount", "oldest", "bytes"}
+        table.add_column(column, justify="right" if right else "left", no_wrap=True)
+    return table
+
+
+def show_list(found: dict[str, Any]) -> None:
+    """Print the groups, or the letters, and one line of sums."""
+    console = _console()
+    if "letters" in found:
+        table = _table("letter", "arrived", "oldest", "reasons", "source", "amount", "", "bytes", "state", "now at")
+        for letter in found["letters"]:
+            table.add_row(*map(Text, _letter_row(letter)))
+    else:
+        table = _table("letters", "reasons", "day", "source", "state", "amount", "", "oldest")
+        for group in found["groups"]:
+            _add_group(table, group)
+    console.print(table)
+    states = ", ".join(f"{count:,} {_state(state)}" for state, count in sorted(found["states"].items()))
+    console.print(f"{found['book'].replace('_', ' ')}: {states or 'none'}")
+    if "UNCONFIRMED" in found["states"]:
+        console.print("A redrive was killed: ./scripts/tieout dlq redrive finishes it.")
+
+
+def _letter_row(letter: dict[str, Any]) -> list[str]:
+    successor = letter["successor"]
+    return [
+        letter["letter"],
+        letter["arrived_at"][:16].replace("T", " "),
+        age_text(letter["age_seconds"]),
+        ", ".join(letter["reasons"]),
+        letter["source"] or "(none)",
+        letter["amount"] or UNKNOWN,
+        letter["currency"] or "",
+        "" if letter["value_bytes"] is None else f"{letter['value_bytes']:,}",
+        "sending" if letter["is_unconfirmed"] else _state(letter["state"]),
+        f"{successor['letter']} in raw.{successor['book']}" if successor else "",
+    ]
+
+
+def _state(state: str) -> str:
+    return state.lower().replace("_", " ")
+
+
+def _add_group(table: Table, group: dict[str, Any]) -> None:
+    first = [
+        f"{group['count']:,}",
+        ", ".join(group["reasons"]) or "(all)",
+        group["day"] or "(all)",
+        group["source"] or "(none)",
+        _state(group["state"] or "(all)"),
+    ]
+    for number, (currency, money) in enumerate(group["amounts"].items()):
+        named = [f"{Decimal(money['amount']):,}", currency] if money["amount"] else [UNKNOWN, f"({money['count']})"]
+        row = [*first, *named, age_text(group["age_seconds"])] if number == 0 else ["", "", "", "", "", *named, ""]
+        table.add_row(*map(Text, row))
+
+
+def show_letter(found: dict[str, Any]) -> None:
+    """Print one letter."""
+    console = _console()
+    amount = f"{found['amount']} {found['currency']}" if found["amount"] else UNKNOWN
+    state = "sending, not confirmed" if found["is_unconfirmed"] else _state(found["state"])
+    console.print(
+        f"letter {found['letter']} of {found['book']}, arrived {found['arrived_at']}: {state}, amount {amount}"
+    )
+    console.print(
+        f"source feed {found['source'] or '(none)'}, event {found['seq'] or '(none)'}; topic {found['topic_id']}"
+    )
+    for code, meaning in found["meanings"].items():
+        console.print(f"  {code}: {meaning}")
+    _show_content(console, found)
+    if len(found["chain"]) > 1 or found["successor"]:
+        console.print("its way:")
+        for link in found["chain"]:
+            console.print(
+                f"  {link['letter']} in {link['book']} ({', '.join(link['reasons'])}): {_state(link['state'])}"
+            )
+        last = found["chain"][-1]["successor"]
+        if last:
+            console.print(f"  {last['letter']} in raw.{last['book']}")
+        elif found["chain"][-1]["redriven"]:
+            console.print("  sent, and not loaded yet")
+
+
+def _show_content(console: Console, found: dict[str, Any]) -> None:
+    content = found["content"]
+    if content is None:
+        console.print("its bytes are no longer in the lake: retention has removed them.")
+        return
+    if content["bytes"] is None:
+        console.print("the message has no value.")
+        return
+    console.print(f"{content['bytes']:,} bytes, sha256 {content['sha256']}, key {content['key'] or '(none)'}")
+    if content["fields"] is None:
+        console.print(f"not readable as an object; it begins with the bytes {content['hex'] or '(none)'}")
+    else:
+        table = _table("field", "value")
+        for field in content["fields"]:
+            table.add_row(Text(f"  {field['name']}"), Text(field["value"]))
+        console.print(table)
+    if "raw" in content:
+        console.print(Text(content["raw"]), soft_wrap=True)
+    else:
+        console.print("Personal data is masked; --unmask shows it, and is logged.")
+
+
+def show_outcome(outcome: dict[str, Any]) -> None:
+    """Print what an export, a redrive or a write-off did."""
+    console = _console()
+    if "file" in outcome:
+        console.print(f"{outcome['letters']:,} letters are in {outcome['file']} (mode 600; it holds personal data).")
+        flag = " --rejected" if outcome["book"] == "rejected_transactions" else ""
+        console.print(
+            f"Mend them, then ./scripts/tieout dlq redrive{flag} --from {outcome['file']}, and delete the file."
+        )
+        return
+    amounts = ", ".join(f"{Decimal(m['amount']):,} {c} ({m['count']:,})" for c, m in outcome["amounts"].items())
+    if "name" in outcome:
+        would = "would be" if outcome["dry_run"] else "are"
+        console.print(f"{outcome['letters']:,} letters {would} written off: {amounts or 'no known amount'}.")
+        return
+    _show_redrive(console, outcome, amounts)
+
+
+def _show_redrive(console: Console, outcome: dict[str, Any], amounts: str) -> None:
+    would, malformed = outcome["dry_run"], outcome["expected"]["malformed"]
+    if outcome["finished"]:
+        console.print(
+            f"{outcome['finished']:,} letters of a killed redrive {'would be' if would else 'were'} sent again."
+        )
+    if not outcome["letters"]:
+        console.print("no open letter to send.")
+        return
+    sent = "would be sent" if would else f"are sent, as feed {outcome['run']}"
+    console.print(f"{outcome['letters']:,} letters {sent}: {outcome['unchanged']:,} as they were.")
+    console.print(f"{outcome['expected']['well_formed']:,} of them are well-formed: {amounts or 'no known amount'}.")
+    if malformed:
+        codes = ", ".join(f"{code} {count:,}" for code, count in malformed.items())
+        console.print(f"The others {'would be' if would else 'will be'} dead letters again: {codes}.")
+    if not would:
+        console.print("./scripts/tieout run brings them to the marts and proves it.")

@@ -1,0 +1,174 @@
+# ruff: noqa: S608  (names are our own; values are registered tables)
+"""The bytes of letters, out of the lake: read once, kept in a private workspace, handed out in bounded pages."""
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from contracts.errors import TieoutError
+from contracts.layout import Layout
+from warehouse.delta_log import exists
+from warehouse.dlq.books import DEAD_LETTERS
+from warehouse.dlq.selection import Coordinates, Wanted
+from warehouse.read import open_workspace
+
+MEMORY = "512MB"
+PAGE_LETTERS, PAGE_BYTES = 1_000, 16 << 20
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A letter's message.
+
+    Attributes:
+        status_at: when its status was reached: the header's time, else the arrival.
+    """
+
+    place: Coordinates
+    value: bytes | None
+    key: bytes | None
+    status_at: str
+    reasons: tuple[str, ...]
+
+
+class Letters:
+    """Letters whose bytes the lake has.
+
+    Attributes:
+        count: how many were asked for.
+        gone: those whose bytes are no longer there: retention has removed them.
+    """
+
+    def __init__(self, workspace: duckdb.DuckDBPyConnection) -> None:
+        self._workspace = workspace
+        self.count = self._scalar("select count(*) from letters")
+        rows = workspace.execute(
+            'select topic_id, "partition", "offset" from letters where not is_there order by n limit 100'
+        ).fetchall()
+        self.gone_count = self._scalar("select count(*) from letters where not is_there")
+        self.gone = [Coordinates(*row) for row in rows]
+
+    def _scalar(self, query: str) -> int:
+        return int(self._workspace.execute(query).fetchall()[0][0])
+
+    def pages(self) -> Iterator[list[Letter]]:
+        """Yield the letters in order, at most PAGE_LETTERS and, beyond a first one, about PAGE_BYTES at a time."""
+        pages = self._workspace.execute(f"""
+            select min(n), max(n) from (
+                select n, (row_number() over (order by n) - 1) // {PAGE_LETTERS} as thousand,
+                    sum(coalesce(octet_length(raw_value), 0)) over (order by n) // {PAGE_BYTES} as weight
+                from letters where is_there
+            ) group by thousand, weight order by 1
+        """).fetchall()
+        for first, last in pages:
+            rows = self._workspace.execute(
+                """
+                select topic_id, "partition", "offset", raw_value, message_key, status_us, reasons
+                from letters where is_there and n between ? and ? order by n
+                """,
+                [first, last],
+            ).fetchall()
+            yield [
+                Letter(Coordinates(t, p, o), value, key, _text(us), tuple(reasons.split(",")))
+                for t, p, o, value, key, us, reasons in rows
+            ]
+
+
+def _text(microseconds: int) -> str:
+    return (_EPOCH + timedelta(microseconds=microseconds)).isoformat().replace("+00:00", "Z")
+
+
+@contextmanager
+def open_letters(layout: Layout, book: str, wanted: Iterable[list[Wanted]]) -> Iterator[Letters]:
+    """Read the bytes of letters from the table of the lake that holds the book's.
+
+    Args:
+        layout: where the lake is.
+        book: dead_letters or rejected_transactions (those are in bronze).
+        wanted: coordinates, day of arrival and reasons.
+
+    Raises:
+        TieoutError: the lake cannot be read.
+    """
+    table = layout.dead_letters if book == DEAD_LETTERS else layout.bronze
+    with open_workspace(Path(tempfile.gettempdir()), MEMORY) as workspace:
+        workspace.execute(
+            'create table wanted (n bigint, topic_id varchar, "partition" integer, "offset" bigint, reasons varchar)'
+        )
+        days = _fill(workspace, wanted)
+        try:
+            _read(workspace, table, days)
+        except duckdb.Error as error:
+            raise TieoutError(
+                f"the lake at {table} cannot be read: {str(error).splitlines()[0]}",
+                "nothing was sent or written.",
+                "the same command again; if it says so again, ./scripts/tieout proof --full",
+            ) from None
+        yield Letters(workspace)
+
+
+def _fill(workspace: duckdb.DuckDBPyConnection, wanted: Iterable[list[Wanted]]) -> set[date]:
+    days: set[date] = set()
+    number = 0
+    for rows in wanted:
+        places = [row.place for row in rows]
+        days.update(row.day for row in rows)
+        numbers = range(number, number + len(rows))
+        number += len(rows)
+        chunk = pa.table(
+            {
+                "n": pa.array(numbers, pa.int64()),
+                "topic_id": pa.array([place.topic_id for place in places], pa.string()),
+                "partition": pa.array([place.partition for place in places], pa.int32()),
+                "offset": pa.array([place.offset for place in places], pa.int64()),
+                "reasons": pa.array([row.reasons for row in rows], pa.string()),
+            }
+        )
+        workspace.register("chunk", chunk)
+        workspace.execute("insert into wanted select * from chunk")
+        workspace.unregister("chunk")
+    return days
+
+
+def _read(workspace: duckdb.DuckDBPyConnection, table: Path, days: set[date]) -> None:
+    files = _files(table, days)
+    listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+    columns = 'topic_id, "partition", "offset"'
+    found = f"""(
+        select {columns}, raw_value, message_key, true as is_there,
+            epoch_us(coalesce(cast(status_at as timestamptz), cast(arrived_at as timestamptz))) as status_us
+        from read_parquet([{listed}], hive_partitioning = false, union_by_name = true)
+        semi join wanted using ({columns})
+    )"""
+    nothing = (
+        f"(select {columns}, null::blob as raw_value, null::blob as message_key, "
+        "false as is_there, 0::bigint as status_us from wanted limit 0)"
+    )
+    workspace.execute(f"""
+        create table letters as
+        select w.n, {columns}, r.raw_value, r.message_key, r.status_us, w.reasons,
+            coalesce(r.is_there, false) as is_there
+        from wanted w left join {found if files else nothing} r using ({columns})
+    """)
+
+
+def _files(table: Path, days: set[date]) -> list[str]:
+    if not days or not exists(table):
+        return []
+    from deltalake import DeltaTable  # noqa: PLC0415  (heavy)
+
+    lake = DeltaTable(str(table))
+    return sorted(
+        uri.removeprefix("file://")
+        for day in days
+        for uri in lake.file_uris(
+            partition_filters=[("year", "=", str(day.year)), ("month", "=", str(day.month)), ("day", "=", str(day.day))]
+        )
+    )

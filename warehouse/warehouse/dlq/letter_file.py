@@ -1,0 +1,184 @@
+"""Letters as a file to edit: a JSON line each, and back.
+
+A line holds the coordinates and one of `payload` (an object, numbers as they were written), `payload_text` (text that
+is no JSON object) or `payload_base64` (bytes that are no text).
+"""
+
+import base64
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import orjson
+
+from contracts.errors import TieoutError
+from warehouse.dlq.lake import Letter
+from warehouse.dlq.selection import NOTHING, Coordinates
+
+_PAYLOADS = ("payload", "payload_text", "payload_base64")
+
+
+class Line(NamedTuple):
+    """A letter out of a file, with its bytes as they shall be sent."""
+
+    letter: Letter
+    book: str
+    is_changed: bool
+
+
+class _RepeatedKeyError(ValueError):
+    """An object with two equal keys would come back with one."""
+
+
+def write_letters(file: Path, pages: Iterable[list[Letter]], book: str) -> int:
+    """Write letters to a new file, whole or not at all, readable by its owner only (mode 600); return their number.
+
+    Raises:
+        TieoutError: the file is there already, or cannot be written.
+    """
+    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    count = 0
+    try:
+        if file.exists():
+            raise FileExistsError(17, "the file is there already")
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+            for page in pages:
+                out.writelines(as_line(letter, book) for letter in page)
+                count += len(page)
+            out.flush()
+            os.fsync(out.fileno())
+        partial.rename(file)
+    except OSError as error:
+        raise TieoutError(
+            f"{file} cannot be written: {error.strerror}.", "no half-written file is left.", "name another file"
+        ) from None
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+    return count
+
+
+def as_line(letter: Letter, book: str) -> bytes:
+    """Return a letter as a line of the file."""
+    payload = _payload(letter.value)
+    held = {
+        "letter": str(letter.place),
+        "topic_id": letter.place.topic_id,
+        "book": book,
+        "reasons": list(letter.reasons),
+        "status_at": letter.status_at,
+        "key_base64": None if letter.key is None else base64.b64encode(letter.key).decode(),
+        **payload,
+    }
+    held["unchanged_sha256"] = _digest(_bytes_of(orjson.loads(orjson.dumps(payload)), orjson.dumps(payload)))
+    return orjson.dumps(held, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _payload(value: bytes | None) -> dict[str, Any]:
+    if value is None:
+        return {"payload": None}
+    try:
+        text = value.decode("utf-8")
+    except UnicodeDecodeError:
+        return {"payload_base64": base64.b64encode(value).decode()}
+    with suppress(ValueError, RecursionError, TypeError):
+        read = _exact(text)
+        if isinstance(read, dict):
+            orjson.dumps(read)
+            return {"payload": read}
+    return {"payload_text": text}
+
+
+def _exact(text: str) -> Any:
+    """Read JSON with its numbers as they are written.
+
+    Raises:
+        ValueError: it is no JSON, has two equal keys, or NaN or the like.
+    """
+
+    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len({key for key, _ in found}) < len(found):
+            raise _RepeatedKeyError
+        return dict(found)
+
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    number = orjson.Fragment
+    return json.loads(text, parse_float=number, parse_int=number, parse_constant=refuse, object_pairs_hook=pairs)
+
+
+def _digest(value: bytes | None) -> str:
+    return hashlib.sha256(b"-" if value is None else b"+" + value).hexdigest()
+
+
+def _bytes_of(held: dict[str, Any], line: bytes) -> bytes | None:
+    """Return the bytes that a line stands for.
+
+    Raises:
+        ValueError: it has none of the payloads, or more than one.
+    """
+    named = [name for name in _PAYLOADS if name in held]
+    if len(named) != 1:
+        raise ValueError(f"it needs one of {', '.join(_PAYLOADS)}")
+    value = held[named[0]]
+    if value is None:
+        return None
+    if named[0] == "payload":
+        return orjson.dumps(_exact(line.decode("utf-8"))["payload"])
+    if not isinstance(value, str):
+        raise ValueError(f"{named[0]} is no text")
+    return value.encode("utf-8") if named[0] == "payload_text" else base64.b64decode(value, validate=True)
+
+
+def read_line(line: bytes) -> Line:
+    """Read one line.
+
+    Raises:
+        ValueError: it is not one of a letter file; the message holds nothing of the payload.
+    """
+    try:
+        held = orjson.loads(line)
+    except ValueError:
+        raise ValueError("it is no JSON") from None
+    if not isinstance(held, dict):
+        raise ValueError("it is no JSON object")
+    partition, colon, offset = str(held.get("letter", "")).partition(":")
+    if not (colon and partition.isdecimal() and offset.isdecimal()) or not isinstance(held.get("topic_id"), str):
+        raise ValueError("it has no letter and topic_id")
+    try:
+        value = _bytes_of(held, line)
+    except (_RepeatedKeyError, RecursionError, TypeError):
+        raise ValueError("its payload has a key twice, or cannot be written again") from None
+    key = held.get("key_base64")
+    place = Coordinates(held["topic_id"], int(partition), int(offset))
+    letter = Letter(
+        place,
+        value,
+        None if key is None else base64.b64decode(key, validate=True),
+        str(held.get("status_at") or ""),
+        tuple(map(str, held.get("reasons") or ())),
+    )
+    return Line(letter, str(held.get("book")), _digest(value) != held.get("unchanged_sha256"))
+
+
+def read_file(source: BinaryIO, file: Path) -> Iterator[tuple[int, Line]]:
+    """Yield each letter of a file with the position of its line.
+
+    Raises:
+        TieoutError: a line is not one of a letter file.
+    """
+    number, position = 0, source.tell()
+    try:
+        for number, text in enumerate(iter(source.readline, b""), 1):  # noqa: B007 (named in the error)
+            if text.strip():
+                yield position, read_line(text)
+            position = source.tell()
+    except ValueError as error:
+        raise TieoutError(
+            f"{file} line {number}: {error}.", NOTHING, "./scripts/tieout dlq export FILE writes such a file"
+        ) from None
