@@ -16,6 +16,7 @@ COMPONENTS = (
     "data_generator.cli",
     "spark_streaming.cli",
     "warehouse.cli",
+    "warehouse.dlq.cli",
     "warehouse.reconcile.cli",
     "control.build_cli",
     "control.drill.cli",
