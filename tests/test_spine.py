@@ -2,9 +2,6 @@
 
 import csv
 import gzip
-import random
-import time
-from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -83,60 +80,6 @@ def test_a_full_refresh_gives_the_marts_that_the_increments_gave(platform: Any) 
     platform.tieout("build", "--full-refresh")
     assert marts(platform) == before
     platform.tieout("proof", "--full")
-
-
-def kill(victims: list[psutil.Process]) -> int:
-    for process in victims:
-        process.kill()
-    psutil.wait_procs(victims, timeout=20)
-    return len(victims)
-
-
-def drop_checkpoint(platform: Any) -> int:
-    """Kill the stream and take its checkpoint away before it is back."""
-    killed = kill(platform.processes("stream"))
-    moved = platform.home / "data" / f"checkpoint-{time.monotonic_ns()}"
-    checkpoint = platform.home / "data" / "checkpoints"
-    if checkpoint.exists():
-        checkpoint.rename(moved)
-    return killed
-
-
-KILLS: dict[str, Callable[[Any], int]] = {
-    "stream": lambda platform: kill(platform.processes("stream")),
-    "loader": lambda platform: kill(platform.processes("tieout", " run")),
-    "dbt": lambda platform: kill(platform.processes("dbt_worker")),
-    "stream and its checkpoint": drop_checkpoint,
-}
-
-
-def strike_during_a_run(platform: Any, strike: Callable[[Any], int], chance: random.Random) -> int:
-    """Produce, run, and kill at a random moment of the run; return how many processes that hit."""
-    platform.tieout("produce", "--total", "1500", "--rate", "0", "--faults", "0.05")
-    run = platform.background("run")
-    struck, moment = 0, time.monotonic() + chance.uniform(0, 12)
-    while not struck and run.poll() is None:
-        time.sleep(chance.uniform(0, 0.3))
-        if time.monotonic() > moment:
-            struck = strike(platform)
-    run.communicate(timeout=400)
-    return struck
-
-
-def test_nothing_is_lost_or_doubled_when_processes_are_killed(platform: Any) -> None:
-    seed = random.SystemRandom().randrange(10**6)
-    chance = random.Random(seed)
-    print(f"seed {seed}")
-    for name, strike in KILLS.items():
-        struck = (strike_during_a_run(platform, strike, chance) for _ in range(6))
-        assert any(struck), f"{name} was never there to be killed"
-    outcome = platform.json("run")
-    assert outcome["ok"]
-    assert_every_offset_once(platform)
-    before = marts(platform)
-    platform.tieout("build", "--full-refresh")
-    assert marts(platform) == before
-    assert platform.json("proof", "--full")["ok"]
 
 
 def test_the_platform_listens_on_loopback_only(platform: Any) -> None:

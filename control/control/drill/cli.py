@@ -27,7 +27,7 @@ def drill(
     seed: Annotated[
         int | None, typer.Option(help="Same seed, same kills. Default: random.", show_default=False)
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds of kills, of one to three kills each.")] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of kills, of up to five kills each.")] = 5,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the drill's platform, stopped, and say where.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The result as JSON, on stdout.")] = False,
 ) -> None:

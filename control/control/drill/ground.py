@@ -33,7 +33,6 @@ GIB = 2**30
 MEMORY_NEEDED, DISK_NEEDED = 3 * GIB, 2 * GIB
 # All that the drill takes from the caller's environment: a setting in it would point at the caller's own platform.
 TAKEN = ("PATH", "HOME", "LANG", "LC_ALL", "TERM", "TMPDIR", "TZ", "JAVA_HOME", "NO_COLOR", "PYTHONPATH")
-PORTS = ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT", "POSTGRES_PORT", "SPARK_UI_PORT")
 # A second loader is to be refused at once; a killed loader's session is gone within a second or two.
 OWN_SETTINGS = {"LOADER_LOCK_WAIT_SECONDS": "10", "LOOP": "off"}
 PATIENCE = 300.0
@@ -280,8 +279,8 @@ def drill_ground() -> Iterator[Ground]:
     os.environ.update(environment)
     layout, ground = find_layout(), None
     try:
-        ensure_env(layout)
-        change_env(layout, dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True)))
+        ports = [name for name in ensure_env(layout) if name.endswith("_PORT")]
+        change_env(layout, dict(zip(ports, map(str, free_ports(len(ports))), strict=True)))
         ground = Ground(prepare(layout), environment)
         ground.logs.mkdir(parents=True, exist_ok=True)
         bring_up_base(ground.platform)

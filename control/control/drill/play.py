@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from types import FrameType
 from typing import Any
@@ -103,9 +104,9 @@ def _end(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _play(ground: Ground, result: Result, names: tuple[str, ...], rounds: int) -> None:
-    chance = Random(result.seed)  # noqa: S311  # nothing secret is drawn
-    for scenario, name, number in _rounds(names, rounds, chance):
-        told = report(name, number, lambda told, each=scenario: each(ground, chance, told))  # type: ignore[misc]
+    for scenario, name, number in _rounds(names, rounds, result.seed):
+        chance = Random(f"{result.seed} {name} {number}")  # noqa: S311  # nothing secret is drawn
+        told = report(name, number, partial(scenario, ground, chance))
         result.rounds.append(told)
         say(str(told))
         if not told.ok:
@@ -114,10 +115,10 @@ def _play(ground: Ground, result: Result, names: tuple[str, ...], rounds: int) -
     last.differences += compute_anew(ground)
 
 
-def _rounds(names: tuple[str, ...], rounds: int, chance: Random) -> Iterator[tuple[Scenario, str, int]]:
+def _rounds(names: tuple[str, ...], rounds: int, seed: int) -> Iterator[tuple[Scenario, str, int]]:
     for name in names:
         if name == KILLS:
-            kills = Kills(chance)
+            kills = Kills(Random(seed))  # noqa: S311
             yield from ((kills, KILLS, number) for number in range(1, rounds + 1))
         else:
             yield SCENARIOS[name], name, 1

@@ -7,7 +7,7 @@ from random import Random
 from control.drill import books
 from control.drill.ground import Child, Ground
 from control.drill.proving import Report, drain, prove
-from control.drill.strikes import BUILD, FRONT, LOAD, Deck, Round
+from control.drill.strikes import BUILD, FRONT, LOAD, Deck, Round, Strike
 from control.drill.trouble import clock_set_back, disk_full
 
 REFRESH_EVERY = 10
@@ -15,26 +15,36 @@ Scenario = Callable[[Ground, Random, Report], None]
 
 
 class Kills:
-    """Rounds of kills: one to three in each, in front of the lake, in the load and in the build."""
+    """Rounds of kills: up to five in each, in front of the lake, in the load and in the build."""
 
     def __init__(self, chance: Random) -> None:
+        self._chance = chance
         self._front, self._load, self._build = (Deck(strikes, chance) for strikes in (FRONT, LOAD, BUILD))
+
+    def plan(self) -> tuple[list[Strike], list[Strike], list[Strike]]:
+        """Draw the strikes of the next round: the same seed has the same plan, whatever the strikes hit."""
+        front, load, build = (self._chance.choice(numbers) for numbers in ((0, 1), (0, 1, 2), (0, 1, 2)))
+        front = front or int(not load and not build)
+        decks = ((self._front, front), (self._load, load), (self._build, build))
+        in_front, in_load, in_build = ([deck.draw() for _ in range(number)] for deck, number in decks)
+        return in_front, in_load, in_build
 
     def __call__(self, ground: Ground, chance: Random, told: Report) -> None:
         """Play one round."""
+        in_front, in_load, in_build = self.plan()
         play = Round(ground, chance, told.kills)
-        in_front, in_load, in_build = chance.random() < 0.6, chance.random() < 0.9, chance.random() < 0.6
-        if in_front or not (in_load or in_build):
-            self._front.draw()(play)
-        else:
+        if not in_front:
             ground.do(*play.feed())
+        for strike in in_front:
+            strike(play)
         if in_load or in_build:
             ground.settle_lake()
-        if in_load:
-            self._load.draw()(play)
+        for strike in in_load:
+            strike(play)
         if in_build:
             ground.do("load")
-            self._build.draw()(play)
+        for strike in in_build:
+            strike(play)
         prove(ground, told, refresh=told.number % REFRESH_EVERY == 0)
 
 

@@ -1,0 +1,165 @@
+"""The fault drill: it finds what differs, it leaves nothing behind, and with kills at every moment nothing differs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import psutil
+import pytest
+
+from contracts.errors import TieoutError
+from control.drill import books, ground
+from control.drill.play import NAMES, Result
+from control.drill.proving import Report
+from control.drill.strikes import BUILD, FRONT, LOAD, Deck, Kill
+
+MINUTES = 60
+
+
+def drill(*arguments: str, minutes: float = 20) -> Any:
+    """Run a drill; return what it says in JSON."""
+    command = [sys.executable, "-P", "-m", "control", "drill", *arguments, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=minutes * MINUTES, cwd="/", check=False)
+    print(done.stderr)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    return json.loads(done.stdout)
+
+
+# The seed whose first round has five strikes that cannot come too late: each waits for a failpoint.
+FIVE = "18633"
+
+
+@pytest.mark.services
+@pytest.mark.timeout(20 * MINUTES)
+def test_five_kills_change_nothing() -> None:
+    told = drill("--rounds", "1", "--seed", FIVE)
+    assert told["kills_by_target"] == {"stream": 1, "loader": 1, "database": 1, "dbt": 2}
+    (only,) = told["rounds"]
+    assert only["offsets"] > 400
+    assert only["proof"]["OK"] > 10
+    assert set(only["proof"]) <= {"OK", "UNATTESTED"}
+
+
+@pytest.mark.services
+@pytest.mark.slow
+@pytest.mark.timeout(90 * MINUTES)
+def test_every_scenario_and_fifteen_kills_change_nothing() -> None:
+    told = drill("--all", "--rounds", "10", minutes=80)
+    assert told["ok"]
+    assert told["kills"] >= 15, told["kills_by_target"]
+    assert {"producer", "stream", "loader", "dbt"} <= told["kills_by_target"].keys()
+    assert {"broker", "database"} & told["kills_by_target"].keys()
+    assert {round_["scenario"] for round_ in told["rounds"]} == set(NAMES)
+
+
+@pytest.mark.services
+@pytest.mark.slow
+def test_a_drill_that_is_interrupted_leaves_no_process_and_no_file(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    command = [sys.executable, "-P", "-m", "control", "drill", "--seed", "1"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    running = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, cwd="/")
+    try:
+        deadline = time.monotonic() + 5 * MINUTES
+        while not list(tmp_path.glob("tieout-drill-*/.tieout/logs/drill/*-stream.log")):
+            assert running.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        assert processes_of(tmp_path)
+        running.send_signal(signal.SIGINT)
+        assert running.wait(3 * MINUTES) != 0
+    finally:
+        running.kill()
+    assert list(tmp_path.iterdir()) == []
+    assert processes_of(tmp_path) == []
+
+
+def processes_of(folder: Path) -> list[str]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            line = " ".join(process.cmdline()) + process.environ().get("TIEOUT_HOME", "")
+        except psutil.Error:
+            continue
+        if str(folder) in line and process.pid != os.getpid() and "pytest" not in line:
+            found.append(line)
+    return found
+
+
+def test_a_machine_that_is_too_small_is_refused_before_anything_is_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, words in (("MEMORY_NEEDED", "free memory"), ("DISK_NEEDED", "room in")):
+        with monkeypatch.context() as patched:
+            patched.setattr(ground, name, 2**60)
+            with pytest.raises(TieoutError, match=words):
+                ground.refuse_small_machine(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+BOOKS: dict[str, list[tuple[int, int]]] = {
+    "kafka": [(0, 0), (0, 1), (0, 2), (1, 0)],
+    "raw_transactions": [(0, 0), (0, 2), (1, 0)],
+    "dead_letter_queue": [(0, 1)],
+    "transactions": [(0, 0)],
+    "duplicates": [(0, 2)],
+    "rejected_transactions": [(1, 0)],
+    "dead_letters": [(0, 1)],
+}
+
+
+def differing(monkeypatch: pytest.MonkeyPatch, found: dict[str, list[tuple[int, int]]]) -> list[str]:
+    monkeypatch.setattr(books, "offsets_in_kafka", lambda _: set(found["kafka"]))
+    monkeypatch.setattr(books, "offsets_in_lake", lambda _, table: found[table])
+    monkeypatch.setattr(books, "ask", lambda _, query: found[query.rpartition(".")[2]])
+    return books.differences({}, Path())[1]
+
+
+def test_books_in_which_every_offset_is_once_have_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert differing(monkeypatch, BOOKS) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "offsets", "words"),
+    [
+        ("kafka", [*BOOKS["kafka"], (1, 1)], "1 offsets are in Kafka and not in the lake: 1:1"),
+        ("kafka", BOOKS["kafka"][:3], "1 offsets are in the lake and not in Kafka: 1:0"),
+        ("dead_letter_queue", [(0, 1), (0, 2)], "1 offsets are more than once in the lake: 0:2"),
+        ("raw_transactions", [*BOOKS["raw_transactions"], (0, 2)], "1 offsets are more than once in the lake: 0:2"),
+        ("duplicates", [], "1 offsets are in bronze and not in silver: 0:2"),
+        ("transactions", [(0, 0), (0, 1)], "1 offsets are in silver and not in bronze: 0:1"),
+        ("transactions", [(0, 0), (0, 2)], "1 offsets are more than once in silver: 0:2"),
+        ("dead_letters", [], "or the other way round: 0:1"),
+    ],
+)
+def test_one_offset_that_is_lost_or_doubled_is_named(
+    monkeypatch: pytest.MonkeyPatch, place: str, offsets: list[tuple[int, int]], words: str
+) -> None:
+    assert any(words in line for line in differing(monkeypatch, {**BOOKS, place: offsets}))
+
+
+def test_a_drill_is_only_well_when_rounds_were_played_and_nothing_differs() -> None:
+    told = Report("kills", 1, [Kill("stream", "at stream.after-dead-letters")], verdicts={"OK": 9}, offsets=40)
+    result = Result(7, "./scripts/tieout drill --seed 7")
+    assert not result.ok
+    result.rounds.append(told)
+    assert result.ok
+    assert result.as_json()["kills_by_target"] == {"stream": 1}
+    assert "stream at stream.after-dead-letters" in str(told)
+    told.differences.append("E2 (load_id 4) INR DIFFERENT")
+    assert not result.ok
+    assert "E2 (load_id 4) INR DIFFERENT" in str(result)
+    assert "the same again: ./scripts/tieout drill --seed 7" in str(result)
+
+
+def test_every_strike_comes_before_any_comes_again() -> None:
+    for strikes in (FRONT, LOAD, BUILD):
+        deck = Deck(strikes, Random(3))
+        assert Counter(deck.draw() for _ in range(3 * len(strikes))) == dict.fromkeys(strikes, 3)
