@@ -18,6 +18,7 @@ COMPONENTS = (
     "warehouse.cli",
     "warehouse.dlq.cli",
     "warehouse.reconcile.cli",
+    "warehouse.restate.cli",
     "control.build_cli",
     "control.drill.cli",
 )

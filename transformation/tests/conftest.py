@@ -179,7 +179,7 @@ def project() -> Path:
     return find_layout().checkout / "transformation"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def payment() -> Callable[..., dict[str, Any]]:
     """Makes a row of silver."""
     return make_payment

@@ -1,17 +1,21 @@
 """What the summary said is told again exactly: before late settlements, across full refreshes, at every moment."""
 
 import csv
-import json
 import random
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from control.roles import dsn, ensure_roles
+from warehouse.migrate import let_reader_read_marts, migrate
 from warehouse.restate import cli, list_pending, restate
 from warehouse.restate.moments import RestateError, UnsettledError
 from warehouse.restate.states import MEASURES
@@ -26,7 +30,8 @@ def summary(marts: Any) -> Figures:
     """Return what the daily summary says now, by day, currency and category."""
     sums = ", ".join(f"sum({name}) as {name}" for name in MEASURES)
     rows = marts.sql(
-        f"select occurred_on::text, currency, merchant_category, {sums} from marts.daily_revenue_summary group by 1, 2, 3"
+        f"select occurred_on::text, currency, merchant_category, {sums}"
+        " from marts.daily_revenue_summary group by 1, 2, 3"
     )
     return {
         (row["occurred_on"], row["currency"], row["merchant_category"]): {name: Decimal(row[name]) for name in MEASURES}
@@ -48,12 +53,12 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def many(rng: random.Random, payment: Any, first: int, count: int) -> list[dict[str, Any]]:
+def many(rng: random.Random, payment: Any, first: int, count: int, days: int = 0) -> list[dict[str, Any]]:
     return [
         payment(
             f"t{n:03}",
             rng.choice(["PENDING", "SUCCESS", "FAILED"]),
-            occurred_at=OLD + timedelta(hours=rng.randrange(72)),
+            occurred_at=OLD + timedelta(days=days, hours=rng.randrange(48)),
             amount=f"{rng.randrange(1, 10**6) / 100:.2f}",
             currency=rng.choice(["INR", "USD"]),
             merchant_category=rng.choice(["food", "travel"]),
@@ -71,33 +76,77 @@ def settle(row: dict[str, Any], status: str, after: timedelta) -> dict[str, Any]
     return {**row, "status": status, "failure_reason": reason, "status_at": at, "known_at": at + timedelta(minutes=1)}
 
 
-def test_a_settlement_forty_days_late_restates_its_own_day_and_every_moment_is_told_as_it_was(
-    marts: Any, payment: Any, tmp_path: Path
-) -> None:
-    rng = random.Random(3)
+@dataclass
+class Story:
+    """Four builds over silver that grows, with what the summary said behind each.
+
+    Attributes:
+        moments: behind each build.
+        load: the one that brought the settlement that is forty days late.
+        drifted: rows of marts in which the increments differ from a full refresh.
+    """
+
+    marts: Any
+    begun: datetime
+    moments: list[tuple[datetime, Figures]]
+    before_late: datetime
+    load: int
+    drifted: dict[str, int]
+    pending: list[dict[str, Any]]
+
+    @property
+    def now(self) -> Figures:
+        return self.moments[-1][1]
+
+
+@pytest.fixture(scope="module")
+def story(database: Any, payment: Any) -> Iterator[Story]:
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in database.env.items():
+            patched.setenv(name, value)
+        with psycopg.connect(dsn(database.env, "postgres", "postgres"), autocommit=True) as db:
+            db.execute("drop database if exists payments with (force)")
+        ensure_roles(database.env)
+        migrate(dsn(database.env, "owner"))
+        let_reader_read_marts(dsn(database.env, "dbt"))
+        with pytest.raises(RestateError, match="there is no daily summary yet"):
+            restate(now())
+        yield tell(type(database)(database.layout, database.env), payment)
+
+
+def tell(marts: Any, payment: Any) -> Story:
+    rng, begun = random.Random(3), now()
     first = many(rng, payment, 0, 60)
     late = payment("late", "PENDING", occurred_at=OLD, amount="1234.56", payment_method="UPI")
-    before_all = now()
     marts.load([*first, late])
     marts.build()
-    moments: list[tuple[datetime, Figures]] = [(now(), summary(marts))]
+    moments = [(now(), summary(marts))]
+    pending = [list_pending("3d", 1000)]
 
     open_ones = [row for row in first if row["status"] == "PENDING"]
     assert len(open_ones) > 10
-    marts.load(many(rng, payment, 100, 40))
     marts.load([settle(row, rng.choice(["SUCCESS", "FAILED"]), timedelta(hours=5)) for row in open_ones[:8]])
+    marts.load(many(rng, payment, 100, 40, days=38))
     marts.build()
     moments.append((now(), summary(marts)))
-    only_late = now()
+    pending.append(list_pending("3d", 1000))
 
+    before_late = now()
     load = marts.load([settle(late, "SUCCESS", timedelta(days=40))])
     marts.build()
     moments.append((now(), summary(marts)))
+    pending.append(list_pending("3d", 1000))
 
-    # The one late settlement: its own day, by its id, with what it was and is.
-    result = restate(only_late, transactions=tmp_path / "why.csv")
+    marts.remember()
+    marts.build(full_refresh=True)
+    moments.append((now(), summary(marts)))
+    return Story(marts, begun, moments, before_late, load, marts.differences(), pending)
+
+
+def test_a_settlement_forty_days_late_restates_its_own_day_and_is_named(story: Story, tmp_path: Path) -> None:
+    result = restate(story.before_late, transactions=tmp_path / "why.csv")
     assert [(r["transaction_id"], r["was"], r["is"], r["load_id"]) for r in result["transactions"]] == [
-        ("late", "PENDING", "SUCCESS", load)
+        ("late", "PENDING", "SUCCESS", story.load)
     ]
     assert result["transaction_counts"] == {"settled": 1, "new": 0}
     (row,) = result["rows"]
@@ -109,82 +158,83 @@ def test_a_settlement_forty_days_late_restates_its_own_day_and_every_moment_is_t
         assert [line["transaction_id"] for line in csv.DictReader(file)] == ["late"]
     assert (tmp_path / "why.csv").stat().st_mode & 0o777 == 0o600
 
-    marts.remember()
-    marts.load(many(rng, payment, 200, 20))
-    marts.build(full_refresh=True)
-    moments.append((now(), summary(marts)))
-    whole = moments[-1][1]
 
-    assert len({json.dumps(list(map(str, figures.items()))) for _, figures in moments}) == len(moments)
-    for number, (at, figures) in enumerate(moments):
-        assert told(restate(at), whole, "then") == figures
-        for later, other in moments[number:]:
+def test_the_increments_with_a_late_settlement_equal_a_full_refresh_to_the_cent(story: Story) -> None:
+    assert len(story.now) > 10
+    assert story.drifted == {}
+
+
+def test_every_moment_is_told_as_the_summary_was_also_across_a_full_refresh(story: Story) -> None:
+    said = [figures for _, figures in story.moments]
+    assert said[0] != said[1] != said[2] == said[3]
+    nothing = dict.fromkeys(MEASURES, Decimal(0))
+    for number, (at, figures) in enumerate(story.moments):
+        assert told(restate(at), story.now, "then") == figures
+        for later, other in story.moments[number:]:
             between = restate(at, later)
             assert told(between, other, "then") == figures
-            assert all(
-                other.get(
-                    (r["occurred_on"], r["currency"], r["merchant_category"]), dict.fromkeys(MEASURES, Decimal(0))
-                )
-                == {name: Decimal(str(r["now"][name])) for name in MEASURES}
-                for r in between["rows"]
-            )
+            for row in between["rows"]:
+                key = (row["occurred_on"], row["currency"], row["merchant_category"])
+                assert {name: Decimal(str(row["now"][name])) for name in MEASURES} == other.get(key, nothing)
     assert restate(now())["rows"] == []
-    from_nothing = restate(before_all)
+    from_nothing = restate(story.begun)
     assert from_nothing["as_of"]["build_id"] is None
-    assert told(from_nothing, whole, "then") == {}
-    assert from_nothing["transaction_counts"]["new"] == 121
+    assert told(from_nothing, story.now, "then") == {}
+    assert from_nothing["transaction_counts"] == {"settled": 0, "new": 101}
 
 
-def test_the_increments_with_a_late_settlement_equal_a_full_refresh_and_the_tables_can_be_read(
-    marts: Any, payment: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    late = payment("late", "PENDING", occurred_at=OLD, amount="10.00")
-    fresh = payment("fresh", "PENDING", occurred_at=OLD + timedelta(days=38), status_at=OLD + timedelta(days=38))
-    stays = payment("stays", "PENDING", occurred_at=OLD, amount="77.10", currency="USD")
-    marts.load([late, stays])
-    marts.build()
-    at = now()
-    assert (
-        list_pending("3d", 10)["count"] == 0
-    )  # a thousand years may pass: the data's newest status is these payments'
-    marts.load([fresh, payment("other", occurred_at=OLD + timedelta(days=40))])
-    assert [row["transaction_id"] for row in list_pending("3d", 10)["transactions"]] == ["late", "stays"]
-    marts.load([settle(late, "FAILED", timedelta(days=40))])
-    marts.build()
+def test_what_is_pending_is_as_old_as_the_datas_newest_status_makes_it(story: Story) -> None:
+    # The first payments lie within three days, so at first none is older: what today's clock says does not count.
+    assert [found["count"] for found in story.pending] == [0, len(still_open(story)) + 1, len(still_open(story))]
+    listed = [row["transaction_id"] for row in story.pending[1]["transactions"]]
+    assert set(listed) == {*still_open(story), "late"}
+    totals = story.pending[1]["totals"]
+    amounts = {c: Decimal(0) for c in ("INR", "USD")}
+    for row in story.pending[1]["transactions"]:
+        amounts[row["currency"]] += Decimal(row["amount"])
+    assert {total["currency"]: Decimal(total["amount"]) for total in totals} == amounts
+    few = list_pending("1d", 1)
+    assert len(few["transactions"]) == 1 < few["count"]
 
-    open_ones = list_pending("3d", 10)
-    assert [(t["currency"], t["count"], t["amount"]) for t in open_ones["totals"]] == [("USD", 1, "77.1000")]
-    assert open_ones["transactions"][0]["age_seconds"] == 40 * 86_400
-    assert list_pending("1d", 1)["count"] == 2
-    assert len(list_pending("1d", 1)["transactions"]) == 1
 
+def still_open(story: Story) -> set[str]:
+    rows = story.marts.sql(
+        "select transaction_id from marts.fact_transactions where status = 'PENDING' and transaction_id < 't100'"
+    )
+    return {row["transaction_id"] for row in rows}
+
+
+def test_people_get_tables_and_programs_get_csv(story: Story) -> None:
     app = typer.Typer()
     cli.mount(app)
     runner = CliRunner()
-    shown = runner.invoke(app, ["restate", "--as-of", at.isoformat()])
+    at = story.before_late.isoformat()
+    shown = runner.invoke(app, ["restate", "--as-of", at])
     assert shown.exit_code == 0, shown.output
-    assert "late" in shown.stdout
+    assert "late " in shown.stdout
     assert "1 figures restated" in shown.stdout
-    printed = runner.invoke(app, ["restate", "--as-of", at.isoformat(), "--csv"])
-    rows = list(csv.DictReader(printed.stdout.splitlines()))
-    assert {(row["failed_count_then"], row["failed_count_difference"]) for row in rows} >= {("0", "1")}
-    assert "stays" in runner.invoke(app, ["pending"]).stdout
-    for wrong in (["restate", "--as-of", "2026-01-01T00:00"], ["pending", "--older-than", "3 days"]):
-        assert runner.invoke(app, wrong).exit_code == 2
-
-    marts.remember()
-    marts.build(full_refresh=True)
-    assert marts.differences() == {}
+    rows = list(csv.DictReader(runner.invoke(app, ["restate", "--as-of", at, "--csv"]).stdout.splitlines()))
+    assert [(row["success_amount_difference"], row["pending_count_difference"]) for row in rows] == [
+        ("1234.5600", "-1")
+    ]
+    assert "PENDING for more than 3d" in runner.invoke(app, ["pending"]).stdout
+    wrong = (["restate", "--as-of", "2026-01-01T00:00"], ["pending", "--older-than", "3 days"])
+    for arguments in (*wrong, ["restate", "--as-of", at, "--vs", OLD.isoformat()]):
+        assert runner.invoke(app, arguments).exit_code == 2
 
 
-def test_without_a_summary_or_between_two_builds_nothing_is_told(marts: Any, payment: Any) -> None:
-    with pytest.raises(RestateError, match="there is no daily summary yet"):
-        restate(now())
-    marts.load([payment("a")])
-    marts.build()
-    marts.sql_only("update marts.fact_transactions set status = 'FAILED' where transaction_id = 'a'")
-    with pytest.raises(RestateError, match="such as a"):
-        restate(OLD)
-    marts.sql_only("update metadata.consumer_watermarks set seq = seq + 1 where consumer = 'fact_transactions'")
-    with pytest.raises(UnsettledError, match="behind the fact"):
-        restate(now())
+def test_a_fact_that_contradicts_silver_or_is_ahead_of_its_summary_tells_nothing(story: Story) -> None:
+    try:
+        story.marts.sql_only("update marts.fact_transactions set status = 'FAILED' where transaction_id = 'late'")
+        with pytest.raises(RestateError, match="such as late"):
+            restate(story.before_late)
+        story.marts.sql_only(
+            "update metadata.consumer_watermarks set seq = seq + 1 where consumer = 'fact_transactions'"
+        )
+        with pytest.raises(UnsettledError, match="behind the fact"):
+            restate(story.before_late)
+    finally:
+        story.marts.sql_only(
+            "update marts.fact_transactions set status = 'SUCCESS' where transaction_id = 'late'",
+            "update metadata.consumer_watermarks set seq = seq - 1 where consumer = 'fact_transactions'",
+        )

@@ -65,11 +65,11 @@ def _sum(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _figures(row: dict[str, Any]) -> tuple[str, ...]:
     theirs, ours = Decimal(row["their_amount"]), Decimal(row["our_amount"])
-    gap = f"{_amount(theirs - ours)}" if theirs != ours else ""
-    return f"{row['their_count']:,}", _amount(theirs), f"{row['our_count']:,}", _amount(ours), gap
+    gap = f"{grouped(theirs - ours)}" if theirs != ours else ""
+    return f"{row['their_count']:,}", grouped(theirs), f"{row['our_count']:,}", grouped(ours), gap
 
 
-def _amount(value: Decimal | str) -> str:
+def grouped(value: Decimal | str) -> str:
     """Return an amount with its thousands set apart and at least two digits, none lost."""
     value = Decimal(value)
     short = value.quantize(Decimal("0.01"))
@@ -95,7 +95,7 @@ def _differences(rows: list[dict[str, Any]]) -> Any:
 
 def _money(row: dict[str, Any], side: str) -> str:
     amount = row[f"{side}_amount"]
-    return "" if amount is None else f"{_amount(amount)} {row.get(f'{side}_currency') or ''}".strip()
+    return "" if amount is None else f"{grouped(amount)} {row.get(f'{side}_currency') or ''}".strip()
 
 
 def _remarks(result: dict[str, Any]) -> list[str]:
