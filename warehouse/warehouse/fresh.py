@@ -9,6 +9,7 @@ import psycopg
 from contracts.model import Contract
 from warehouse.columns import quoted, transaction_columns
 from warehouse.copy import copy_rows
+from warehouse.statuses import Pairs, find_pairs
 
 
 class _NotFreshError(Exception):
@@ -45,8 +46,8 @@ def load_fresh(
     workspace: duckdb.DuckDBPyConnection,
     load_id: int,
     contract: Contract,
-) -> bool:
-    """Copy the workspace's fresh events into silver; return False, with nothing done, when a row does not fit.
+) -> Pairs | None:
+    """Copy the workspace's fresh events into silver; return None, with nothing done, when a row does not fit.
 
     Call it inside the load's transaction.
     """
@@ -56,28 +57,11 @@ def load_fresh(
         with connection.transaction():
             passing = f"select {selected} from fresh where reasons = ''"
             copy_rows(connection, "raw.transactions", (*columns, "load_id"), workspace, passing)
-            if _breaks_identity(connection, load_id):
+            pairs = find_pairs(connection, load_id)
+            if pairs.breaks_identity:
                 raise _NotFreshError
             broken = f"select {selected}, '{{' || reasons || '}}' from fresh where reasons <> ''"
             copy_rows(connection, "raw.rejected_transactions", (*columns, "load_id", "reasons"), workspace, broken)
     except (psycopg.errors.UniqueViolation, _NotFreshError):
-        return False
-    return True
-
-
-def _breaks_identity(connection: psycopg.Connection[Any], load_id: int) -> bool:
-    """Say whether a new row's amount, customer, time ... differ from those of its transaction's other status."""
-    # Looked up by key: the cost follows the load, however large silver has become.
-    connection.execute("set local enable_hashjoin = off; set local enable_mergejoin = off")
-    row = connection.execute(
-        """
-        select exists (
-            select from raw.transactions new
-            join raw.transactions other using (transaction_id)
-            where new.load_id = %s and other.status <> new.status and other.identity_hash <> new.identity_hash
-        )
-        """,
-        [load_id],
-    ).fetchone()
-    connection.execute("set local enable_hashjoin = on; set local enable_mergejoin = on")
-    return bool(row and row[0])
+        return None
+    return pairs

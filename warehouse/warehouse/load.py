@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import duckdb
@@ -12,14 +12,16 @@ from contracts import failpoints
 from contracts.errors import TieoutError
 from contracts.layout import Layout, find_layout
 from contracts.model import Contract, load_contract
-from warehouse import audit, fresh, stage, totals
+from warehouse import audit, feeds, fresh, settle, stage, totals
+from warehouse.control_topic import ControlTopic, Told, read_control_watermark, write_control_watermark
 from warehouse.dead_letters import load_dead_letters
 from warehouse.delta_log import exists
 from warehouse.errors import DatabaseAwayError
-from warehouse.plan import LoadRange, plan_next
-from warehouse.quality import write_quality
+from warehouse.plan import LoadRange, plan_next, plan_nothing
+from warehouse.quality import prune_quality, write_quality
 from warehouse.read import open_workspace, read_load
 from warehouse.settings import WarehouseSettings, read_settings
+from warehouse.statuses import Pairs, find_pairs, write_statuses
 from warehouse.watermark import BRONZE, DEAD_LETTERS, loaded_ends, read_watermark, write_watermark
 
 Connection = psycopg.Connection[Any]
@@ -62,10 +64,15 @@ def run_loads(
             with audit.only_loader(connection, settings.loader_lock_wait_seconds):
                 for orphan in audit.mark_orphans(connection):
                     say(f"load {orphan} had ended without a word and is marked FAILED")
-                loader = _Loader(connection, layout, settings, load_contract(), try_fresh=try_fresh, run_id=run_id)
-                while (load := loader.load_next()) is not None:
-                    loads.append(load)
-                    say(_summary(load))
+                contract = load_contract()
+                with closing(ControlTopic(settings, contract.topics["control"].name, say)) as control:
+                    loader = _Loader(
+                        connection, layout, settings, contract, control, try_fresh=try_fresh, run_id=run_id
+                    )
+                    while (load := loader.load_next()) is not None:
+                        loads.append(load)
+                        say(_summary(load))
+                prune_quality(connection)
         except psycopg.Error as error:
             raise _database_away(error) from None
     return loads
@@ -78,6 +85,8 @@ def _say_on_stderr(line: str) -> None:
 def _summary(load: dict[str, Any]) -> str:
     first, last = load["versions"]
     counts = ("rows_read", "rows_loaded", "duplicates", "rejected", "already_loaded", "dead_letters")
+    if first > last:
+        return f"load {load['load_id']}: {load['control_totals']} control totals in {load['seconds']:.1f} s"
     told = ", ".join(f"{load[name]} {name.removeprefix('rows_').replace('_', ' ')}" for name in counts)
     return f"load {load['load_id']}: versions {first}-{last}: {told} in {load['seconds']:.1f} s"
 
@@ -115,6 +124,7 @@ class _Loader:
         layout: Layout,
         settings: WarehouseSettings,
         contract: Contract,
+        control: ControlTopic,
         *,
         try_fresh: bool,
         run_id: str | None,
@@ -123,6 +133,7 @@ class _Loader:
         self._layout = layout
         self._settings = settings
         self._contract = contract
+        self._control = control
         self._try_fresh = try_fresh
         self._run_id = run_id
 
@@ -132,9 +143,16 @@ class _Loader:
         try:
             while (load := self._plan()) is not None:
                 if not load.is_empty:
+                    # After the plan: a total that says less than what the load brings is then known to it.
+                    told = self._read_control()
                     load_id = audit.open_audit(self._connection, load, self._run_id)
-                    return self._run(load, load_id)
+                    return self._run(load, load_id, told)
                 self._pass_over(load)
+            loaded, told = read_watermark(self._connection, BRONZE), self._read_control()
+            if loaded is not None and told is not None:
+                load = plan_nothing(loaded, read_watermark(self._connection, DEAD_LETTERS))
+                load_id = audit.open_audit(self._connection, load, self._run_id)
+                return self._run(load, load_id, told)
         except TieoutError as error:
             self._mark_failed(load_id, type(error).__name__, error.what)
             raise
@@ -164,17 +182,22 @@ class _Loader:
             self._settings.max_rows_per_load,
         )
 
+    def _read_control(self) -> Told | None:
+        return self._control.read(read_control_watermark(self._connection))
+
     def _pass_over(self, load: LoadRange) -> None:
         """Move the watermark over commits without rows, such as compaction: nothing was loaded, so there is no load."""
         with self._connection.transaction():
             write_watermark(self._connection, BRONZE, load.bronze_watermark, None)
 
-    def _run(self, load: LoadRange, load_id: int) -> dict[str, Any]:
+    def _run(self, load: LoadRange, load_id: int, told: Told | None) -> dict[str, Any]:
         with open_workspace(self._layout.state / "load", self._settings.loader_memory) as workspace:
             found = read_load(workspace, load, self._contract)
             bronze = totals.count_bronze(workspace, self._contract)
             with self._connection.transaction():
-                path = self._load_events(workspace, load, load_id)
+                before = loaded_ends(self._connection, load.topic_id or "")
+                path, pairs = self._load_events(workspace, load, load_id, before)
+                write_statuses(self._connection, load_id, pairs)
                 load_dead_letters(self._connection, workspace, load_id)
                 books = totals.count_books(self._connection, load_id, self._contract, staged=path == "STAGE")
                 totals.check_books(bronze, books)
@@ -185,23 +208,37 @@ class _Loader:
                 write_watermark(self._connection, BRONZE, load.bronze_watermark, load_id)
                 if load.dead_letter_watermark:
                     write_watermark(self._connection, DEAD_LETTERS, load.dead_letter_watermark, load_id)
+                self._count_feeds(workspace, load, load_id, before, told)
                 done = audit.close_audit(self._connection, load_id, found, path, _counts(books))
+                done["control_totals"] = len(told.totals) if told else 0
                 failpoints.reach("load.before-commit")
             failpoints.reach("load.after-commit")
             return done
 
-    def _load_events(self, workspace: Any, load: LoadRange, load_id: int) -> str:
-        before = loaded_ends(self._connection, load.topic_id or "")
+    def _count_feeds(
+        self, workspace: Any, load: LoadRange, load_id: int, before: dict[int, int], told: Told | None
+    ) -> None:
+        runs = settle.write_control_totals(self._connection, load_id, told.totals if told else [])
+        portions = feeds.count_feeds(self._connection, workspace, self._contract, before)
+        feeds.write_feeds(self._connection, load_id, portions)
+        settle.cut_earlier_portions(self._connection, self._contract, runs)
+        ends = settle.Ends(self._connection, load.topic_id, {**before, **load.end})
+        settle.settle(self._connection, load_id, runs | {portion.run for portion in portions}, ends)
+        if told is not None:
+            write_control_watermark(self._connection, load_id, told)
+
+    def _load_events(self, workspace: Any, load: LoadRange, load_id: int, before: dict[int, int]) -> tuple[str, Pairs]:
         reread = any(begin < before.get(partition, 0) for partition, begin in load.start.items())
         source = "events"
         if self._try_fresh and not reread:
             clashing = fresh.set_clashes_aside(workspace)
-            if fresh.load_fresh(self._connection, workspace, load_id, self._contract):
+            pairs = fresh.load_fresh(self._connection, workspace, load_id, self._contract)
+            if pairs is not None:
                 if not clashing:
-                    return "FRESH"
+                    return "FRESH", pairs
                 source = "clashing"
         stage.load_staged(self._connection, workspace, load_id, self._contract, source=source, reread=reread)
-        return "STAGE"
+        return "STAGE", find_pairs(self._connection, load_id)
 
 
 def _counts(books: dict[str, totals.Totals]) -> dict[str, int]:

@@ -172,3 +172,21 @@ def plan_next(
         bronze_watermark=Watermark(identity, taken[-1].version, topic_id, end),
         dead_letter_watermark=letters_watermark,
     )
+
+
+def plan_nothing(bronze: Watermark, dead_letters: Watermark | None) -> LoadRange:
+    """Return a load that reads none of the lake, such as one for new control totals alone."""
+    return LoadRange(
+        topic_id=bronze.topic_id,
+        loaded=bronze.ends,
+        start={},
+        end=bronze.ends,
+        expected={},
+        lost=(),
+        bronze=(),
+        dead_letters=(),
+        from_version=bronze.version + 1,
+        dead_letter_from_version=(dead_letters.version if dead_letters else -1) + 1,
+        bronze_watermark=bronze,
+        dead_letter_watermark=dead_letters,
+    )
