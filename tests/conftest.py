@@ -24,10 +24,11 @@ class Platform:
     """A started platform: its home, and how to use it as a person would."""
 
     home: Path
+    loop: str = "off"
 
     @property
     def environment(self) -> dict[str, str]:
-        return os.environ | {"TIEOUT_HOME": str(self.home), "NO_COLOR": "1"}
+        return os.environ | {"TIEOUT_HOME": str(self.home), "NO_COLOR": "1", "LOOP": self.loop}
 
     @property
     def settings(self) -> dict[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from contracts.layout import Layout
 from contracts.model import load_contract
 from control import supervision
-from control.accounts import Accounts, choose_accounts, ensure_accounts, ids, own_folder
+from control.accounts import Accounts, choose_accounts, ensure_accounts, ids, own_file, own_folder
 from control.env import change_env, ensure_env
 from control.env import settings as read_settings
 from control.kafka import prepare_broker, wait_for_broker
@@ -70,11 +70,21 @@ def make_folders(layout: Layout, accounts: Accounts) -> None:
     layout.data.mkdir(exist_ok=True)
     own_folder(layout.batch_files, accounts.services, 0o700)
     own_folder(layout.undelivered, accounts.services, 0o700)
+    own_folder(layout.docs_site, accounts.services, 0o700)
+    _place_holder(layout, accounts)
     for table in (layout.bronze, layout.dead_letters, layout.checkpoint.parent):
         if table.exists():
             own_folder(table, accounts.services, 0o700)
     if accounts.services is not None:  # tables are made in data/; what people keep there stays theirs
         os.chown(layout.data, *ids(accounts.services))
+
+
+def _place_holder(layout: Layout, accounts: Accounts) -> None:
+    """Say on the lineage site why it is empty, until the first documentation takes the page's place."""
+    page = layout.docs_site / "index.html"
+    if not page.exists():
+        text = "<!doctype html><title>Tieout: lineage</title><p>The first run of the pipeline writes this page.\n"
+        own_file(page, text, accounts.services)
 
 
 def bring_up_base(platform: Platform) -> None:

@@ -1,5 +1,6 @@
 """The settings file `<home>/.env`: generated secrets and ports. Values that stand there are never overwritten."""
 
+import base64
 import os
 import secrets
 from collections.abc import Mapping
@@ -18,6 +19,11 @@ SECRETS = (
     *(f"KAFKA_PASSWORD_{user}" for user in KAFKA_USERS),
     *(f"POSTGRES_PASSWORD_{role}" for role in POSTGRES_ROLES),
     "CARD_HASH_KEY",
+    "AIRFLOW_FERNET_KEY",
+    "AIRFLOW_API_SECRET",
+    "AIRFLOW_JWT_SECRET",
+    "AIRFLOW_PASSWORD_ADMIN",
+    "AIRFLOW_PASSWORD_VIEWER",
 )
 
 DEFAULTS = {
@@ -30,14 +36,24 @@ DEFAULTS = {
     "SPARK_UI_PORT": "4040",
     "SPARK_MASTER": "local[2]",
     "SPARK_DRIVER_MEMORY": "1500m",
+    "LOOP": "airflow",
+    "PIPELINE_SCHEDULE": "*/5 * * * *",
     "AIRFLOW_PORT": "8080",
+    "AIRFLOW_KEEP_DAYS": "7",
+    "DOCS_PORT": "8081",
     "DASHBOARD_PORT": "8501",
     "PRODUCER_RATE": "5",
     "RUN_EVERY_SECONDS": "60",
     "MAX_ROWS_PER_LOAD": "500000",
 }
 
-OPTIONAL = ("MAX_OFFSETS_PER_TRIGGER", "LOADER_MEMORY", "LOADER_LOCK_WAIT_SECONDS")
+OPTIONAL = (
+    "MAX_OFFSETS_PER_TRIGGER",
+    "LOADER_MEMORY",
+    "LOADER_LOCK_WAIT_SECONDS",
+    "INCIDENT_WEBHOOK_URL", "BRONZE_MAX_AGE",
+    "FULL_TESTS_EVERY_HOURS",
+)
 
 HEADER = "# Settings and secrets of this platform; .env.example says what each is.\n"
 
@@ -71,13 +87,20 @@ def ensure_env(layout: Layout) -> dict[str, str]:
     layout.state.mkdir(exist_ok=True)
     with exclusive(layout.state / "env.lock", "another set-up"):
         present = read_env(layout.env_file)
-        missing = {name: secrets.token_urlsafe(24) for name in SECRETS if name not in present}
+        missing = {name: _draw(name) for name in SECRETS if name not in present}
         missing |= {name: value for name, value in DEFAULTS.items() if name not in present}
         if missing:
             _replace_lines(layout.env_file, missing)
         elif layout.env_file.stat().st_mode & 0o077:
             layout.env_file.chmod(0o600)
     return present | missing
+
+
+def _draw(name: str) -> str:
+    """Return a new secret; a Fernet key is 32 bytes in a form of its own."""
+    if name == "AIRFLOW_FERNET_KEY":
+        return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+    return secrets.token_urlsafe(24)
 
 
 def change_env(layout: Layout, values: Mapping[str, str]) -> None:

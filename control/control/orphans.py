@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from contracts.layout import Layout
+from control import airflow
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -45,9 +46,15 @@ def members(layout: Layout) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, ProcessLookupError, PermissionError):
-            if os.getsid(process.pid) == known["pid"] and process.status() != psutil.STATUS_ZOMBIE:
+            ours = os.getsid(process.pid) == known["pid"] or _is_of_a_task(layout, process)
+            if ours and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return sorted(found, key=lambda process: process.pid != known["pid"])
+
+
+def _is_of_a_task(layout: Layout, process: psutil.Process) -> bool:
+    """Say whether a process was started by a task of this home's Airflow: such programs get sessions of their own."""
+    return process.environ().get(airflow.MARK) == str(layout.home)
 
 
 def _taken_by_another(pid: int, created: float) -> bool:

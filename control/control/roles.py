@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import psycopg
 
 # Connections each role may hold: one loader, dbt's threads, readers of dashboards, a person with dead letters.
-ROLES = {"owner": 5, "loader": 5, "dbt": 12, "reader": 15, "redrive": 3, "airflow": 15}
+ROLES = {"owner": 5, "loader": 5, "dbt": 12, "reader": 15, "redrive": 3, "airflow": 30}
 
 
 def dsn(settings: Mapping[str, str], role: str, database: str | None = None) -> str:

@@ -7,35 +7,50 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from contracts.errors import TieoutError
 from contracts.layout import Layout
-from control import kafka, postgres
+from control import airflow, kafka, postgres
 from control.accounts import Accounts
 
 BASE = ("kafka", "postgres")
-JOBS = ("stream", "pipeline")
+JOBS = ("stream", "lineage")
 DEMO = ("producer",)
+# What repeats the way from the lake to the marts, by the setting LOOP.
+LOOPS: dict[str, tuple[str, ...]] = {"airflow": airflow.NAMES, "follow": ("pipeline",), "off": ()}
+# May be stopped in a platform that is well.
+MAY_STAND = (*DEMO, "pipeline")
 
 WAIT_EXEC = Path(__file__).with_name("wait_exec.py")
+SWEEP = Path(__file__).with_name("sweep.py")
 
 # What each may know. `*` is not a pattern here on purpose: a new secret reaches nobody by accident.
 _KAFKA = ("KAFKA_BOOTSTRAP",)
 _POSTGRES = ("POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_DB")
 _SPARK = ("SPARK_UI_PORT", "SPARK_MASTER", "SPARK_DRIVER_MEMORY", "MAX_OFFSETS_PER_TRIGGER")
 _LOADER = ("MAX_ROWS_PER_LOAD", "LOADER_MEMORY", "LOADER_LOCK_WAIT_SECONDS")
+_PIPELINE = (
+    *_KAFKA,
+    *_POSTGRES,
+    "KAFKA_PASSWORD_LOADER",
+    "KAFKA_PASSWORD_AUDITOR",
+    "POSTGRES_PASSWORD_LOADER",
+    "POSTGRES_PASSWORD_DBT",
+    *_LOADER,
+    "BRONZE_MAX_AGE",
+)
+_DAGS = ("PIPELINE_SCHEDULE", "FULL_TESTS_EVERY_HOURS", "DOCS_PORT")
 KNOWS: dict[str, tuple[str, ...]] = {
     "kafka": (),
     "postgres": (),
     "stream": (*_KAFKA, *_POSTGRES, *_SPARK, "KAFKA_PASSWORD_STREAM", "POSTGRES_PASSWORD_READER"),
-    "pipeline": (
-        *_KAFKA,
-        *_POSTGRES,
-        "KAFKA_PASSWORD_LOADER",
-        "KAFKA_PASSWORD_AUDITOR",
-        "POSTGRES_PASSWORD_LOADER",
-        "POSTGRES_PASSWORD_DBT",
-        *_LOADER,
-        "RUN_EVERY_SECONDS",
-    ),
+    "pipeline": (*_PIPELINE, "RUN_EVERY_SECONDS"),
+    "lineage": (),
+    # What is Airflow's own, such as its database, comes in its own terms: airflow.environment.
+    airflow.API: (),
+    # Its tasks run the pipeline's commands.
+    airflow.SCHEDULER: (*_PIPELINE, *_DAGS, "INCIDENT_WEBHOOK_URL"),
+    airflow.DAG_PROCESSOR: _DAGS,
+    airflow.TRIGGERER: (),
     "producer": (*_KAFKA, "KAFKA_PASSWORD_GATEWAY", "CARD_HASH_KEY", "PRODUCER_RATE"),
     # No service: the command of a person who looks at dead letters and puts them back.
     "dlq": (*_KAFKA, *_POSTGRES, "KAFKA_PASSWORD_REDRIVE", "POSTGRES_PASSWORD_REDRIVE"),
@@ -47,7 +62,7 @@ class Service:
     """One supervised process.
 
     Attributes:
-        group: base (broker and database) or jobs; jobs stop first.
+        group: base (broker and database), jobs or airflow; the last stops first.
         command: the program and its arguments, waiting for what it needs.
         environment: all that it gets; the supervisor adds nothing.
         user: its account; None: the caller's.
@@ -64,6 +79,21 @@ class Service:
     stop_signal: str = "TERM"
     stop_seconds: int = 30
     url: str | None = None
+
+
+def loop_services(settings: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the names of the services that are the loop.
+
+    Raises:
+        TieoutError: LOOP is none of the three words.
+    """
+    try:
+        return LOOPS[settings["LOOP"]]
+    except KeyError:
+        words = ", ".join(LOOPS)
+        raise TieoutError(
+            f"LOOP is {settings['LOOP']!r}: it can be {words}.", "nothing was changed.", "set LOOP in .env"
+        ) from None
 
 
 def runs_here(name: str, settings: Mapping[str, str]) -> bool:
@@ -89,33 +119,71 @@ def base_environment(layout: Layout) -> dict[str, str]:
 
 
 def all_services(layout: Layout, accounts: Accounts, settings: Mapping[str, str]) -> dict[str, Service]:
-    """Return every service of the platform under its name, in the order of starting."""
+    """Return every service of the platform under its name, in the order of starting.
+
+    Raises:
+        TieoutError: LOOP is none of its three words.
+    """
+    wanted = {*BASE, *JOBS, *DEMO, *loop_services(settings)}
+    services = {"postgres": _postgres(layout, accounts, settings)}
+    for name, command in _commands(layout, settings).items():
+        known = {key: settings[key] for key in KNOWS[name] if key in settings}
+        if name in airflow.NAMES:
+            known |= airflow.environment(layout, settings, name)
+        services[name] = Service(
+            name=name,
+            group=next((group for group, names in _GROUPS.items() if name in names), "jobs"),
+            command=command,
+            environment=base_environment(layout) | known,
+            user=accounts.services,
+            stop_seconds=_STOP_SECONDS.get(name, 30),
+            url=_urls(settings).get(name),
+        )
+    return {name: each for name, each in services.items() if name in wanted and runs_here(name, settings)}
+
+
+_GROUPS = {"base": BASE, "airflow": airflow.NAMES}
+
+
+def _commands(layout: Layout, settings: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     broker = (f"tcp:{settings['KAFKA_PORT']}",) if runs_here("kafka", settings) else ()
     database = (f"tcp:{settings['POSTGRES_PORT']}",) if runs_here("postgres", settings) else ()
     tieout = (sys.executable, "-P", "-m", "control")
-    commands = {
+    return {
         "kafka": _waiting("SIGTERM", (), kafka.broker_command(layout)),
         # Only Python gets the signal: it must stop its query before its JVM ends.
         "stream": _waiting("SIGTERM", broker, [*tieout, "stream"]),
         "producer": _waiting("SIGTERM", broker, [*tieout, "produce", "--rate", settings["PRODUCER_RATE"]]),
         "pipeline": _waiting("SIGTERM", (*broker, *database), [*tieout, "run", "--follow", "--stream", "service"]),
+        "lineage": _waiting("SIGTERM", (), _lineage_command(layout, settings)),
+        **{name: _waiting("SIGTERM", database, _airflow_command(layout, name)) for name in airflow.NAMES},
     }
-    urls = {"kafka": settings["KAFKA_BOOTSTRAP"], "stream": f"http://127.0.0.1:{settings['SPARK_UI_PORT']}"}
-    base = base_environment(layout)
-    python = {
-        name: Service(
-            name=name,
-            group="base" if name in BASE else "jobs",
-            command=command,
-            environment=base | {key: settings[key] for key in KNOWS[name] if key in settings},
-            user=accounts.services,
-            stop_seconds=60 if name == "stream" else 30,
-            url=urls.get(name),
-        )
-        for name, command in commands.items()
+
+
+def _urls(settings: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "kafka": settings["KAFKA_BOOTSTRAP"],
+        "stream": f"http://127.0.0.1:{settings['SPARK_UI_PORT']}",
+        "lineage": f"http://127.0.0.1:{settings['DOCS_PORT']}",
+        airflow.API: airflow.url(settings),
     }
-    everything = {"postgres": _postgres(layout, accounts, settings), **python}
-    return {name: service for name, service in everything.items() if runs_here(name, settings)}
+
+
+# The scheduler would wait for its tasks for as long as they take; what is cut short is taken up by the next start.
+_STOP_SECONDS = {"stream": 60, airflow.SCHEDULER: 15}
+
+
+def _lineage_command(layout: Layout, settings: Mapping[str, str]) -> list[str]:
+    served = ["--directory", str(layout.docs_site), settings["DOCS_PORT"]]
+    return [sys.executable, "-I", "-S", "-m", "http.server", "--bind", "127.0.0.1", *served]
+
+
+def _airflow_command(layout: Layout, name: str) -> list[str]:
+    command = [str(airflow.program(layout)), *airflow.PROGRAMS[name]]
+    if name == airflow.SCHEDULER:
+        pid_file = str(airflow.home(layout) / "scheduler.pid")
+        command = [sys.executable, "-I", "-S", str(SWEEP), pid_file, str(layout.home), "--", *command]
+    return command
 
 
 def _waiting(signal_name: str, dependencies: tuple[str, ...], command: list[str]) -> tuple[str, ...]:

@@ -5,14 +5,15 @@ from collections.abc import Mapping
 
 from contracts.errors import TieoutError
 from contracts.layout import Layout
-from control import supervision
+from control import airflow, supervision
 from control.bring_up import Platform, bring_up_base, prepare
 from control.catching_up import stream_is_ready
 from control.first_load import produce_first_load, run_first_load
 from control.java import require_java
 from control.locks import exclusive
+from control.loop import airflow_is_wanted, let_dags_run, prepare_loop, start_airflow, wait_for_airflow
 from control.say import columns, say, step
-from control.services import DEMO, JOBS
+from control.services import DEMO, JOBS, loop_services
 
 SAMPLE = (
     "select occurred_on, currency, success_count, success_amount "
@@ -24,7 +25,8 @@ def start_platform(layout: Layout, *, demo: bool, jobs: bool = True) -> None:
     """Start what does not run yet, load the first payments, and print URLs. Safe to repeat, and two at once.
 
     Args:
-        demo: load 20,000 payments the first time and keep a continuous producer; False stops such a producer.
+        demo: load 20,000 payments the first time, keep a continuous producer and let the loop repeat; False stops
+            such a producer, and nothing repeats by itself.
         jobs: False starts broker and database only.
 
     Raises:
@@ -43,16 +45,25 @@ def start_platform(layout: Layout, *, demo: bool, jobs: bool = True) -> None:
 
 
 def _start_jobs(platform: Platform, *, demo: bool) -> None:
+    preparation = prepare_loop(platform) if airflow_is_wanted(platform) else None
     # Payments first: the stream's first batch then has them, instead of the one a trigger later.
     plan = produce_first_load(platform) if demo else None
+    supervision.start_service(platform.layout, platform.services["lineage"])
+    if preparation:  # Airflow takes its time: it comes up beside the stream and the first load
+        preparation.finish()
+        start_airflow(platform)
     _start(platform, "stream")
     if plan:
         run_first_load(platform, plan)
-    for name in (*JOBS, *DEMO):
-        if name in DEMO and not demo:
+    repeating = [name for name in loop_services(platform.settings) if name not in airflow.NAMES]
+    for name in (*JOBS, *repeating, *DEMO):
+        if not demo and name not in JOBS:
             supervision.stop_service(platform.layout, platform.services[name])
         else:
             _start(platform, name)
+    if preparation:
+        wait_for_airflow(platform)
+        let_dags_run(platform, demo=demo)
 
 
 def _start(platform: Platform, name: str) -> None:
@@ -64,7 +75,7 @@ def _start(platform: Platform, name: str) -> None:
             _wait_for_stream(platform)
 
 
-def _wait_for_stream(platform: Platform, seconds: float = 120) -> None:
+def _wait_for_stream(platform: Platform, seconds: float = 240) -> None:
     """Return when the stream's query runs; for the supervisor it runs from its first second on."""
     deadline = time.monotonic() + seconds
     while True:
@@ -91,7 +102,15 @@ def show_addresses(layout: Layout, settings: Mapping[str, str]) -> None:
             "reader, POSTGRES_PASSWORD_READER in .env",
         ),
         ("stream", f"http://127.0.0.1:{settings['SPARK_UI_PORT']}", ""),
+        *_airflow_address(layout, settings),
+        ("lineage", f"http://127.0.0.1:{settings['DOCS_PORT']}", ""),
         ("lake", str(layout.data), ""),
     ]
     say(columns(rows))
     say(f'try: ./scripts/tieout sql "{SAMPLE}"')
+
+
+def _airflow_address(layout: Layout, settings: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    if airflow.API not in loop_services(settings):
+        return []
+    return [("airflow", airflow.url(settings), f"admin or viewer, passwords in {airflow.passwords_file(layout)}")]

@@ -9,6 +9,7 @@ from control.accounts import Accounts, choose_accounts
 from control.bring_up import SCRATCH
 from control.catching_up import writer_is_at_work
 from control.locks import exclusive
+from control.loop import SET
 from control.say import say, step
 
 WAITING = "a start or stop that is under way"
@@ -57,12 +58,12 @@ def reset_platform(layout: Layout) -> None:
 def _delete(layout: Layout, accounts: Accounts) -> None:
     with step("broker log, cluster and lake deleted"):
         doomed = [layout.kafka_data, accounts.postgres_data, accounts.postgres_runtime, layout.logs, layout.run]
-        doomed += [layout.state / name for name in ("broker", "supervisor", *SCRATCH)]
-        doomed += [layout.bronze, layout.dead_letters, layout.checkpoint.parent]
+        doomed += [layout.state / name for name in ("broker", "supervisor", "airflow", *SCRATCH)]
+        doomed += [layout.bronze, layout.dead_letters, layout.checkpoint.parent, layout.docs_site]
         for folder in doomed:
             if folder.exists():
                 shutil.rmtree(folder)
         # The gateway's own statements speak of what was just deleted; other files there are people's.
         statements = (*layout.batch_files.glob(".gateway-statements.*"), *layout.batch_files.glob("gateway-*-*-*.csv"))
-        for file in (layout.writer_lock, layout.state / "first-load.json", *statements):
+        for file in (layout.writer_lock, layout.state / "first-load.json", layout.state / SET, *statements):
             file.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from control import supervision
 from control.bring_up import Platform, bring_up_base, prepare
 from control.env import change_env, ensure_env
 from control.kafka import wait_for_broker
-from control.ports import is_free
+from control.ports import LISTENING, is_free
 from control.roles import wait_for_postgres
 
 
@@ -86,8 +86,7 @@ def temporary_platform() -> Iterator[Handle]:
     with temporary_home() as home:
         layout = find_layout({"TIEOUT_HOME": str(home)})
         ensure_env(layout)
-        names = ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT", "POSTGRES_PORT", "SPARK_UI_PORT")
-        change_env(layout, dict(zip(names, map(str, free_ports(len(names))), strict=True)))
+        change_env(layout, dict(zip(LISTENING, map(str, free_ports(len(LISTENING))), strict=True)) | {"LOOP": "off"})
         platform = prepare(layout)
         try:
             bring_up_base(platform)

@@ -8,7 +8,7 @@ import pytest
 
 from contracts.layout import find_layout
 from contracts.model import load_contract
-from control import jars, supervision
+from control import airflow, jars, supervision
 from control.accounts import Accounts, reachable
 from control.env import SECRETS, ensure_env
 from control.kafka import render_properties, scram
@@ -95,7 +95,7 @@ def test_a_broker_and_a_database_elsewhere_are_used_and_not_started(layout):
     values = ensure_env(layout) | {"KAFKA_BOOTSTRAP": "kafka.example:9092", "POSTGRES_HOST": "db.example"}
     accounts = Accounts(None, None, layout.postgres_data, layout.state / "runtime")
     services = all_services(layout, accounts, values)
-    assert set(services) == {"stream", "pipeline", "producer"}
+    assert set(services) == {"stream", "lineage", "producer", *airflow.NAMES}
     assert not any(word.startswith("tcp:") for service in services.values() for word in service.command)
     assert services["stream"].environment["KAFKA_BOOTSTRAP"] == "kafka.example:9092"
     assert not {"KAFKA_BOOTSTRAP", "KAFKA_PORT", "POSTGRES_PORT"} & set(settle_ports(values))

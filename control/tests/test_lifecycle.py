@@ -15,11 +15,10 @@ import pytest
 from contracts.layout import find_layout
 from control import orphans
 from control.env import change_env, ensure_env, read_env
+from control.ports import LISTENING
 from control.testing import free_ports, temporary_home
 
 pytestmark = pytest.mark.services
-
-PORTS = ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT", "POSTGRES_PORT", "SPARK_UI_PORT")
 
 
 @pytest.fixture
@@ -27,7 +26,8 @@ def layout():
     with temporary_home() as home:
         layout = find_layout({"TIEOUT_HOME": str(home)})
         ensure_env(layout)
-        change_env(layout, dict(zip(PORTS, map(str, free_ports(4)), strict=True)))
+        ports = dict(zip(LISTENING, map(str, free_ports(len(LISTENING))), strict=True))
+        change_env(layout, ports | {"LOOP": "follow"})
         yield layout
         _tieout(layout, "stop")
 
@@ -73,7 +73,7 @@ def test_a_platform_starts_twice_survives_its_supervisor_and_leaves_nothing(layo
         "kafka",
         "postgres",
         "stream",
-        "pipeline",
+        "lineage",
     }
     before = _pids(layout)
     assert len(before) >= 5
