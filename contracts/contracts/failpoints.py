@@ -27,8 +27,6 @@ NAMES: Mapping[str, str] = {
     "load.in-copy": "a COPY into the warehouse has had its first rows and not its end",
     "load.before-commit": "rows, books and watermark of a load are written and not committed",
     "load.after-commit": "a load is committed and nobody has been told",
-    "redrive.after-intent": "the intents of a page of letters are written and none of its messages is sent",
-    "redrive.before-confirm": "a page of letters is sent again and nobody has noted it",
     "build.between-models": "dbt has ended one of its nodes and is about to begin, or in, the next",
     "redrive.after-intent": "letters to be put back are written down, and none of them is sent",
     "redrive.while-producing": "a redrive has handed over a letter, and others of the same page not yet",
