@@ -1,0 +1,86 @@
+"""# From bronze to proven marts
+
+Loads what the stream has put into the lake, builds the marts with dbt, and proves that the numbers tie out. Every model
+of the dbt project is a task; **one** dbt process builds them all, and their tasks follow it.
+
+| group | does |
+|---|---|
+| `load_silver` | is bronze there and fresh? load it; was the load silent although rows waited? |
+| `build_staging_and_intermediate` | begin the build (id, loads, lock), run dbt, the models before the marts |
+| `build_marts` | the marts; finish the build, also a failed one |
+| `verify` | control totals, tests over whole marts, lineage site, publish the asset `gold` |
+
+Where nothing is new, the build and what follows from it are skipped, and the books are proven again.
+
+**Retries**: an outage (exit code 75) is tried again, later each time; a data error is not: its reason is in the last
+lines of the red task's log, and in `metadata.pipeline_incidents`.
+
+**Run it again**: trigger it; everything is safe to repeat. To repeat a red build, clear `begin_build` with downstream.
+
+**Form**: `from_date` and `to_date` are business days (`occurred_on`), merged and summed again in the same build.
+Dimensions change only by `full_refresh`.
+
+Lineage: {lineage_site} · states and what to do: docs/orchestration.md
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import DAG, TaskGroup
+from orchestration.assets import bronze, gold, silver
+from orchestration.dbt_run import Dbt, FullTests
+from orchestration.defaults import DEFAULTS
+from orchestration.models import connect, model_group
+from orchestration.parameters import pipeline_form
+from orchestration.settings import lineage_site, schedule
+from orchestration.steps import BeginBuild, CheckBronze, FinishBuild, Load, Publish, Tieout
+
+BEGIN = "build_staging_and_intermediate.begin_build"
+DBT = "build_staging_and_intermediate.dbt"
+CHECK = "load_silver.bronze_is_fresh"
+RUN = ("--run-id", "{{ run_id }}")
+
+with DAG(
+    "fintech_analytics_pipeline",
+    description="Bronze to silver to proven marts",
+    doc_md=__doc__.format(lineage_site=lineage_site()),
+    schedule=schedule("PIPELINE_SCHEDULE", "0 2 * * *"),
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=6),
+    default_args=DEFAULTS,
+    params=pipeline_form(),
+    tags=["payments", "bronze", "silver", "gold"],
+) as dag:
+    with TaskGroup("load_silver", tooltip="The lake's new rows into the warehouse"):
+        check = CheckBronze(task_id="bronze_is_fresh", arguments=["check", "bronze", "--json"], outlets=[bronze])
+        load = Load(task_id="load", arguments=["load", *RUN, "--json"], outlets=[silver])
+        loaded = Tieout(task_id="load_was_not_silent", arguments=["check", "loads", *RUN, "--json"])
+        check >> load >> loaded
+
+    upstream = model_group("build_staging_and_intermediate", ("staging", "intermediate"), producer=DBT)
+    marts = model_group("build_marts", ("marts",), producer=DBT)
+    models = connect(upstream, marts)
+    with upstream:
+        begin = BeginBuild(task_id="begin_build", arguments=["build", "--begin", *RUN, "--json"])
+        dbt = Dbt(task_id="dbt", begin=BEGIN)
+        loaded >> begin >> [dbt, *models.values()]
+    with marts:
+        finish = FinishBuild(task_id="finish_build", begin=BEGIN, dbt=DBT, trigger_rule="all_done")
+        dbt >> finish
+
+    with TaskGroup("verify", tooltip="Prove it, document it, publish it"):
+        totals = Tieout(
+            task_id="control_totals", arguments=["proof", *RUN, "--json"], trigger_rule="none_failed_min_one_success"
+        )
+        tests = FullTests(task_id="dbt_tests", begin=BEGIN)
+        docs = Tieout(task_id="docs", arguments=["docs", "--json"])
+        publish = Publish(
+            task_id="publish", begin=BEGIN, bronze_check=CHECK, outlets=[gold], trigger_rule="none_failed"
+        )
+        [finish, begin, *models.values()] >> totals
+        [finish, *models.values()] >> tests
+        [finish, *models.values()] >> docs
+        [totals, tests, docs] >> publish
+
+    begin.skips = [task.task_id for task in (dbt, finish, tests, docs, publish, *models.values())]
