@@ -7,6 +7,7 @@ from random import Random
 from control.drill import books
 from control.drill.ground import Child, Ground
 from control.drill.proving import Report, drain, prove
+from control.drill.redriving import redrive_killed
 from control.drill.strikes import BUILD, FRONT, LOAD, Deck, Round, Strike
 from control.drill.trouble import clock_set_back, disk_full
 
@@ -176,5 +177,6 @@ SCENARIOS: dict[str, Scenario] = {
     "two-streams": two_streams,
     "sent-again": sent_again,
     "clock-set-back": clock_set_back,
+    "redrive-killed": redrive_killed,
     "disk-full": disk_full,
 }

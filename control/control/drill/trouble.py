@@ -88,7 +88,7 @@ def clock_set_back(ground: Ground, chance: Random, told: Report) -> None:
     ground.settle_lake()
     _timestamps(ground.settings, "CreateTime")
     try:
-        sent = _send_back(ground.settings, _some_values(ground.settings), chance)
+        sent = _send_back(ground.settings, some_values(ground.settings), chance)
     finally:
         _timestamps(ground.settings, "LogAppendTime")
     ground.do(*Round(ground, chance).feed())
@@ -124,7 +124,7 @@ def _timestamps(settings: Mapping[str, str], kind: str) -> None:
     time.sleep(1)  # the broker takes a changed setting up a moment after it has confirmed it
 
 
-def _some_values(settings: Mapping[str, str], wanted: int = 200) -> list[bytes]:
+def some_values(settings: Mapping[str, str], wanted: int = 200) -> list[bytes]:
     """Return some well-formed events as they stand in the topic."""
     from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
