@@ -1,10 +1,129 @@
-"""Fixtures that every folder's tests share."""
+"""Fixtures that every folder's tests share: broker and database, a whole platform, a whole platform with Airflow."""
 
+import json
+import os
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import psutil
+import psycopg
 import pytest
 
-from control.testing import Handle, temporary_platform
+from contracts.layout import CHECKOUT, find_layout
+from control import orphans
+from control.ports import LISTENING
+from control.testing import Handle, free_ports, temporary_platform
+
+MINUTES = 60
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A started platform: its home, and how to use it as a person would.
+
+    Attributes:
+        loop: airflow, follow or off.
+        schedule: when Airflow runs the pipeline; off: when it is triggered.
+    """
+
+    home: Path
+    loop: str = "off"
+    schedule: str = "off"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return os.environ | {"TIEOUT_HOME": str(self.home), "NO_COLOR": "1"} | self._choice
+
+    @property
+    def _choice(self) -> dict[str, str]:
+        return {"LOOP": self.loop, "PIPELINE_SCHEDULE": self.schedule}
+
+    @property
+    def settings(self) -> dict[str, str]:
+        lines = (self.home / ".env").read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+    def script(self, name: str, *arguments: str, timeout: int = 10 * MINUTES) -> subprocess.CompletedProcess[str]:
+        command = [str(CHECKOUT / "scripts" / name), *arguments]
+        return subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, timeout=timeout, cwd="/", check=False
+        )
+
+    def tieout(self, *arguments: str, timeout: int = 10 * MINUTES) -> str:
+        """Run a command that has to succeed; return its standard output."""
+        result = self.script("tieout", *arguments, timeout=timeout)
+        assert result.returncode == 0, (
+            f"tieout {' '.join(arguments)}: exit {result.returncode}\n{result.stderr[-4000:]}"
+        )
+        return result.stdout
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.tieout(*arguments, "--json"))
+
+    def background(self, *arguments: str) -> subprocess.Popen[str]:
+        command = [str(CHECKOUT / "scripts" / "tieout"), *arguments]
+        return subprocess.Popen(
+            command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/"
+        )
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Return what the database itself says, past every part of ours."""
+        s = self.settings
+        with psycopg.connect(
+            host=s["POSTGRES_HOST"],
+            port=int(s["POSTGRES_PORT"]),
+            dbname=s["POSTGRES_DB"],
+            user="postgres",
+            password=s["POSTGRES_PASSWORD_POSTGRES"],
+        ) as connection:
+            return connection.execute(query).fetchall()  # type: ignore[call-overload,no-any-return]
+
+    def processes(self, *words: str) -> list[psutil.Process]:
+        """Return this platform's processes, and those that they started, whose command line has all the words."""
+        found: dict[int, psutil.Process] = {}
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("TIEOUT_HOME") == str(self.home):
+                    found |= {each.pid: each for each in (process, *process.children(recursive=True))}
+            except psutil.Error:
+                continue
+        # Airflow's processes rename themselves, and lose what they were started with on the way.
+        found |= {process.pid: process for process in orphans.members(find_layout({"TIEOUT_HOME": str(self.home)}))}
+        return [process for process in found.values() if all(word in _command_line(process) for word in words)]
+
+
+def _command_line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+@contextmanager
+def whole_platform(loop: str = "off") -> Iterator[Platform]:
+    """Yield a platform without demo data, started by the script that people use; stop and remove it at the end.
+
+    Args:
+        loop: airflow, follow or off; nothing repeats by itself in any of them.
+    """
+    home = Path(tempfile.mkdtemp(prefix="tieout-test-", dir="/var/tmp"))
+    home.chmod(0o755)
+    started = Platform(home, loop)
+    ports = zip(LISTENING, free_ports(len(LISTENING)), strict=True)
+    (home / ".env").write_text("".join(f"{name}={port}\n" for name, port in ports), encoding="utf-8")
+    result = started.script("start.sh", "--no-demo")
+    assert result.returncode == 0, result.stdout + result.stderr
+    yield started
+    result = started.script("stop.sh")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert started.processes() == []
+    shutil.rmtree(home)
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +131,17 @@ def services() -> Iterator[Handle]:
     """A real broker and a real, migrated database in a home of their own: topics, users, roles, schemas."""
     with temporary_platform() as handle:
         yield handle
+
+
+@pytest.fixture(scope="session")
+def platform() -> Iterator[Platform]:
+    """A platform without demo data in which nothing repeats by itself."""
+    with whole_platform() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def airflow_platform() -> Iterator[Platform]:
+    """A platform without demo data, with Airflow: the pipeline's DAG is paused and has no schedule."""
+    with whole_platform("airflow") as started:
+        yield started

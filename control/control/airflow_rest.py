@@ -33,7 +33,7 @@ class Rest:
             OutageError: the API server does not answer, or not as expected.
         """
         try:
-            found: dict[str, Any] = self._authorised("GET", f"/api/v2/dags/{dag_id}")
+            found: dict[str, Any] = self.call("GET", f"/api/v2/dags/{dag_id}")
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 return None
@@ -47,7 +47,7 @@ class Rest:
             OutageError: the API server does not answer, or not as expected.
         """
         try:
-            self._authorised("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": paused})
+            self.call("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": paused})
         except urllib.error.HTTPError as error:
             raise self._refused(error) from error
 
@@ -58,12 +58,18 @@ class Rest:
             OutageError: the API server does not answer, or not as expected.
         """
         try:
-            found = self._authorised("GET", "/api/v2/importErrors?limit=100")
+            found = self.call("GET", "/api/v2/importErrors?limit=100")
         except urllib.error.HTTPError as error:
             raise self._refused(error) from error
         return [str(each["filename"]) for each in found["import_errors"]]
 
-    def _authorised(self, method: str, path: str, body: object = None) -> Any:
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        """Return what the API says to a call, such as `POST`, `/api/v2/dags/backfill/dagRuns`.
+
+        Raises:
+            OutageError: the API server does not answer.
+            urllib.error.HTTPError: it refuses.
+        """
         if self._token is None:
             login = {"username": "admin", "password": self._password}
             self._token = self._call("POST", "/auth/token", login)["access_token"]

@@ -43,9 +43,12 @@ def test_the_supervisor_listens_on_no_port_and_reads_its_configuration(layout, s
     parsed.read_string(text)
     assert "inet_http_server" not in parsed.sections()
     assert parsed["group:base"]["programs"] == "postgres,kafka"
-    assert int(parsed["group:base"]["priority"]) < int(parsed["group:jobs"]["priority"])
+    priorities = [int(parsed[f"group:{name}"]["priority"]) for name in ("base", "jobs", "airflow")]
+    assert priorities == sorted(set(priorities))
     for name in services:
-        assert parsed[f"program:{name}"]["autorestart"] == "true"
+        # Only a stream that waits for a decision stays down: it ends with 78.
+        assert parsed[f"program:{name}"]["autorestart"] == "unexpected"
+        assert parsed[f"program:{name}"]["exitcodes"] == "78"
 
 
 def test_a_percent_sign_in_a_value_reaches_the_process_unchanged(layout, services):
