@@ -20,6 +20,14 @@
 {% endmacro %}
 
 
+{% macro payment_sums(delays=true) %}
+    {%- for name, sum in payment_measures(delays) -%}
+    {{ sum }} as {{ name }}{% if not loop.last %},
+    {% endif %}
+    {%- endfor %}
+{% endmacro %}
+
+
 {% macro signed_seconds() -%}
     coalesce(sum(sign * settlement_seconds) filter (where settlement_seconds >= 0), 0)::bigint
 {%- endmacro %}

@@ -26,8 +26,6 @@ select
     region,
     merchant_category,
     payment_channel,
-    {%- for measure in payment_measures() %}
-    {{ measure[1] }} as {{ measure[0] }}{% if not loop.last %},{% endif %}
-    {%- endfor %}
+    {{ payment_sums() }}
 from contributions
 group by occurred_on, currency, country, state, city, region, merchant_category, payment_channel

@@ -22,8 +22,6 @@ select
     hour_of_day,
     merchant_category,
     payment_channel,
-    {%- for measure in payment_measures(delays=false) %}
-    {{ measure[1] }} as {{ measure[0] }}{% if not loop.last %},{% endif %}
-    {%- endfor %}
+    {{ payment_sums(delays=false) }}
 from contributions
 group by occurred_on, currency, hour_of_day, merchant_category, payment_channel
