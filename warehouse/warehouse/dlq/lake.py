@@ -164,11 +164,6 @@ def _files(table: Path, days: set[date]) -> list[str]:
         return []
     from deltalake import DeltaTable  # noqa: PLC0415  (heavy)
 
-    lake = DeltaTable(str(table))
-    return sorted(
-        uri.removeprefix("file://")
-        for day in days
-        for uri in lake.file_uris(
-            partition_filters=[("year", "=", str(day.year)), ("month", "=", str(day.month)), ("day", "=", str(day.day))]
-        )
-    )
+    folders = tuple(f"/year={day.year}/month={day.month}/day={day.day}/" for day in days)
+    uris = DeltaTable(str(table)).file_uris()
+    return sorted(uri.removeprefix("file://") for uri in uris if any(folder in uri for folder in folders))

@@ -74,7 +74,7 @@ def as_line(letter: Letter, book: str) -> bytes:
         "key_base64": None if letter.key is None else base64.b64encode(letter.key).decode(),
         **payload,
     }
-    held["unchanged_sha256"] = _digest(_bytes_of(orjson.loads(orjson.dumps(payload)), orjson.dumps(payload)))
+    held["unchanged_sha256"] = _digest(_bytes_of(payload))
     return orjson.dumps(held, option=orjson.OPT_APPEND_NEWLINE)
 
 
@@ -116,7 +116,7 @@ def _digest(value: bytes | None) -> str:
     return hashlib.sha256(b"-" if value is None else b"+" + value).hexdigest()
 
 
-def _bytes_of(held: dict[str, Any], line: bytes) -> bytes | None:
+def _bytes_of(held: dict[str, Any]) -> bytes | None:
     """Return the bytes that a line stands for.
 
     Raises:
@@ -129,7 +129,7 @@ def _bytes_of(held: dict[str, Any], line: bytes) -> bytes | None:
     if value is None:
         return None
     if named[0] == "payload":
-        return orjson.dumps(_exact(line.decode("utf-8"))["payload"])
+        return orjson.dumps(value)
     if not isinstance(value, str):
         raise ValueError(f"{named[0]} is no text")
     return value.encode("utf-8") if named[0] == "payload_text" else base64.b64decode(value, validate=True)
@@ -142,8 +142,10 @@ def read_line(line: bytes) -> Line:
         ValueError: it is not one of a letter file; the message holds nothing of the payload.
     """
     try:
-        held = orjson.loads(line)
-    except ValueError:
+        held = _exact(line.decode("utf-8"))
+    except _RepeatedKeyError:
+        raise ValueError("it has a key twice") from None
+    except (ValueError, RecursionError):
         raise ValueError("it is no JSON") from None
     if not isinstance(held, dict):
         raise ValueError("it is no JSON object")
@@ -151,9 +153,9 @@ def read_line(line: bytes) -> Line:
     if not (colon and partition.isdecimal() and offset.isdecimal()) or not isinstance(held.get("topic_id"), str):
         raise ValueError("it has no letter and topic_id")
     try:
-        value = _bytes_of(held, line)
-    except (_RepeatedKeyError, RecursionError, TypeError):
-        raise ValueError("its payload has a key twice, or cannot be written again") from None
+        value = _bytes_of(held)
+    except (RecursionError, TypeError):
+        raise ValueError("its payload cannot be written again") from None
     key = held.get("key_base64")
     place = Coordinates(held["topic_id"], int(partition), int(offset))
     letter = Letter(

@@ -125,6 +125,7 @@ class _Redrive:
     def run(self, source: Source | None, connect: Callable[[], Sender]) -> dict[str, Any]:
         """Finish what is unfinished, then send what is open."""
         sender = connect()
+        sender.connect()
         finished = self._finish(sender)
         gone, run = 0, None
         if source is not None:

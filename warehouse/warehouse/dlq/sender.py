@@ -83,6 +83,7 @@ class Sender:
                 if found is None:
                     return
                 self._note(found)
+            self._producer.poll(0)  # a refused login is told here
             self._check()
         raise self._away(0)
 
