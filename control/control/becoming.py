@@ -15,7 +15,11 @@ from control.services import KNOWS, base_environment
 WORK_OF = {
     "produce": ("producer",),
     "stream": ("stream",),
-    "maintain": ("stream",),
+    "maintain": ("stream", "pipeline"),
+    "check": ("pipeline",),
+    "docs": ("pipeline",),
+    "backfill": ("pipeline",),
+    "incident": ("pipeline", "airflow-scheduler"),
     "load": ("pipeline",),
     "build": ("pipeline",),
     "run": ("pipeline", "stream"),

@@ -20,6 +20,9 @@ COMPONENTS = (
     "warehouse.reconcile.cli",
     "warehouse.restate.cli",
     "control.build_cli",
+    "control.check",
+    "control.incident",
+    "control.docs",
     "control.drill.cli",
 )
 

@@ -1,0 +1,108 @@
+"""`tieout check`: what an orchestrator asks before and after a load."""
+
+import json
+import os
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from contracts.errors import TieoutError
+from contracts.layout import find_layout
+from control.env import read_env
+
+MAX_AGE = "26h"
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+SPAN = re.compile(r"(\d+)\s*([smhd])")
+
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable, on stdout.")]
+
+checks = typer.Typer(no_args_is_help=True, help="Ask whether bronze is fresh, and whether a run's loads were silent.")
+
+
+def mount(app: typer.Typer) -> None:
+    """Register `check`."""
+    app.add_typer(checks, name="check")
+
+
+def optional_setting(name: str) -> str | None:
+    """Return a setting of the environment, else of the home's file where it may be read."""
+    path = find_layout().env_file
+    return os.environ.get(name) or (read_env(path).get(name) if os.access(path, os.R_OK) else None)
+
+
+def seconds_of(span: str, option: str) -> int:
+    """Return the seconds of a span such as 90s, 15m, 26h or 365d.
+
+    Raises:
+        BadParameter: it is none.
+    """
+    match = SPAN.fullmatch(span.strip())
+    if match is None:
+        raise typer.BadParameter("give a number with s, m, h or d, such as 26h", param_hint=option)
+    return int(match[1]) * SECONDS[match[2]]
+
+
+@checks.command()
+def bronze(
+    max_age: Annotated[
+        str | None, typer.Option("--max-age", help=f"How old the newest rows may be: BRONZE_MAX_AGE, else {MAX_AGE}.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check that bronze has rows and that the newest are young enough; exit 1 when not.
+
+    Example: ./scripts/tieout check bronze --max-age 26h
+    """
+    from warehouse.freshness import look_at_bronze
+    from warehouse.settings import read_settings
+
+    layout = find_layout()
+    max_age = max_age or optional_setting("BRONZE_MAX_AGE") or MAX_AGE
+    limit = seconds_of(max_age, "--max-age")
+    found = look_at_bronze(layout, read_settings(layout), datetime.now(UTC))
+    age = found["age_seconds"]
+    found["fresh"] = age is not None and age <= limit
+    _print(found, as_json, f"{found['rows_waiting']} rows wait for a load; the newest are {age} s old")
+    if age is None:
+        raise TieoutError(
+            f"bronze is empty: {layout.bronze} has no rows yet.",
+            "nothing was loaded.",
+            "./scripts/tieout status (do the producer and the stream run?)",
+        )
+    if not found["fresh"]:
+        raise TieoutError(
+            f"bronze is stale: its newest rows came {age / 3600:.1f} h ago; BRONZE_MAX_AGE allows {max_age}.",
+            "nothing was loaded.",
+            "./scripts/tieout status (do the producer and the stream run?), then ./scripts/tieout logs stream",
+        )
+
+
+@checks.command()
+def loads(
+    run_id: Annotated[str, typer.Option("--run-id", metavar="RUN", help="The run whose loads are checked.")],
+    as_json: Json = False,
+) -> None:
+    """Check that a run's loads took what the lake held; exit 1 when one read nothing where there was something.
+
+    Example: ./scripts/tieout check loads --run-id nightly-2026-11-21
+    """
+    from warehouse.freshness import look_at_loads
+    from warehouse.settings import read_settings
+
+    layout = find_layout()
+    found = look_at_loads(layout, read_settings(layout), run_id, datetime.now(UTC))
+    _print(found, as_json, f"{len(found['loads'])} loads of {run_id} read {found['rows_read']} rows")
+    if found["silent_loads"] or (not found["loads"] and found["rows_left_behind"]):
+        which = f"load {found['silent_loads'][0]}" if found["silent_loads"] else f"run {run_id}"
+        rows = found["rows_in_range"] if found["silent_loads"] else found["rows_left_behind"]
+        raise TieoutError(
+            f"a silent load: {which} read nothing, and the lake holds {rows} rows for it.",
+            "silver is as the last load left it.",
+            "./scripts/tieout proof --full, then ./scripts/tieout load",
+        )
+
+
+def _print(found: dict[str, Any], as_json: bool, words: str) -> None:
+    typer.echo(json.dumps(found) if as_json else words)

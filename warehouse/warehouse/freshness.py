@@ -1,0 +1,105 @@
+"""How new bronze is, and whether a run's loads took what the lake held for them."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+
+from contracts.layout import Layout
+from warehouse.delta_log import Commit, _actions, _versions, commits_after, exists, read_commit, table_id
+from warehouse.errors import DatabaseAwayError
+from warehouse.settings import WarehouseSettings
+from warehouse.watermark import BRONZE, read_watermark
+
+NOTHING_READ = "nothing was read or written."
+# Rows of a commit this young may have come after the run's load.
+JUST_NOW_SECONDS = 15 * 60
+
+
+def look_at_bronze(layout: Layout, settings: WarehouseSettings, now: datetime) -> dict[str, Any]:
+    """Return how many rows wait for a load, when the newest row arrived, and how old the newest commit with rows is.
+
+    rows_waiting is 0 and the others are None where bronze is not there or empty.
+
+    Raises:
+        TieoutError: the database is away, or the lake's log cannot be read.
+    """
+    blank = {"rows_waiting": 0, "newest_arrival": None, "age_seconds": None}
+    if not exists(layout.bronze):
+        return blank
+    waiting = _waiting(layout, settings)
+    newest = next((c for c in reversed(waiting) if c.rows), None) or _newest_with_rows(layout)
+    if newest is None:
+        return blank
+    committed, arrival = _moments(layout, newest.version)
+    return {
+        "rows_waiting": sum(commit.rows for commit in waiting),
+        "newest_arrival": arrival,
+        "age_seconds": max(0, round((now - committed).total_seconds())),
+    }
+
+
+def look_at_loads(layout: Layout, settings: WarehouseSettings, run_id: str, now: datetime) -> dict[str, Any]:
+    """Return the loads of a run, what they read, what the lake's log holds for them, and what they left behind.
+
+    Raises:
+        TieoutError: the database is away, or the lake's log cannot be read.
+    """
+    try:
+        with psycopg.connect(settings.dsn("loader")) as connection:
+            rows = connection.execute(
+                "select load_id, status, from_version, to_version, rows_read + dead_letters from metadata.load_audit"
+                " where run_id = %s order by load_id",
+                [run_id],
+            ).fetchall()
+    except psycopg.OperationalError as error:
+        raise DatabaseAwayError(error, NOTHING_READ) from None
+    held, silent = 0, []
+    identity = table_id(layout.bronze) if exists(layout.bronze) else ""
+    for load_id, status, first, last, read in rows:
+        if status != "SUCCESS" or first is None:
+            continue
+        there = sum(read_commit(layout.bronze, version, identity).rows for version in range(first, last + 1))
+        held += there
+        if there and not read:
+            silent.append(load_id)
+    left = [
+        commit
+        for commit in (_waiting(layout, settings) if identity else ())
+        if commit.rows and (now - _moments(layout, commit.version)[0]).total_seconds() > JUST_NOW_SECONDS
+    ]
+    return {
+        "run_id": run_id,
+        "loads": [row[0] for row in rows if row[1] == "SUCCESS"],
+        "rows_read": sum(row[4] or 0 for row in rows if row[1] == "SUCCESS"),
+        "rows_in_range": held,
+        "silent_loads": silent,
+        "rows_left_behind": sum(commit.rows for commit in left),
+    }
+
+
+def _waiting(layout: Layout, settings: WarehouseSettings) -> tuple[Commit, ...]:
+    try:
+        with psycopg.connect(settings.dsn("loader")) as connection:
+            watermark = read_watermark(connection, BRONZE)
+    except psycopg.OperationalError as error:
+        raise DatabaseAwayError(error, NOTHING_READ) from None
+    return tuple(commits_after(layout.bronze, watermark.version if watermark else -1, table_id(layout.bronze)))
+
+
+def _newest_with_rows(layout: Layout) -> Commit | None:
+    identity = table_id(layout.bronze)
+    commits = (read_commit(layout.bronze, version, identity) for version in reversed(_versions(layout.bronze)))
+    return next((commit for commit in commits if commit.rows), None)
+
+
+def _moments(layout: Layout, version: int) -> tuple[datetime, str | None]:
+    """Return when a commit was made, and the newest arrival that its files' statistics know."""
+    committed, arrivals = 0, []
+    for action in _actions(layout.bronze, version):
+        committed = int(action.get("commitInfo", {}).get("timestamp", committed))
+        stats = json.loads(action.get("add", {}).get("stats") or "{}")
+        arrivals.append(stats.get("maxValues", {}).get("arrived_at"))
+    known = [arrival for arrival in arrivals if arrival]
+    return datetime.fromtimestamp(committed / 1000, UTC), max(known, default=None)
