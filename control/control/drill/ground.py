@@ -228,7 +228,10 @@ class Ground:
 
     def kill_service(self, name: str) -> None:
         """Kill broker or database with SIGKILL; its supervisor starts it again."""
-        os.kill(supervision.process_states(self.layout)[name]["pid"], signal.SIGKILL)
+        pid = supervision.process_states(self.layout)[name]["pid"]
+        if pid <= 1:  # 0 would be this very process group
+            raise DrillError(f"{name} does not run.", "nothing was killed.", f"read {self.layout.logs}")
+        os.kill(pid, signal.SIGKILL)
 
     def restart_service(self, name: str) -> None:
         """Stop broker or database as its supervisor does, and start it again."""

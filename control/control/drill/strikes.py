@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -147,7 +148,7 @@ def _kill_part(stream: Child, *, jvm: bool) -> bool:
         victim.kill()
     try:
         stream.process.wait(60)
-    except Exception:  # a driver that hangs on its dead JVM
+    except subprocess.TimeoutExpired:  # a driver that hangs on its dead JVM
         stream.kill()
     psutil.wait_procs(machines, timeout=30)
     return bool(victims)
