@@ -10,11 +10,12 @@ from pathlib import Path
 from contracts.layout import Layout
 from control.accounts import Accounts, own_file, own_folder
 
-API, SCHEDULER, DAG_PROCESSOR, TRIGGERER = NAMES = (
+API, SCHEDULER, DAG_PROCESSOR, TRIGGERER, TIDY = NAMES = (
     "airflow-api",
     "airflow-scheduler",
     "airflow-dag-processor",
     "airflow-triggerer",
+    "airflow-tidy",
 )
 
 PROGRAMS = {

@@ -12,14 +12,16 @@ import psutil
 
 from contracts.errors import TieoutError
 from contracts.layout import Layout
-from control import jars, orphans, supervision
+from control import airflow, jars, orphans, supervision
 from control.accounts import choose_accounts
+from control.airflow_rest import Rest
 from control.env import settings
 from control.java import INSTALL, SUPPORTED, java_version
 from control.logins import refused_logins
+from control.loop import PIPELINE
 from control.ports import LISTENING, is_free
 from control.say import columns
-from control.services import DEMO
+from control.services import MAY_STAND, loop_services
 
 MEMORY_GIB = 4
 DISK_GIB = 5
@@ -54,6 +56,7 @@ def examine(layout: Layout) -> list[Finding]:
         "ports": _ports,
         "services": _services,
         "logins": _logins,
+        "dags": _dags,
     }
     return [_looked_at(name, check, layout) for name, check in checks.items()]
 
@@ -91,9 +94,10 @@ def _disk(layout: Layout) -> Finding:
 
 
 def _environments(layout: Layout) -> Finding:
-    programs = (layout.environments / "platform" / "bin" / "tieout", layout.environments / "dbt" / "bin" / "dbt")
+    names = {"platform": "tieout", "dbt": "dbt", "airflow": "airflow"}
+    programs = [layout.environments / name / "bin" / program for name, program in names.items()]
     missing = [str(program) for program in programs if not program.exists()]
-    detail = f"missing: {', '.join(missing)}" if missing else "platform and dbt"
+    detail = f"missing: {', '.join(missing)}" if missing else "platform, dbt and airflow"
     return Finding("environments", not missing, detail, "./scripts/setup.sh")
 
 
@@ -139,7 +143,7 @@ def _services(layout: Layout) -> Finding:
     states = supervision.process_states(layout)
     if not states:
         return Finding("services", False, "the platform does not run", "./scripts/start.sh")
-    ill = [name for name, info in states.items() if info["statename"] != "RUNNING" and name not in DEMO]
+    ill = [name for name, info in states.items() if info["statename"] != "RUNNING" and name not in MAY_STAND]
     detail = f"not running: {', '.join(ill)}" if ill else "all running"
     return Finding("services", not ill, detail, f"./scripts/tieout logs {ill[0]}" if ill else "")
 
@@ -152,6 +156,27 @@ def _logins(layout: Layout) -> Finding:
     repair = "put the old .env back, or ./scripts/tieout reset" if superuser else "./scripts/start.sh, which sets them"
     detail = f"refused: {', '.join(refused)}" if refused else "every account gets in"
     return Finding("logins", not refused, detail, repair)
+
+
+def _dags(layout: Layout) -> Finding:
+    """Look whether Airflow reads every file and whether the pipeline runs by itself."""
+    values = settings(layout)
+    if airflow.API not in loop_services(values):
+        return Finding("dags", True, f"not asked: LOOP is {values['LOOP']}")
+    if not supervision.running(layout):
+        return Finding("dags", True, "not asked: the platform does not run")
+    mode = stat.S_IMODE(airflow.passwords_file(layout).stat().st_mode)
+    if mode & 0o077:
+        return Finding(
+            "dags", False, f"passwords.json has mode {mode:o}", f"chmod 600 {airflow.passwords_file(layout)}"
+        )
+    rest = Rest(values)
+    wrong, dag = rest.import_errors(), rest.dag(PIPELINE)
+    if wrong or dag is None:
+        detail = f"cannot be read: {', '.join(wrong)}" if wrong else f"{PIPELINE} has not been read yet"
+        return Finding("dags", False, detail, "./scripts/tieout logs airflow-dag-processor")
+    how = "is paused: it runs when it is let run in Airflow" if dag["is_paused"] else "runs by itself"
+    return Finding("dags", True, f"{PIPELINE} {how}")
 
 
 def as_text(findings: list[Finding]) -> str:

@@ -22,6 +22,7 @@ MAY_STAND = (*DEMO, "pipeline")
 
 WAIT_EXEC = Path(__file__).with_name("wait_exec.py")
 SWEEP = Path(__file__).with_name("sweep.py")
+TIDY = Path(__file__).with_name("tidy.py")
 
 # What each may know. `*` is not a pattern here on purpose: a new secret reaches nobody by accident.
 _KAFKA = ("KAFKA_BOOTSTRAP",)
@@ -47,10 +48,11 @@ KNOWS: dict[str, tuple[str, ...]] = {
     "lineage": (),
     # What is Airflow's own, such as its database, comes in its own terms: airflow.environment.
     airflow.API: (),
-    # Its tasks run the pipeline's commands.
-    airflow.SCHEDULER: (*_PIPELINE, *_DAGS, "INCIDENT_WEBHOOK_URL"),
+    # Its tasks run the pipeline's commands, and `maintain`, which asks as the reader where the loader stands.
+    airflow.SCHEDULER: (*_PIPELINE, *_DAGS, "POSTGRES_PASSWORD_READER", "INCIDENT_WEBHOOK_URL"),
     airflow.DAG_PROCESSOR: _DAGS,
     airflow.TRIGGERER: (),
+    airflow.TIDY: (),
     "producer": (*_KAFKA, "KAFKA_PASSWORD_GATEWAY", "CARD_HASH_KEY", "PRODUCER_RATE"),
     # No service: the command of a person who looks at dead letters and puts them back.
     "dlq": (*_KAFKA, *_POSTGRES, "KAFKA_PASSWORD_REDRIVE", "POSTGRES_PASSWORD_REDRIVE"),
@@ -156,7 +158,8 @@ def _commands(layout: Layout, settings: Mapping[str, str]) -> dict[str, tuple[st
         "producer": _waiting("SIGTERM", broker, [*tieout, "produce", "--rate", settings["PRODUCER_RATE"]]),
         "pipeline": _waiting("SIGTERM", (*broker, *database), [*tieout, "run", "--follow", "--stream", "service"]),
         "lineage": _waiting("SIGTERM", (), _lineage_command(layout, settings)),
-        **{name: _waiting("SIGTERM", database, _airflow_command(layout, name)) for name in airflow.NAMES},
+        **{name: _waiting("SIGTERM", database, _airflow_command(layout, name)) for name in airflow.PROGRAMS},
+        airflow.TIDY: _waiting("SIGTERM", database, _tidy_command(layout, settings)),
     }
 
 
@@ -176,6 +179,11 @@ _STOP_SECONDS = {"stream": 60, airflow.SCHEDULER: 15}
 def _lineage_command(layout: Layout, settings: Mapping[str, str]) -> list[str]:
     served = ["--directory", str(layout.docs_site), settings["DOCS_PORT"]]
     return [sys.executable, "-I", "-S", "-m", "http.server", "--bind", "127.0.0.1", *served]
+
+
+def _tidy_command(layout: Layout, settings: Mapping[str, str]) -> list[str]:
+    what = [str(airflow.task_logs(layout)), settings["AIRFLOW_KEEP_DAYS"], str(airflow.program(layout))]
+    return [sys.executable, "-I", "-S", str(TIDY), *what]
 
 
 def _airflow_command(layout: Layout, name: str) -> list[str]:

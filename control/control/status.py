@@ -1,15 +1,18 @@
 """`tieout status`: a row for each service and for each station of the data."""
 
 import socket
+from collections.abc import Mapping
 from typing import Any
 
+from contracts.errors import OutageError
 from contracts.layout import Layout
-from control import supervision
+from control import airflow, supervision
 from control.accounts import choose_accounts
+from control.airflow_rest import Rest
 from control.catching_up import stream_is_ready
 from control.env import settings
 from control.say import columns
-from control.services import DEMO, Service, all_services
+from control.services import MAY_STAND, Service, all_services
 from control.stations import read_stations
 
 STATES = {"RUNNING": "running", "STARTING": "starting", "STOPPED": "stopped", "STOPPING": "stopping"}
@@ -18,7 +21,7 @@ STATES = {"RUNNING": "running", "STARTING": "starting", "STOPPED": "stopped", "S
 def read_status(layout: Layout) -> dict[str, Any]:
     """Return the form of `status --json`. Broken parts are rows, never exceptions.
 
-    `ok` is true when every service runs and answers (the producer may be stopped) and every station answers.
+    `ok` is true when every service runs and answers (producer and pipeline may be stopped) and every station answers.
 
     Raises:
         TieoutError: this home was never set up.
@@ -27,8 +30,10 @@ def read_status(layout: Layout) -> dict[str, Any]:
     services = all_services(layout, choose_accounts(layout), values)
     states = supervision.process_states(layout)
     rows = [_service(layout, service, states.get(name)) for name, service in services.items()]
+    if states.get(airflow.API, {}).get("statename") == "RUNNING":
+        _ask_airflow(values, rows)
     stations = read_stations(layout, values) if states else []
-    well = all(row["state"] == "running" or (row["name"] in DEMO and row["state"] == "stopped") for row in rows)
+    well = all(row["state"] == "running" or (row["name"] in MAY_STAND and row["state"] == "stopped") for row in rows)
     return {"ok": well and not any("error" in each for each in stations), "services": rows, "stations": stations}
 
 
@@ -50,6 +55,25 @@ def _service(layout: Layout, service: Service, info: dict[str, Any] | None) -> d
         why = f"waits for your decision: ./scripts/tieout logs {service.name}, then ./scripts/start.sh"
         row["error"] = why if refused else info["spawnerr"] or info["description"]
     return row
+
+
+# The first heartbeat of a part comes when its modules are loaded, which takes a busy machine this long.
+PATIENCE_SECONDS = 180
+
+
+def _ask_airflow(settings: Mapping[str, str], rows: list[dict[str, Any]]) -> None:
+    """Put what Airflow says of its parts into their rows: a process can live and do nothing."""
+    try:
+        health = Rest(settings).health()
+        ill = {f"airflow-{part.replace('_', '-')}": "no heartbeat" for part, how in health.items() if how != "healthy"}
+        if "airflow-metadatabase" in ill:
+            ill = {airflow.API: "cannot reach its database"}
+    except OutageError:
+        ill = {airflow.API: "does not answer"}
+    for row in rows:
+        if row["state"] == "running" and row["name"] in ill:
+            row["state"] = "starting" if row["seconds_up"] < PATIENCE_SECONDS else "broken"
+            row["error"] = f"{ill[row['name']]}; if that lasts: ./scripts/tieout logs {row['name']}"
 
 
 def _answers(service: Service) -> bool:
