@@ -18,6 +18,7 @@ from contracts.errors import TieoutError
 from control.drill import books, ground
 from control.drill.play import NAMES, Result
 from control.drill.proving import Report
+from control.drill.scenarios import Kills
 from control.drill.strikes import BUILD, FRONT, LOAD, Deck, Kill
 
 MINUTES = 60
@@ -163,3 +164,12 @@ def test_every_strike_comes_before_any_comes_again() -> None:
     for strikes in (FRONT, LOAD, BUILD):
         deck = Deck(strikes, Random(3))
         assert Counter(deck.draw() for _ in range(3 * len(strikes))) == dict.fromkeys(strikes, 3)
+
+
+def test_a_seed_plans_the_same_strikes_and_the_suites_own_seed_has_those_that_cannot_come_too_late() -> None:
+    first, second = Kills(Random(5)), Kills(Random(5))
+    assert [first.plan() for _ in range(40)] == [second.plan() for _ in range(40)]
+    front, load, build = ({strike.__name__ for strike in strikes} for strikes in Kills(Random(int(FIVE))).plan())
+    assert front == {"stream_after_dead_letters"}
+    assert load == {"loader_before_commit", "database_in_copy"}
+    assert build == {"build_between_models", "dbt_between_models"}
