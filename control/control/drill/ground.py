@@ -35,7 +35,7 @@ MEMORY_NEEDED, DISK_NEEDED = 3 * GIB, 2 * GIB
 TAKEN = ("PATH", "HOME", "LANG", "LC_ALL", "TERM", "TMPDIR", "TZ", "JAVA_HOME", "NO_COLOR", "PYTHONPATH")
 # A second loader is to be refused at once; a killed loader's session is gone within a second or two.
 OWN_SETTINGS = {"LOADER_LOCK_WAIT_SECONDS": "10", "LOOP": "off"}
-PATIENCE = 300.0
+PATIENCE = 600.0
 TOPIC = "transactions"
 
 
