@@ -132,17 +132,19 @@ def test_two_gateways_at_once_lose_nothing_of_each_other(
     assert sum(len(lines(path)[0]) for path in tmp_path.glob("gateway-*.csv")) == 1_800
 
 
-def test_a_settlement_never_goes_back_to_pending(
+def test_a_settlement_never_goes_back_to_pending_and_the_first_end_stands(
     plan: Callable[..., Plan], feed: Callable[..., Feed], tmp_path: Path
 ) -> None:
-    payment = next(p for p in feed(plan())._payments() if p.settles_as)
+    payment = next(p for p in feed(plan())._payments() if p.settles_as == "SUCCESS")
     first = sound_event("payment", payment, payment.fields, 0)
     settled = sound_event("settlement", payment, payment.settlement(), 5)
-    for name, events in (("in order", [first, settled]), ("resent", [first, settled, first])):
+    other = sound_event("settlement", payment, {**payment.settlement(), "status": "FAILED"}, 6)
+    orders = {"in order": [first, settled], "resent": [first, settled, first], "again": [first, settled, other]}
+    for name, events in orders.items():
         statement = take(tmp_path / name, events)
         (day,) = statement.days
         (row,) = lines(statement_path(tmp_path / name, day))[0]
-        assert row["status"] == payment.settles_as
+        assert row["status"] == "SUCCESS"
 
 
 def test_a_statement_that_cannot_be_written_is_said_and_leaves_the_old_one(

@@ -103,6 +103,11 @@ def test_a_damaged_line_is_named_by_line_and_column(tmp_path: Path, line: str, s
     assert said in refusal(tmp_path, HEADER + LINE + line)
 
 
+def test_zeros_behind_the_digits_of_a_currency_are_no_more_digits(tmp_path: Path) -> None:
+    lines, _ = read(tmp_path, HEADER + "a,1.5000,INR,SUCCESS,2026-11-19\nb,7.00,JPY,PENDING,2026-11-19\n")
+    assert [line.amount for line in lines] == ["1.5000", "7.00"]
+
+
 def test_a_value_that_is_no_text_matters_only_where_it_is_compared(tmp_path: Path) -> None:
     header = b"transaction_id,amount,currency,status,date,merchant\n"
     line = b"t1,107.23,INR,SUCCESS,2026-11-19,caf\xe9\n"

@@ -3,7 +3,8 @@
 from decimal import Decimal
 from typing import Any
 
-WIDTH = 130
+# A figure or an id that is cut cannot be compared: rather let the terminal scroll.
+WIDTH = 180
 SHOWN = 20
 _WORDS = {
     "MATCHED": "matched",
@@ -93,6 +94,10 @@ def _differences(rows: list[dict[str, Any]]) -> Any:
     return table
 
 
+def _figure(value: str, figure: str) -> str:
+    return f"{int(value):,}" if figure == "count" else grouped(value)
+
+
 def _money(row: dict[str, Any], side: str) -> str:
     amount = row[f"{side}_amount"]
     return "" if amount is None else f"{grouped(amount)} {row.get(f'{side}_currency') or ''}".strip()
@@ -105,7 +110,8 @@ def _remarks(result: dict[str, Any]) -> list[str]:
     for check in result["footer"]["checks"]:
         if not check["ok"]:
             of = f" of {check['currency']}" if check["currency"] else ""
-            says = f"says {check['figure']}{of} {check['stated']}, its lines have {check['found']}"
+            stated, found = (_figure(check[side], check["figure"]) for side in ("stated", "found"))
+            says = f"says {check['figure']}{of} {stated}, its lines have {found}"
             remarks.append(f"footer, line {check['line']}: {says}")
     if result["waiting_for_build"]:
         remarks.append(f"{result['waiting_for_build']:,} of ours wait for a build: compared with silver only")

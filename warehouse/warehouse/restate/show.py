@@ -7,7 +7,7 @@ from typing import Any
 from warehouse.reconcile.show import grouped
 
 WIDTH = 150
-SHOWN_ROWS = 40
+SHOWN_ROWS = 15
 SHOWN_TRANSACTIONS = 20
 _STATUSES = ("success", "failed", "pending")
 
