@@ -13,14 +13,13 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import DAG
 from orchestration.dbt_run import FullTests
 from orchestration.defaults import DEFAULTS
-from orchestration.settings import schedule
 from orchestration.steps import Tieout
 
 with DAG(
     "lake_maintenance",
     description="Compaction, retention, full tests, full proof",
     doc_md=__doc__,
-    schedule=schedule("MAINTENANCE_SCHEDULE", "30 3 * * 0"),
+    schedule="30 3 * * 0",
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,

@@ -31,7 +31,7 @@ from orchestration.dbt_run import Dbt, FullTests
 from orchestration.defaults import DEFAULTS
 from orchestration.models import connect, model_group
 from orchestration.parameters import pipeline_form
-from orchestration.settings import lineage_site, schedule
+from orchestration.settings import lineage_site, pipeline_schedule
 from orchestration.steps import BeginBuild, CheckBronze, FinishBuild, Load, Publish, Tieout
 
 BEGIN = "build_staging_and_intermediate.begin_build"
@@ -43,7 +43,7 @@ with DAG(
     "fintech_analytics_pipeline",
     description="Bronze to silver to proven marts",
     doc_md=__doc__.format(lineage_site=lineage_site()),
-    schedule=schedule("PIPELINE_SCHEDULE", "0 2 * * *"),
+    schedule=pipeline_schedule(),
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
@@ -53,32 +53,64 @@ with DAG(
     tags=["payments", "bronze", "silver", "gold"],
 ) as dag:
     with TaskGroup("load_silver", tooltip="The lake's new rows into the warehouse"):
-        check = CheckBronze(task_id="bronze_is_fresh", arguments=["check", "bronze", "--json"], outlets=[bronze])
-        load = Load(task_id="load", arguments=["load", *RUN, "--json"], outlets=[silver])
-        loaded = Tieout(task_id="load_was_not_silent", arguments=["check", "loads", *RUN, "--json"])
+        check = CheckBronze(
+            task_id="bronze_is_fresh",
+            arguments=["check", "bronze", "--json"],
+            outlets=[bronze],
+            doc_md="Refuses a wrong form; then: is bronze there, and is its newest commit younger than BRONZE_MAX_AGE?",
+        )
+        load = Load(
+            task_id="load",
+            arguments=["load", *RUN, "--json"],
+            outlets=[silver],
+            doc_md="The lake's new rows into silver; `metadata.load_audit.run_id` names this run.",
+        )
+        loaded = Tieout(
+            task_id="load_was_not_silent",
+            arguments=["check", "loads", *RUN, "--json"],
+            doc_md="Red when a load of this run read nothing although the lake had rows for it.",
+        )
         check >> load >> loaded
 
-    upstream = model_group("build_staging_and_intermediate", ("staging", "intermediate"), producer=DBT)
+    before = model_group("build_staging_and_intermediate", ("staging", "intermediate"), producer=DBT)
     marts = model_group("build_marts", ("marts",), producer=DBT)
-    models = connect(upstream, marts)
-    with upstream:
-        begin = BeginBuild(task_id="begin_build", arguments=["build", "--begin", *RUN, "--json"])
-        dbt = Dbt(task_id="dbt", begin=BEGIN)
+    models = connect(before, marts)
+    with before:
+        begin = BeginBuild(
+            task_id="begin_build",
+            arguments=["build", "--begin", *RUN, "--json"],
+            doc_md="Makes the build's id, fixes its loads, takes the lock. Nothing new: the build is skipped.",
+        )
+        dbt = Dbt(task_id="dbt", begin=BEGIN, doc_md="The one dbt run of all models and their tests; they follow it.")
         loaded >> begin >> [dbt, *models.values()]
     with marts:
-        finish = FinishBuild(task_id="finish_build", begin=BEGIN, dbt=DBT, trigger_rule="all_done")
+        finish = FinishBuild(
+            task_id="finish_build",
+            begin=BEGIN,
+            dbt=DBT,
+            trigger_rule="all_done",
+            doc_md="Closes the build and gives the lock back, also after a failure. Its colour is not the build's.",
+        )
         dbt >> finish
 
     with TaskGroup("verify", tooltip="Prove it, document it, publish it"):
         totals = Tieout(
-            task_id="control_totals", arguments=["proof", *RUN, "--json"], trigger_rule="none_failed_min_one_success"
+            task_id="control_totals",
+            arguments=["proof", *RUN, "--json"],
+            trigger_rule="none_failed_min_one_success",
+            doc_md="The equations of every hop; `metadata.proof.run_id` names this run.",
         )
-        tests = FullTests(task_id="dbt_tests", begin=BEGIN)
-        docs = Tieout(task_id="docs", arguments=["docs", "--json"])
+        tests = FullTests(task_id="dbt_tests", begin=BEGIN, doc_md="The tests that read whole marts, once in a while.")
+        docs = Tieout(task_id="docs", arguments=["docs", "--json"], doc_md=f"The lineage site: {lineage_site()}")
         publish = Publish(
-            task_id="publish", begin=BEGIN, bronze_check=CHECK, outlets=[gold], trigger_rule="none_failed"
+            task_id="publish",
+            begin=BEGIN,
+            bronze_check=CHECK,
+            outlets=[gold],
+            trigger_rule="none_failed",
+            doc_md="The event of the asset `gold`: built, tested, proven.",
         )
-        [finish, begin, *models.values()] >> totals
+        [begin, finish, *models.values()] >> totals
         [finish, *models.values()] >> tests
         [finish, *models.values()] >> docs
         [totals, tests, docs] >> publish

@@ -121,6 +121,7 @@ def _core(layout: Layout, settings: Mapping[str, str]) -> dict[str, str]:
 _QUIET = {
     "USAGE_DATA_COLLECTION__ENABLED": "False",
     "COSMOS__ENABLE_TELEMETRY": "False",
+    "COSMOS__ENABLE_DAG_VERSIONING": "False",  # it writes a hash into the DAG's description, once a group
     "LOGGING__COLORED_CONSOLE_LOG": "False",
     "LOGGING__DAG_PROCESSOR_LOG_TARGET": "stdout",
     "LOGGING__UVICORN_LOGGING_LEVEL": "WARNING",
@@ -135,6 +136,10 @@ _SMALL = {
     "DAG_PROCESSOR__PARSING_PROCESSES": "1",
     "DAG_PROCESSOR__REFRESH_INTERVAL": "60",
     "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
+    # Between two tasks the scheduler would sleep for a second; a run has a dozen such gaps.
+    "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+    "COSMOS__ENABLE_MEMORY_OPTIMISED_IMPORTS": "True",
+    "COSMOS__ENABLE_CACHE": "False",
     # After a kill -9 of the scheduler its tasks are taken up again within a minute or two, not five.
     "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
     "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "120",

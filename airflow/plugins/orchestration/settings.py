@@ -24,9 +24,9 @@ def manifest() -> Path:
     return home() / ".tieout" / "airflow" / "manifest.json"
 
 
-def schedule(name: str, default: str) -> str | None:
-    """Return a schedule's cron line; the word `off` is none at all."""
-    value = os.environ.get(name) or default
+def pipeline_schedule() -> str | None:
+    """Return PIPELINE_SCHEDULE, a cron line; the word `off` is no schedule at all."""
+    value = os.environ.get("PIPELINE_SCHEDULE") or "0 2 * * *"
     return None if value == "off" else value
 
 
