@@ -53,7 +53,7 @@ class Statement:
         clock: seconds that only grow.
 
     Attributes:
-        days: statements that this feed has written or will have written at its end.
+        days: those of this feed's payments; their statements are up to date at its end.
         error: why the statement is not complete, if it is not. Sending goes on without it.
 
     Raises:
@@ -72,7 +72,6 @@ class Statement:
         self._say = say
         self._clock = clock
         self._held: list[Line] = []
-        self._open: set[str] = set()
         self._flushed = self._written = clock()
         self._cost = 0.0
         self.days: set[str] = set()
@@ -113,8 +112,7 @@ class Statement:
 
     def _flush(self) -> None:
         self._book.put(self._held)
-        self._open.update(line.day for line in self._held)
-        self.days |= self._open
+        self.days.update(line.day for line in self._held)
         self._held.clear()
         self._flushed = self._clock()
 
@@ -124,9 +122,10 @@ class Statement:
         with (self.folder / LOCK).open("a") as lock:
             give_to_owner_of(self.folder, self.folder / LOCK)
             fcntl.flock(lock, fcntl.LOCK_EX)
-            for day in sorted(self._open):
+            # Those of a gateway that was killed are among them.
+            for day, stamp in self._book.unwritten():
                 write_statement(self._book, day, self.folder, self._digits)
-        self._open.clear()
+                self._book.note_written(day, stamp)
         self._written = self._clock()
         self._cost = self._written - begun
 

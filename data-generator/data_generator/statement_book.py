@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -20,9 +20,11 @@ create table if not exists lines (
     status text not null
 );
 create index if not exists lines_day on lines (day);
+create table if not exists unwritten (day text primary key, stamp integer not null) without rowid;
 """
 
 _PUT: Final = "insert into lines values (?, ?, ?, ?, ?)"
+_STALE: Final = "insert into unwritten values (?, 1) on conflict (day) do update set stamp = stamp + 1"
 
 # Of a payment that was said more than once the first final status stands, else the first word: the warehouse's rules,
 # too. With max() the other columns are those of the row that has it.
@@ -73,11 +75,12 @@ class StatementBook:
         self._db.execute("pragma cache_size = -32000")
         self._db.executescript(_SCHEMA)
 
-    def put(self, lines: Iterable[Line]) -> None:
-        """Write lines in one transaction."""
+    def put(self, lines: Collection[Line]) -> None:
+        """Write lines in one transaction; the statements of their days are no longer up to date."""
         self._db.execute("begin immediate")
         try:
             self._db.executemany(_PUT, lines)
+            self._db.executemany(_STALE, [(day,) for day in {line.day for line in lines}])
             self._db.execute("commit")
         except BaseException:
             self._db.execute("rollback")
@@ -87,6 +90,14 @@ class StatementBook:
         """Yield (transaction id, units, currency, status) of a day, each payment once, by id."""
         for transaction_id, units, currency, status, _ in self._db.execute(_DAY, (day,)):
             yield transaction_id, units, currency, status
+
+    def unwritten(self) -> list[tuple[str, int]]:
+        """Return the days whose statements lack lines, whoever put them, each with its stamp."""
+        return list(self._db.execute("select day, stamp from unwritten order by day"))
+
+    def note_written(self, day: str, stamp: int) -> None:
+        """Note that a day's statement has all that was put up to a stamp; what came meanwhile waits for the next."""
+        self._db.execute("delete from unwritten where day = ? and stamp = ?", (day, stamp))
 
     def close(self) -> None:
         """Close the book."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import data_generator.statement as module
 from contracts.model import load_contract
 from data_generator.breaker import sound_event
 from data_generator.events import Event
@@ -111,6 +112,43 @@ def test_a_feed_that_was_cut_off_is_completed_by_the_same_feed_again(
     assert everything(tmp_path / "cut") == {}
     take(tmp_path / "cut", feed(made))
     assert everything(tmp_path / "cut") == everything(tmp_path / "whole")
+
+
+def test_what_a_killed_gateway_had_put_is_written_by_the_next_one_whatever_it_sends(
+    plan: Callable[..., Plan], feed: Callable[..., Feed], tmp_path: Path
+) -> None:
+    killed = Statement(tmp_path, DIGITS, print)
+    for event in feed(plan(total=200)):
+        killed.note(event)
+    killed._flush()
+    statement = take(tmp_path, feed(plan(total=30, start=1_700_000_000_000)))
+    written = {path.stem.removeprefix("gateway-") for path in tmp_path.glob("gateway-*.csv")}
+    assert killed.days | statement.days == written
+    assert not killed.days & statement.days
+    assert sum(len(lines(path)[0]) for path in tmp_path.glob("gateway-*.csv")) == 230
+
+
+def test_lines_that_come_while_a_statement_is_written_make_it_be_written_again(
+    plan: Callable[..., Plan], feed: Callable[..., Feed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = list(feed(plan(total=40, span=3_600_000)))
+    other = Statement(tmp_path, DIGITS, print)
+    for event in events[:20]:
+        other.note(event)
+    real = module.write_statement
+
+    def interrupted(*arguments: Any) -> Path:
+        path = real(*arguments)
+        other._attempt(other._flush)
+        return path
+
+    monkeypatch.setattr(module, "write_statement", interrupted)
+    take(tmp_path, events[20:])
+    (day,) = other.days
+    assert len(lines(statement_path(tmp_path, day))[0]) < 40
+    monkeypatch.undo()
+    other.close()
+    assert len(lines(statement_path(tmp_path, day))[0]) == 40
 
 
 def test_two_gateways_at_once_lose_nothing_of_each_other(

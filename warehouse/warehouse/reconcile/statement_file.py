@@ -92,6 +92,8 @@ class StatementFile:
 @contextmanager
 def _open(path: Path) -> Iterator[io.BufferedReader]:
     try:
+        if path.exists() and not path.is_file():
+            raise StatementFileError(path, "is no regular file", "name a file: it is read twice")
         raw = path.open("rb")
     except OSError as error:
         raise StatementFileError(
