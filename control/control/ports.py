@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from control.services import runs_here
 
 # The services of this platform and where each listens; a port that is taken moves up to the next free one.
-LISTENING = ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT", "POSTGRES_PORT", "SPARK_UI_PORT", "DOCS_PORT", "AIRFLOW_PORT")
+LISTENING = (
+    "KAFKA_PORT",
+    "KAFKA_CONTROLLER_PORT",
+    "POSTGRES_PORT",
+    "SPARK_UI_PORT",
+    "DOCS_PORT",
+    "AIRFLOW_PORT",
+    "DASHBOARD_PORT",
+)
 
 
 def is_free(port: int) -> bool:

@@ -13,7 +13,7 @@ from control import airflow, kafka, postgres
 from control.accounts import Accounts
 
 BASE = ("kafka", "postgres")
-JOBS = ("stream", "lineage")
+JOBS = ("stream", "lineage", "dashboard")
 DEMO = ("producer",)
 # What repeats the way from the lake to the marts, by the setting LOOP.
 LOOPS: dict[str, tuple[str, ...]] = {"airflow": airflow.NAMES, "follow": ("pipeline",), "off": ()}
@@ -40,12 +40,14 @@ _PIPELINE = (
     "BRONZE_MAX_AGE",
 )
 _DAGS = ("PIPELINE_SCHEDULE", "FULL_TESTS_EVERY_HOURS", "DOCS_PORT")
+_DASHBOARD = ("DASHBOARD_PORT", "DASHBOARD_TOKEN", "DASHBOARD_STALE_AFTER_SECONDS")
 KNOWS: dict[str, tuple[str, ...]] = {
     "kafka": (),
     "postgres": (),
     "stream": (*_KAFKA, *_POSTGRES, *_SPARK, "KAFKA_PASSWORD_STREAM", "POSTGRES_PASSWORD_READER"),
     "pipeline": (*_PIPELINE, "RUN_EVERY_SECONDS"),
     "lineage": (),
+    "dashboard": (*_POSTGRES, "POSTGRES_PASSWORD_READER", *_DASHBOARD),
     # What is Airflow's own, such as its database, comes in its own terms: airflow.environment.
     airflow.API: (),
     # Its tasks run the pipeline's commands, and `maintain`, which asks as the reader where the loader stands.
@@ -158,6 +160,7 @@ def _commands(layout: Layout, settings: Mapping[str, str]) -> dict[str, tuple[st
         "producer": _waiting("SIGTERM", broker, [*tieout, "produce", "--rate", settings["PRODUCER_RATE"]]),
         "pipeline": _waiting("SIGTERM", (*broker, *database), [*tieout, "run", "--follow", "--stream", "service"]),
         "lineage": _waiting("SIGTERM", (), _lineage_command(layout, settings)),
+        "dashboard": _waiting("SIGTERM", database, [sys.executable, "-P", "-m", "dashboard"]),
         **{name: _waiting("SIGTERM", database, _airflow_command(layout, name)) for name in airflow.PROGRAMS},
         airflow.TIDY: _waiting("SIGTERM", database, _tidy_command(layout, settings)),
     }
@@ -168,6 +171,7 @@ def _urls(settings: Mapping[str, str]) -> dict[str, str]:
         "kafka": settings["KAFKA_BOOTSTRAP"],
         "stream": f"http://127.0.0.1:{settings['SPARK_UI_PORT']}",
         "lineage": f"http://127.0.0.1:{settings['DOCS_PORT']}",
+        "dashboard": f"http://127.0.0.1:{settings['DASHBOARD_PORT']}",
         airflow.API: airflow.url(settings),
     }
 

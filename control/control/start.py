@@ -104,6 +104,11 @@ def show_addresses(layout: Layout, settings: Mapping[str, str]) -> None:
         ("stream", f"http://127.0.0.1:{settings['SPARK_UI_PORT']}", ""),
         *_airflow_address(layout, settings),
         ("lineage", f"http://127.0.0.1:{settings['DOCS_PORT']}", ""),
+        (
+            "dashboard",
+            f"http://127.0.0.1:{settings['DASHBOARD_PORT']}/?token={settings['DASHBOARD_TOKEN']}",
+            "with this address",
+        ),
         ("lake", str(layout.data), ""),
     ]
     say(columns(rows))

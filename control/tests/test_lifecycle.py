@@ -74,6 +74,7 @@ def test_a_platform_starts_twice_survives_its_supervisor_and_leaves_nothing(layo
         "postgres",
         "stream",
         "lineage",
+        "dashboard",
     }
     before = _pids(layout)
     assert len(before) >= 5

@@ -1,0 +1,104 @@
+"""What every page shares: the database, what it answered, the age of the data, sections that survive."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import streamlit as st
+from psycopg import sql
+
+from dashboard.database import Database, Row, UnreadableError
+from dashboard.questions import AGE
+from dashboard.settings import DashboardSettings, read_settings
+from dashboard.words import duration
+
+REFRESH_EVERY = timedelta(minutes=10)
+KEPT_ANSWERS = 500
+
+
+@st.cache_resource(show_spinner=False)
+def settings() -> DashboardSettings:
+    """Return the settings, read once a process."""
+    return read_settings()
+
+
+@st.cache_resource(show_spinner=False)
+def database() -> Database:
+    """Return the one connection of this process."""
+    return Database(settings().dsn())
+
+
+@st.cache_data(ttl=REFRESH_EVERY, max_entries=KEPT_ANSWERS, show_spinner=False)
+def _answer(query: str, values: Mapping[str, Any], state: str) -> list[Row]:
+    del state  # part of the key: another state of the marts is another answer
+    return database().rows(query, values)
+
+
+def ask(query: sql.Composed | str, values: Mapping[str, Any] | None = None, state: str = "") -> list[Row]:
+    """Return the rows of a question; the same question at the same state of the marts is asked once in ten minutes.
+
+    Raises:
+        UnreadableError: there is no answer, for a reason that can be shown.
+    """
+    text = query if isinstance(query, str) else query.as_string()
+    return _answer(text, dict(values or {}), state)
+
+
+@contextmanager
+def surviving() -> Iterator[None]:
+    """Show in place of what cannot be read why, and what to do; the rest of the page goes on."""
+    try:
+        yield
+    except UnreadableError as error:
+        st.warning(f"{error.what} {error.next}", icon=":material/info:")
+
+
+def download(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Offer rows as a CSV file, with every digit."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [])
+    writer.writeheader()
+    writer.writerows(rows)
+    st.download_button(
+        "CSV",
+        text.getvalue().encode(),
+        file_name=f"{name}.csv",
+        mime="text/csv",
+        key=f"csv-{name}",
+        icon=":material/download:",
+        help=f"These {len(rows)} rows as a file",
+        on_click="ignore",
+        type="tertiary",
+    )
+
+
+def header(title: str, line: str) -> str:
+    """Write a page's title, the age of its data and the button that reads anew; return the state of the marts.
+
+    Raises:
+        UnreadableError: the age cannot be read, and so nothing else either.
+    """
+    left, right = st.columns([4, 1], vertical_alignment="bottom")
+    left.title(title, anchor=False)
+    if right.button("Refresh", icon=":material/refresh:", help="Read everything anew now", width="stretch"):
+        st.cache_data.clear()
+    st.caption(line)
+    newest = database().rows(AGE)
+    if not newest:
+        st.error(
+            "No payments are in the marts yet. Run ./scripts/start.sh, or ./scripts/tieout run.",
+            icon=":material/error:",
+        )
+        return ""
+    age = newest[0]["age_seconds"]
+    said = f"Data age **{duration(age)}**: the newest load in these marts is number {newest[0]['load_id']}"
+    said += f", loaded {newest[0]['loaded_at']:%d %b %Y %H:%M} UTC."
+    if age > settings().dashboard_stale_after_seconds:
+        limit = duration(settings().dashboard_stale_after_seconds)
+        st.error(f"{said} That is stale (over {limit}). Look: ./scripts/status.sh", icon=":material/schedule:")
+    else:
+        st.caption(f":material/schedule: {said} Read anew every {REFRESH_EVERY.seconds // 60} minutes.")
+    return str(newest[0]["state"])
