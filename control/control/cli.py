@@ -23,6 +23,7 @@ COMPONENTS = (
     "control.check",
     "control.incident",
     "control.docs",
+    "control.backfill",
     "control.drill.cli",
 )
 

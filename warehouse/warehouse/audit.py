@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from contracts.errors import TieoutError
+from contracts.errors import OutageError
 from warehouse.plan import LoadRange
 from warehouse.read import Found
 
@@ -22,12 +22,12 @@ def only_loader(connection: psycopg.Connection[Any], wait_seconds: float) -> Ite
     A killed loader's session lives until the server notices, so that a short wait is worth it.
 
     Raises:
-        TieoutError: another loader holds it for longer than wait_seconds.
+        OutageError: another loader holds it for longer than wait_seconds.
     """
     deadline = time.monotonic() + wait_seconds
     while not _try_lock(connection):
         if time.monotonic() >= deadline:
-            raise TieoutError(
+            raise OutageError(
                 "another load is running.",
                 "that load goes on undisturbed; this one has read and written nothing.",
                 "./scripts/tieout status shows it; then ./scripts/tieout load again",

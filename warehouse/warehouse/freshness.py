@@ -1,9 +1,9 @@
 """How new bronze is, and whether a run's loads took what the lake held for them."""
 
-import json
 from datetime import UTC, datetime
 from typing import Any
 
+import duckdb
 import psycopg
 
 from contracts.layout import Layout
@@ -32,11 +32,10 @@ def look_at_bronze(layout: Layout, settings: WarehouseSettings, now: datetime) -
     newest = next((c for c in reversed(waiting) if c.rows), None) or _newest_with_rows(layout)
     if newest is None:
         return blank
-    committed, arrival = _moments(layout, newest.version)
     return {
         "rows_waiting": sum(commit.rows for commit in waiting),
-        "newest_arrival": arrival,
-        "age_seconds": max(0, round((now - committed).total_seconds())),
+        "newest_arrival": _newest_arrival(newest),
+        "age_seconds": max(0, round((now - _committed_at(layout, newest.version)).total_seconds())),
     }
 
 
@@ -67,7 +66,7 @@ def look_at_loads(layout: Layout, settings: WarehouseSettings, run_id: str, now:
     left = [
         commit
         for commit in (_waiting(layout, settings) if identity else ())
-        if commit.rows and (now - _moments(layout, commit.version)[0]).total_seconds() > JUST_NOW_SECONDS
+        if commit.rows and (now - _committed_at(layout, commit.version)).total_seconds() > JUST_NOW_SECONDS
     ]
     return {
         "run_id": run_id,
@@ -94,12 +93,20 @@ def _newest_with_rows(layout: Layout) -> Commit | None:
     return next((commit for commit in commits if commit.rows), None)
 
 
-def _moments(layout: Layout, version: int) -> tuple[datetime, str | None]:
-    """Return when a commit was made, and the newest arrival that its files' statistics know."""
-    committed, arrivals = 0, []
-    for action in _actions(layout.bronze, version):
-        committed = int(action.get("commitInfo", {}).get("timestamp", committed))
-        stats = json.loads(action.get("add", {}).get("stats") or "{}")
-        arrivals.append(stats.get("maxValues", {}).get("arrived_at"))
-    known = [arrival for arrival in arrivals if arrival]
-    return datetime.fromtimestamp(committed / 1000, UTC), max(known, default=None)
+def _committed_at(layout: Layout, version: int) -> datetime:
+    """Return when a commit was made."""
+    stamps = [
+        action["commitInfo"]["timestamp"] for action in _actions(layout.bronze, version) if "commitInfo" in action
+    ]
+    return datetime.fromtimestamp(int(max(stamps, default=0)) / 1000, UTC)
+
+
+def _newest_arrival(commit: Commit) -> str | None:
+    """Return when the newest row of a commit arrived; a file that compaction replaced and vacuum removed says nothing."""
+    files = [str(file.path) for file in commit.files if file.path.exists()]
+    if not files:
+        return None
+    with duckdb.connect() as workspace:
+        workspace.execute("set timezone = 'UTC'")
+        rows = workspace.execute("select max(arrived_at) from read_parquet(?)", [files]).fetchall()
+    return rows[0][0].isoformat() if rows[0][0] else None

@@ -125,14 +125,29 @@ def _promised(commits: tuple[Commit, ...], what: str) -> int:
 
 
 def _read_events(workspace: duckdb.DuckDBPyConnection, load: LoadRange, contract: Contract) -> int:
+    source = _parquet(workspace, "bronze_files", load.bronze)
+    fill_events(workspace, contract, source)
+    return _count_read(workspace, "events", load.bronze, "bronze") if source else 0
+
+
+def fill_events(
+    workspace: duckdb.DuckDBPyConnection, contract: Contract, source: str | None, where: str = "true"
+) -> None:
+    """Make the table events and fill it: each event with its hashes and the rules that it breaks.
+
+    Args:
+        workspace: from open_workspace.
+        contract: the fields and rules.
+        source: FROM clause with bronze's columns and the version of each row's commit; None: the table stays empty.
+        where: which rows of it.
+    """
     fields = {field.stored_as: _duckdb_type(field.spark_type) for field in contract.fields}
     columns = {**fields, **_DELIVERY}
     judged = {"known_at": "timestamptz", "reasons": "varchar", "content_hash": "varchar", "identity_hash": "varchar"}
     ddl = ", ".join(f'"{name}" {kind}' for name, kind in {**columns, **judged}.items())
     workspace.execute(f"create table events ({ddl})")
-    source = _parquet(workspace, "bronze_files", load.bronze)
     if source is None:
-        return 0
+        return
     typed = ", ".join(f'cast("{name}" as {kind}) as "{name}"' for name, kind in columns.items())
     workspace.execute(f"""
         insert into events
@@ -142,9 +157,9 @@ def _read_events(workspace: duckdb.DuckDBPyConnection, load: LoadRange, contract
             select *, {identity_sql(contract)} as identity, {status_sql(contract)} as state_of,
                 {reasons_sql(contract)} as reasons
             from (select {typed} from {source})
+            where {where}
         )
     """)
-    return _count_read(workspace, "events", load.bronze, "bronze")
 
 
 def _duckdb_type(spark_type: str) -> str:

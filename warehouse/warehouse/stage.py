@@ -115,6 +115,7 @@ def load_staged(
     *,
     source: str,
     reread: bool,
+    owner: str = "%s",
 ) -> None:
     """Judge events of the workspace and add each to its book. Call it inside the load's transaction.
 
@@ -127,6 +128,7 @@ def load_staged(
         contract: for the columns.
         source: the workspace's table or view of the events to judge; all rows of a transaction are in it, or none.
         reread: some of the offsets were loaded before, so that rows may be there already.
+        owner: expression for the load that a row of stage s belongs to; it has one place for load_id.
     """
     columns = transaction_columns(contract)
     connection.execute("set local work_mem = '128MB'")
@@ -138,15 +140,15 @@ def load_staged(
     copy_rows(connection, "stage", (*columns, *_EXTRA), workspace, query)
     connection.execute("analyze stage")
     connection.execute(_JUDGE.format(again=_AGAIN, is_loaded=f"({_IS_LOADED})" if reread else "false"))
-    _add_to_books(connection, columns, load_id)
+    _add_to_books(connection, columns, load_id, owner)
 
 
-def _add_to_books(connection: psycopg.Connection[Any], columns: tuple[str, ...], load_id: int) -> None:
+def _add_to_books(connection: psycopg.Connection[Any], columns: tuple[str, ...], load_id: int, owner: str) -> None:
     judged = "from stage s join verdicts v on v.place = s.ctid"
     connection.execute(
         f"""
         insert into raw.transactions ({quoted(columns)}, load_id)
-        select {quoted(columns, "s.")}, %s {judged} where v.verdict = 'NEW'
+        select {quoted(columns, "s.")}, {owner} {judged} where v.verdict = 'NEW'
         """,
         [load_id],
     )
@@ -154,7 +156,7 @@ def _add_to_books(connection: psycopg.Connection[Any], columns: tuple[str, ...],
     connection.execute(
         f"""
         insert into raw.duplicates ({quoted(duplicate)}, load_id)
-        select {quoted(duplicate, "s.")}, %s {judged} where v.verdict = 'DUPLICATE'
+        select {quoted(duplicate, "s.")}, {owner} {judged} where v.verdict = 'DUPLICATE'
         """,
         [load_id],
     )
@@ -162,7 +164,7 @@ def _add_to_books(connection: psycopg.Connection[Any], columns: tuple[str, ...],
         f"""
         insert into raw.rejected_transactions ({quoted(columns)}, reasons, load_id)
         select {quoted(columns, "s.")},
-            case when v.verdict = 'EVENT_RULES' then s.reasons else array[v.verdict] end, %s
+            case when v.verdict = 'EVENT_RULES' then s.reasons else array[v.verdict] end, {owner}
         {judged} where v.verdict not in ('NEW', 'DUPLICATE', 'ALREADY_LOADED')
         """,
         [load_id],

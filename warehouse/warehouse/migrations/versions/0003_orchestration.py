@@ -110,8 +110,13 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare removed bigint;
 begin
     perform metadata.refuse_young(before);
-    with gone as (
-        delete from raw.dead_letters where arrived_at < before returning topic_id, partition, run, "offset"
+    with floors as (
+        select topic_id, partition, max("offset") + 1 as floor from raw.dead_letters
+        where arrived_at < before group by topic_id, partition
+    ), gone as (
+        delete from raw.dead_letters d using floors f
+        where d.topic_id = f.topic_id and d.partition = f.partition and d."offset" < f.floor
+        returning d.topic_id, d.partition, d.run, d."offset"
     ), noted as (
         insert into metadata.retention_floor
             (book, before, topic_id, partition, run, start_offset, end_offset, count)

@@ -1,0 +1,99 @@
+"""A range read again: nothing twice, what was lost comes back to its load, and a cut short one goes on."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from lake_writer import LakeWriter, payment
+from own_database import OwnDatabase
+
+from contracts.layout import Layout
+from warehouse.backfill import open_backfill
+from warehouse.load import run_loads
+from warehouse.proof import run_proof
+
+pytestmark = pytest.mark.services
+
+FIRST = datetime(2026, 11, 17, 12, tzinfo=UTC)
+
+
+def fill(database: OwnDatabase, layout: Layout, lake: LakeWriter) -> list[int]:
+    for batch in range(2):
+        lake.commit(
+            [
+                payment(
+                    f"t{batch}{n}", occurred_at=FIRST + timedelta(days=n % 3), amount=Decimal("5.00" if n else "7.00")
+                )
+                for n in range(12)
+            ]
+            + [payment(f"t{batch}0", occurred_at=FIRST, amount=Decimal("7.00"))]
+        )
+    return [load["load_id"] for load in run_loads(database.model_copy(update={"max_rows_per_load": 13}), layout)]
+
+
+def read_again(database: OwnDatabase, layout: Layout, days: list[date], offsets: Any = None) -> dict[date, Any]:
+    with open_backfill(database, layout, "r1") as work:
+        backfill_id, _ = work.open("a test")
+        found = work.days(days[0] if days else None, days[-1] if days else None, offsets or {})
+        done = {day: work.read_day(backfill_id, day, offsets or {}) for day in found}
+        work.close(backfill_id, None)
+    return done
+
+
+def totals(query: Any) -> Any:
+    return query(
+        "select load_id, (select count(*) from raw.transactions t where t.load_id = a.load_id),"
+        " (select count(*) from raw.duplicates t where t.load_id = a.load_id) from metadata.load_audit a order by 1"
+    )
+
+
+def test_what_is_there_is_counted_and_what_was_lost_comes_back_to_its_own_load(
+    database: OwnDatabase, layout: Layout, lake: LakeWriter, query: Any
+) -> None:
+    loads = fill(database, layout, lake)
+    days = [FIRST.date() + timedelta(days=n) for n in range(3)]
+    whole = totals(query)
+    first = read_again(database, layout, days)
+    assert list(first) == days
+    assert [(day["rows_read"], day["already_loaded"]) for day in first.values()] == [(10, 10), (8, 8), (8, 8)]
+
+    query("delete from raw.transactions where transaction_id in ('t01', 't10')")
+    query("delete from raw.duplicates where load_id = %s", loads[1])
+    assert not run_proof(full=True, settings=database, layout=layout)["ok"]
+    again = read_again(database, layout, days)
+    assert [(d["rows_loaded"], d["duplicates"]) for d in again.values()] == [(1, 1), (1, 0), (0, 0)]
+    assert totals(query)[:2] == whole[:2]
+    assert sorted(query("select distinct unnest(restored_loads) from metadata.backfill_days")) == [
+        (load,) for load in loads
+    ]
+    for full in (False, True):
+        proof = run_proof(full=full, settings=database, layout=layout)
+        assert [e for e in proof["equations"] if e["verdict"] == "DIFFERENT"] == []
+
+
+def test_a_backfill_of_offsets_finds_its_days_and_a_cut_short_one_goes_on(
+    database: OwnDatabase, layout: Layout, lake: LakeWriter, query: Any
+) -> None:
+    fill(database, layout, lake)
+    partition, low, high = query('select partition, min("offset"), max("offset") from raw.transactions group by 1')[0]
+    done = read_again(database, layout, [], {partition: (low, high + 1)})
+    assert sum(day["rows_read"] for day in done.values()) >= high - low
+    with open_backfill(database, layout, "r1") as work:
+        backfill_id, before = work.open("cut short")
+        assert before == {}
+        work.read_day(backfill_id, FIRST.date(), {})
+    with open_backfill(database, layout, "r2") as work:
+        again, before = work.open("cut short")
+        assert again == backfill_id
+        assert list(before) == [FIRST.date()]
+        assert before[FIRST.date()]["already_loaded"] == 10
+
+
+def test_what_no_load_has_taken_is_left_to_the_load(
+    database: OwnDatabase, layout: Layout, lake: LakeWriter, query: Any
+) -> None:
+    fill(database, layout, lake)
+    lake.commit([payment("late", occurred_at=FIRST)])
+    assert read_again(database, layout, [FIRST.date()])[FIRST.date()]["rows_read"] == 10
+    assert query("select count(*) from raw.transactions where transaction_id = 'late'") == [(0,)]

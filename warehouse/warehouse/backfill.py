@@ -1,0 +1,215 @@
+# ruff: noqa: S608  (column names come from the contract; days, offsets and paths are our own)
+"""A range of the lake, read again into silver: what is there stays, what is missing comes back to the load it was of.
+
+A row keeps its coordinates, so that reading it again finds it loaded. A row that is missing is judged as the load did
+it, and added under the load that had read it: then the books of that load tie out again.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psycopg
+import pyarrow as pa
+
+from contracts.layout import Layout
+from contracts.model import Contract, load_contract
+from warehouse import audit, stage, totals
+from warehouse.delta_log import exists
+from warehouse.errors import DatabaseAwayError
+from warehouse.read import Found, fill_events, open_workspace
+from warehouse.settings import WarehouseSettings
+from warehouse.watermark import BRONZE, read_watermark
+
+Connection = psycopg.Connection[Any]
+Offsets = Mapping[int, tuple[int, int]]
+LOCK_WAIT_SECONDS = 120.0
+
+# The local day of a payment, as the marts count it.
+_DAY = "cast((occurred_at at time zone 'UTC') + to_minutes(cast(utc_offset_minutes as bigint)) as date)"
+
+_OWNER = """coalesce((
+    select o.load_id from metadata.load_offsets o join metadata.load_audit a using (load_id)
+    where a.status = 'SUCCESS' and o.topic_id = s.topic_id and o.partition = s."partition"
+        and s."offset" >= o.start_offset and s."offset" < o.end_offset
+    order by o.load_id limit 1
+), %s)"""
+
+
+class Backfill:
+    """Reads days again, one after the other; each is one transaction and done for good."""
+
+    def __init__(self, connection: Connection, settings: WarehouseSettings, layout: Layout, run_id: str | None) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._layout = layout
+        self._run_id = run_id
+        self._contract = load_contract()
+
+    def open(self, request: str) -> tuple[str, dict[date, dict[str, Any]]]:
+        """Return the id of the backfill for a request, and the days that an unfinished one has done."""
+        row = self._connection.execute(
+            "insert into metadata.backfills (request, run_id) values (%s, %s)"
+            " on conflict (request) where finished_at is null do update set run_id = excluded.run_id"
+            " returning backfill_id::text",
+            [request, self._run_id],
+        ).fetchone()
+        assert row is not None  # noqa: S101  # insert returning
+        done = self._connection.execute(
+            "select day, load_id, rows_read, rows_loaded, duplicates, rejected, already_loaded"
+            " from metadata.backfill_days where backfill_id = %s",
+            [row[0]],
+        ).fetchall()
+        return row[0], {day: _counts(load_id, *counts) for day, load_id, *counts in done}
+
+    def close(self, backfill_id: str, build_id: str | None) -> None:
+        """Write that a backfill is done, and which build brought it to the marts."""
+        self._connection.execute(
+            "update metadata.backfills set finished_at = clock_timestamp(), build_id = %s where backfill_id = %s",
+            [build_id, backfill_id],
+        )
+
+    def days(self, first: date | None, last: date | None, offsets: Offsets) -> list[date]:
+        """Return the business days of the range that the lake has events of, oldest first."""
+        files = _files(self._layout.bronze, first, last)
+        if not files:
+            return []
+        wanted = [_of_offsets(offsets)] if offsets else []
+        wanted += [f"{_DAY} between date '{first}' and date '{last}'"] if first else []
+        with self._workspace() as workspace:
+            rows = workspace.execute(
+                f"select distinct {_DAY} from {_source(files)} where {' and '.join(wanted)} order by 1"
+            ).fetchall()
+        return [row[0] for row in rows if row[0] is not None]
+
+    def read_day(self, backfill_id: str, day: date, offsets: Offsets) -> dict[str, Any]:
+        """Read a day again; return its load and the counts by book.
+
+        Raises:
+            TieoutError: the database is away, another load runs, or the books would not tie out.
+        """
+        with (
+            audit.only_loader(self._connection, max(LOCK_WAIT_SECONDS, self._settings.loader_lock_wait_seconds)),
+            self._workspace() as workspace,
+        ):
+            audit.mark_orphans(self._connection)
+            self._fill(workspace, day, offsets)
+            rows = int(workspace.execute("select count(*) from events").fetchall()[0][0])
+            with self._connection.transaction():
+                load_id, books, restored = (None, {}, []) if not rows else self._stage(workspace, rows)
+                counts = {book: sum(n for n, _ in found.values()) for book, found in books.items()}
+                names = ("NEW", "DUPLICATE", "REJECTED", "ALREADY_LOADED")
+                done = _counts(load_id, rows, *(counts.get(name, 0) for name in names))
+                self._connection.execute(
+                    "insert into metadata.backfill_days (backfill_id, day, load_id, rows_read, rows_loaded, duplicates,"
+                    " rejected, already_loaded, restored_loads) values (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                    [backfill_id, day, *done.values(), restored],
+                )
+        return done
+
+    def _workspace(self) -> Any:
+        return open_workspace(self._layout.state / "load", self._settings.loader_memory)
+
+    def _fill(self, workspace: duckdb.DuckDBPyConnection, day: date, offsets: Offsets) -> None:
+        """Fill the events of the day that loads have passed; what is behind them is theirs to load."""
+        watermark = read_watermark(self._connection, BRONZE)
+        files = _files(self._layout.bronze, day, day)
+        loaded = _of_offsets({p: (0, end) for p, end in watermark.ends.items()}) if watermark else "false"
+        topic = watermark.topic_id if watermark else ""
+        wanted = [f"{_DAY} = date '{day}'", f"(topic_id <> '{topic}' or {loaded})"]
+        wanted += [_of_offsets(offsets)] if offsets else []
+        fill_events(workspace, self._contract, _source(files) if files else None, " and ".join(wanted))
+
+    def _stage(
+        self, workspace: duckdb.DuckDBPyConnection, rows: int
+    ) -> tuple[int, dict[str, totals.Totals], list[int]]:
+        row = self._connection.execute(
+            "insert into metadata.load_audit (status, run_id) values ('RUNNING', %s) returning load_id", [self._run_id]
+        ).fetchone()
+        load_id = int(row[0]) if row else 0
+        contract, connection = self._contract, self._connection
+        stage.load_staged(connection, workspace, load_id, contract, source="events", reread=True, owner=_OWNER)
+        bronze, books = totals.count_bronze(workspace, contract), _books(connection, contract)
+        totals.check_books(bronze, books)
+        totals.write_totals(connection, load_id, bronze, books)
+        restored = connection.execute(
+            f"select distinct {_OWNER} from stage s join verdicts v on v.place = s.ctid where v.verdict = 'NEW'",
+            [load_id],
+        ).fetchall()
+        counts = {book: sum(n for n, _ in found.values()) for book, found in books.items()}
+        audit.close_audit(connection, load_id, Found(rows, rows, 0, 0), "STAGE", {**counts, "DEAD_LETTER": 0})
+        return load_id, books, [load for (load,) in restored]
+
+
+@contextmanager
+def open_backfill(settings: WarehouseSettings, layout: Layout, run_id: str | None) -> Iterator[Backfill]:
+    """Connect as the loader.
+
+    Raises:
+        DatabaseAwayError: the database is, or goes, away.
+    """
+    try:
+        with psycopg.connect(settings.dsn("loader"), autocommit=True) as connection:
+            connection.execute("set client_connection_check_interval = '1s'")
+            connection.execute("set timezone = 'UTC'")
+            yield Backfill(connection, settings, layout, run_id)
+    except psycopg.OperationalError as error:
+        left = "days that were done stay; the day that was under way is rolled back."
+        raise DatabaseAwayError(error, left, "./scripts/tieout backfill again") from None
+
+
+def _counts(load_id: int | None, *counts: int) -> dict[str, Any]:
+    names = ("rows_read", "rows_loaded", "duplicates", "rejected", "already_loaded")
+    return {"load_id": load_id, **dict(zip(names, counts, strict=True))}
+
+
+def _books(connection: Connection, contract: Contract) -> dict[str, totals.Totals]:
+    known = totals.currency_sql(contract)
+    rows = connection.execute(
+        f"""
+        select case when v.verdict in ('NEW', 'DUPLICATE', 'ALREADY_LOADED') then v.verdict else 'REJECTED' end,
+            "partition", {known} as known, count(*), case when {known} is not null then sum(amount) end
+        from stage s join verdicts v on v.place = s.ctid group by 1, 2, 3
+        """
+    ).fetchall()
+    books: dict[str, totals.Totals] = {name: {} for name in ("NEW", "DUPLICATE", "REJECTED", "ALREADY_LOADED")}
+    for book, partition, currency, count, amount in rows:
+        books[book][partition, currency] = (count, amount)
+    return books
+
+
+def _files(bronze: Path, first: date | None, last: date | None) -> list[str]:
+    """Return the table's files; those whose statistics exclude the days are left out."""
+    if not exists(bronze):
+        return []
+    from deltalake import DeltaTable  # noqa: PLC0415  (heavy)
+
+    table = DeltaTable(str(bronze))
+    actions = pa.table(table.get_add_actions(flatten=True)).to_pydict()
+    paths: Sequence[str] = actions["path"]
+    lows, highs = (actions.get(f"{side}.occurred_at") or [None] * len(paths) for side in ("min", "max"))
+    found = []
+    for path, low, high in zip(paths, lows, highs, strict=True):
+        outside = (
+            first is not None
+            and last is not None
+            and low is not None
+            and high is not None
+            and (high.date() < first - timedelta(days=1) or low.date() > last + timedelta(days=1))
+        )
+        if not outside:
+            found.append(str(bronze / path))
+    return found
+
+
+def _source(files: Sequence[str]) -> str:
+    listed = ", ".join("'" + path.replace("'", "''") + "'" for path in files)
+    return f"(select *, 0 as version from read_parquet([{listed}], hive_partitioning = false, union_by_name = true))"
+
+
+def _of_offsets(offsets: Offsets) -> str:
+    spans = (f'("partition" = {p} and "offset" >= {begin} and "offset" < {end})' for p, (begin, end) in offsets.items())
+    return "(" + (" or ".join(spans) or "false") + ")"
