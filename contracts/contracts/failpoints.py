@@ -58,7 +58,6 @@ def _obey(order: str, name: str) -> None:
     _passed[name] += 1
     if _passed[name] != int(match["nth"] or 1):
         return
-    _passed.clear()
     if match["file"]:
         _wait(Path(match["file"]))
     else:

@@ -53,6 +53,7 @@ def test_an_order_can_come_later_in_a_file(tmp_path: Path) -> None:
 
 def test_a_process_can_be_made_to_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = tmp_path / "here"
+    monkeypatch.setattr(failpoints, "_passed", Counter())
     monkeypatch.setenv(failpoints.VARIABLE, f"load.in-copy {here}")
     waiting = threading.Thread(target=failpoints.reach, args=("load.in-copy",))
     waiting.start()
@@ -64,6 +65,8 @@ def test_a_process_can_be_made_to_wait(tmp_path: Path, monkeypatch: pytest.Monke
     here.unlink()
     waiting.join(20)
     assert not waiting.is_alive()
+    failpoints.reach("load.in-copy")
+    assert not here.exists(), "it waits once"
 
 
 def test_an_order_that_names_no_failpoint_is_an_error_and_not_a_drill_that_never_strikes(
