@@ -41,7 +41,7 @@ def test_the_gateways_own_statement_agrees_with_the_books(platform: Any, stateme
         assert result["waiting_for_build"] == 0
         assert result["lines"] == result["matched"] > 0
         matched += result["matched"]
-    assert 800 < matched <= 900  # some were broken on purpose, and none is there twice
+    assert 700 < matched < 900  # a fifth of one feed was broken on purpose, and nothing is there twice
 
 
 def test_of_a_damaged_copy_exactly_the_damage_is_found(platform: Any, statements: list[Path], tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from own_database import OwnDatabase
 
+from contracts.errors import TieoutError
 from contracts.layout import Layout
 from warehouse.errors import DatabaseAwayError
 from warehouse.reconcile import reconcile, show_reconciliation
@@ -281,6 +282,15 @@ def test_of_a_damaged_file_and_of_a_database_away_nothing_is_written(
             check(rows)
         assert db.execute("select count(*) from metadata.reconciliation_runs").fetchone() == before
     assert not (tmp_path / "data").exists()
+    rows = [row for row in statement_of(books()) if row["transaction_id"] != "t009"]
+    with pytest.raises(StatementFileError, match="the differences cannot be written"):
+        check(rows, out=tmp_path / "statement.csv" / "mine.csv")
+    with filled.connect("dbt") as db:
+        db.execute("alter table marts.fact_transactions rename column status to other")
+        with pytest.raises(TieoutError, match="the warehouse answers with 42703"):
+            check(rows, out=tmp_path / "mine.csv")
+        db.execute("alter table marts.fact_transactions rename column other to status")
+    assert [path.name for path in tmp_path.iterdir()] == ["statement.csv"]
     away = filled.model_copy(update={"postgres_port": 1})
     with pytest.raises(DatabaseAwayError):
         reconcile(tmp_path / "statement.csv", Dialect(), settings=away, layout=Layout(tmp_path, tmp_path))

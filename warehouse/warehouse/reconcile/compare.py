@@ -169,7 +169,6 @@ def compare(db: Connection, days: Sequence[date], *, dates: bool) -> tuple[list[
         totals by currency and kind, and how many of our transactions no build has taken to gold yet.
     """
     window = {"days": list(days), "first": min(days) - _ONE_DAY, "behind": max(days) + 2 * _ONE_DAY}
-    db.execute("set local timezone = 'UTC'")
     db.execute(_OURS, window)
     db.execute("analyze ours")
     db.execute(_OTHERS)

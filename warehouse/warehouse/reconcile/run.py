@@ -3,16 +3,16 @@
 import os
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import psycopg
-
 from contracts.layout import Layout, find_layout
 from contracts.model import load_contract
-from warehouse.errors import DatabaseAwayError
+from warehouse.asking import one_snapshot
+from warehouse.private_file import write_privately
 from warehouse.reconcile import compare as comparing
 from warehouse.reconcile.dialect import Dialect
 from warehouse.reconcile.errors import MisuseError, StatementFileError
@@ -63,35 +63,29 @@ def reconcile(
     sha256 = statement.sha256()
     run_id, checked_at = uuid4(), datetime.now(UTC)
     path = out or layout.data / "reconciliation" / f"{file.name.partition('.')[0]}-{run_id.hex[:8]}.csv"
-    try:
-        with psycopg.connect(settings.dsn("dbt")) as db:
-            db.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            db.execute("set local work_mem = '64MB'")
-            lines = comparing.fill(db, statement.lines())
-            if require_footer and not statement.footer:
-                raise StatementFileError(file, "has no footer", "ask its sender for the whole file")
-            checks = check_footer(statement.footer, comparing.sums_of_lines(db))
-            period = _period(db, statement, days)
-            totals, waiting = comparing.compare(db, period, dates=dates)
-            result = _result(totals, checks, statement, period) | {
-                "run_id": str(run_id),
-                "checked_at": checked_at.isoformat(),
-                "file": str(file),
-                "file_sha256": sha256,
-                "lines": lines,
-                "waiting_for_build": waiting,
-                "differences": _plain(comparing.first_differences(db, SHOWN_DIFFERENCES)),
-                "differences_file": str(path),
-            }
-            if not result["difference_count"]:
-                result["differences_file"] = None
-            partial = _write_csv(db, path) if result["difference_count"] else None
-            result["seconds"] = round(time.monotonic() - begun, 3)
-            _keep(db, result)
-    except psycopg.OperationalError as error:
-        raise DatabaseAwayError(error, "nothing was written.") from None
-    if partial is not None:
-        partial.replace(path)
+    # The file takes its name when the database has committed.
+    with ExitStack() as files, one_snapshot(settings.dsn("dbt"), "nothing was written.") as db:
+        lines = comparing.fill(db, statement.lines())
+        if require_footer and not statement.footer:
+            raise StatementFileError(file, "has no footer", "ask its sender for the whole file")
+        checks = check_footer(statement.footer, comparing.sums_of_lines(db))
+        period = _period(db, statement, days)
+        totals, waiting = comparing.compare(db, period, dates=dates)
+        result = _result(totals, checks, statement, period) | {
+            "run_id": str(run_id),
+            "checked_at": checked_at.isoformat(),
+            "file": str(file),
+            "file_sha256": sha256,
+            "lines": lines,
+            "waiting_for_build": waiting,
+            "differences": _plain(comparing.first_differences(db, SHOWN_DIFFERENCES)),
+            "differences_file": None,
+        }
+        if result["difference_count"]:
+            result["differences_file"] = str(path)
+            _write_csv(db, path, files)
+        result["seconds"] = round(time.monotonic() - begun, 3)
+        _keep(db, result)
     return result
 
 
@@ -136,22 +130,17 @@ def _plain(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _write_csv(db: comparing.Connection, path: Path) -> Path:
-    """Write the differences beside their place, readable by the owner only; what is not renamed never counts."""
-    partial = path.with_name(f".{path.name}.partial")
+def _write_csv(db: comparing.Connection, path: Path, files: ExitStack) -> None:
+    """Write the differences beside their place, for their owner only."""
     try:
         new = not path.parent.exists()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        partial.unlink(missing_ok=True)
-        os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         if new and os.geteuid() == 0:  # in a home whose data belongs to the services' account
             owner = path.parent.parent.stat()
             os.chown(path.parent, owner.st_uid, owner.st_gid)
-        comparing.copy_differences(db, partial)
+        comparing.copy_differences(db, files.enter_context(write_privately(path)))
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise StatementFileError(path, f"the differences cannot be written: {error.strerror}", "--out FILE") from None
-    return partial
 
 
 def _keep(db: comparing.Connection, result: dict[str, Any]) -> None:

@@ -4,9 +4,7 @@ import re
 from datetime import timedelta
 from typing import Any
 
-import psycopg
-
-from warehouse.errors import DatabaseAwayError
+from warehouse.asking import one_snapshot
 from warehouse.settings import WarehouseSettings, read_settings
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -55,18 +53,12 @@ def list_pending(older_than: str, limit: int, *, settings: WarehouseSettings | N
     """
     settings = settings or read_settings()
     age = parse_age(older_than)
-    try:
-        with psycopg.connect(settings.dsn("dbt")) as db:
-            db.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            db.read_only = True
-            db.execute("set local timezone = 'UTC'")
-            row = db.execute("select max(status_at) from raw.transactions").fetchone()
-            newest = row[0] if row else None
-            found = {"before": newest - age if newest else None, "limit": limit}
-            totals = db.execute(_TOTALS, found).fetchall()
-            rows = db.execute(_LIST, found).fetchall()
-    except psycopg.OperationalError as error:
-        raise DatabaseAwayError(error, "nothing was changed.") from None
+    with one_snapshot(settings.dsn("dbt"), "nothing was changed.") as db:
+        row = db.execute("select max(status_at) from raw.transactions").fetchone()
+        newest = row[0] if row else None
+        found = {"before": newest - age if newest else None, "limit": limit}
+        totals = db.execute(_TOTALS, found).fetchall()
+        rows = db.execute(_LIST, found).fetchall()
     return {
         "as_of": newest.isoformat() if newest else None,
         "older_than": older_than,

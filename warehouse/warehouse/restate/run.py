@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 
 from contracts.errors import TieoutError
-from warehouse.errors import DatabaseAwayError
+from warehouse.asking import one_snapshot
 from warehouse.private_file import write_privately
 from warehouse.restate.moments import moment, require_summary
 from warehouse.restate.states import MEASURES, causes, copy_causes, count_causes, find_changed, groups
@@ -40,27 +40,23 @@ def restate(
         TieoutError: nothing was built yet, a build is under way, or the database is away.
     """
     settings = settings or read_settings()
-    try:
-        with psycopg.connect(settings.dsn("dbt")) as db:
-            db.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            require_summary(db)
-            then, other = moment(db, as_of), moment(db, vs)
-            find_changed(db, then, other)
-            if transactions is not None:
-                _write(transactions, db)
-            result = {
-                "as_of": then.as_json(),
-                "vs": other.as_json(),
-                "definitions_changed": None not in (then.definitions, other.definitions)
-                and then.definitions != other.definitions,
-                "rows": [_row(each) for each in groups(db)],
-                "transaction_counts": count_causes(db),
-                "transactions": [_plain(each) for each in causes(db, SHOWN_TRANSACTIONS)],
-                "transactions_file": str(transactions) if transactions else None,
-            }
-            db.rollback()
-    except psycopg.OperationalError as error:
-        raise DatabaseAwayError(error, "nothing was changed.") from None
+    with one_snapshot(settings.dsn("dbt"), "nothing was changed.") as db:
+        require_summary(db)
+        then, other = moment(db, as_of), moment(db, vs)
+        find_changed(db, then, other)
+        if transactions is not None:
+            _write(transactions, db)
+        result = {
+            "as_of": then.as_json(),
+            "vs": other.as_json(),
+            "definitions_changed": None not in (then.definitions, other.definitions)
+            and then.definitions != other.definitions,
+            "rows": [_row(each) for each in groups(db)],
+            "transaction_counts": count_causes(db),
+            "transactions": [_plain(each) for each in causes(db, SHOWN_TRANSACTIONS)],
+            "transactions_file": str(transactions) if transactions else None,
+        }
+        db.rollback()
     return result
 
 

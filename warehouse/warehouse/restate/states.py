@@ -96,8 +96,6 @@ def find_changed(db: Connection, then: Moment, vs: Moment) -> None:
     Raises:
         RestateError: the fact does not say of them what silver says.
     """
-    db.execute("set local timezone = 'UTC'")
-    db.execute("set local work_mem = '64MB'")
     either = sorted({*then.later, *vs.later})
     db.execute(_CHANGED, {"either": either, "later_then": list(then.later), "later_vs": list(vs.later)})
     db.execute("analyze changed")
