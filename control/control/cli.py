@@ -24,6 +24,7 @@ COMPONENTS = (
     "control.incident",
     "control.docs",
     "control.backfill",
+    "control.maintain",
     "control.drill.cli",
 )
 

@@ -62,7 +62,7 @@ def run_round(layout: Layout, settings: Mapping[str, str], *, service_runs: bool
                 outcome.error, ok = _difference(outcome.proof), False
             seconds = round(time.monotonic() - begun, 1)
             outcome.steps.append({"name": name, "seconds": seconds, "ok": ok})
-            say(f"  {name:<7} {said:<50} {seconds:5.1f} s")
+            say(f"  {name:<7} {said:<60} {seconds:5.1f} s")
             if outcome.error:
                 break
         if outcome.ok:
@@ -96,7 +96,11 @@ def _build() -> str:
     from control.build_cli import LOCK_WAIT_SECONDS
 
     built = run_build(full_refresh=False, wait_seconds=LOCK_WAIT_SECONDS)
-    return f"{len(built['models'])} models, {built['tests']} tests" if built["models"] else "nothing new in silver"
+    if not built["models"]:
+        return "nothing new in silver"
+    late = built.get("event_to_gold")
+    delay = f", p95 from event to gold {late['p95_seconds']:.0f} s" if late else ""
+    return f"{len(built['models'])} models, {built['tests']} tests{delay}"
 
 
 def _proof(outcome: Outcome) -> str:

@@ -26,6 +26,7 @@ def read_stations(layout: Layout, settings: Mapping[str, str]) -> list[Station]:
         "dead letters": lambda: _dead_letters(layout, settings),
         "silver": lambda: _query(settings, SILVER),
         "marts": lambda: _query(settings, MARTS),
+        "event to gold": lambda: _delay(settings),
         "proof": lambda: _proof(settings),
     }
     return [_answer(name, ask) for name, ask in asked.items()]
@@ -104,6 +105,33 @@ select count(*)::bigint as count, extract(epoch from now() - max(checked_at))::b
     (select status from metadata.builds where status <> 'RUNNING' order by started_at desc limit 1) as last_build
 from metadata.proof where proof_id = (select proof_id from metadata.proof order by checked_at desc limit 1)
 """
+
+
+# Written by each build at its end: from an event's arrival at the broker to tested marts.
+DELAY = """\
+select coalesce(sum(events), 0)::bigint as count, (array_agg(p95 order by finished_at desc))[1]::float as last_p95,
+    (array_agg(p50 order by finished_at desc))[1]::float as last_p50, max(p95)::float as worst_p95
+from (
+    select events, delay_p50_seconds as p50, delay_p95_seconds as p95, finished_at from metadata.builds
+    where status = 'SUCCESS' and events > 0 order by started_at desc limit 10
+) as last_builds
+"""
+
+
+def _delay(settings: Mapping[str, str]) -> Station:
+    """Return how long events took to the marts in the last ten builds that brought any; behind: the newest's p95."""
+    row = _query(settings, DELAY)
+    if not row.get("count"):
+        return {"count": 0, "state": "no build has brought events yet"}
+    p95 = row.pop("last_p95")
+    return {
+        "count": row["count"],
+        "lag_seconds": round(p95),
+        "p50_seconds": row["last_p50"],
+        "p95_seconds": p95,
+        "worst_p95_seconds": row["worst_p95"],
+        "builds": "last 10",
+    }
 
 
 def _proof(settings: Mapping[str, str]) -> Station:

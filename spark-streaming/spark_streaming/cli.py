@@ -1,4 +1,4 @@
-"""`tieout stream` and `tieout maintain`."""
+"""`tieout stream`."""
 
 import logging
 import re
@@ -11,9 +11,8 @@ SPAN = re.compile(r"(\d+):(\d+)-(\d+)")
 
 
 def mount(root: typer.Typer) -> None:
-    """Register the stream's commands on the root application."""
+    """Register the stream's command on the root application."""
     root.command()(stream)
-    root.command()(maintain)
 
 
 def _log_to_stderr() -> None:
@@ -67,35 +66,3 @@ def stream(
     layout = find_layout()
     acceptance = Acceptance(reason, tuple(losses), accept_topic) if losses or accept_topic else None
     run_stream(load_settings(layout), layout, once=once, trigger=_trigger(trigger), acceptance=acceptance)
-
-
-def maintain(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    patience: Annotated[float, typer.Option(help="Seconds to wait for the running stream.")] = 900.0,
-) -> None:
-    """Merge small files and remove those that nobody needs, where the loader has passed. No row changes or expires.
-
-    A running stream does it between batches; otherwise it is done here.
-
-    Example: ./scripts/tieout maintain --json
-    """
-    import json
-
-    from contracts.layout import find_layout
-    from spark_streaming.maintenance import run_maintenance
-    from spark_streaming.settings import load_settings
-
-    _log_to_stderr()
-    layout = find_layout()
-    result = run_maintenance(load_settings(layout), layout, patience=patience)
-    if as_json:
-        typer.echo(json.dumps(result))
-        return
-    for name, done in result.items():
-        if done["watermark"] is None:
-            typer.echo(f"{name}: the loader has read nothing yet, so nothing was touched")
-        else:
-            typer.echo(
-                f"{name}: {done['days_compacted']} days compacted up to version {done['watermark']}, "
-                f"{done['files_before']} files before, {done['files_after']} now"
-            )

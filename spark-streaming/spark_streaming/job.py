@@ -121,7 +121,11 @@ class Stream:
                 self.layout,
                 request,
                 lambda: maintenance.maintain(
-                    self.writer.spark, self.settings, self.layout, [self.writer.bronze, self.writer.dead_letters]
+                    self.writer.spark,
+                    self.settings,
+                    self.layout,
+                    [self.writer.bronze, self.writer.dead_letters],
+                    request.wishes.get("expire_before"),
                 ),
             )
 

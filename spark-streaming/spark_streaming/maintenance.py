@@ -1,11 +1,13 @@
 """Care of the lake: small files become large ones, and files that nobody needs any more go.
 
 Only what the loader has passed is touched: days without a file that is newer than its watermark. Compaction changes no
-row (`dataChange=false`); no row of bronze expires. Readers keep a week for what they have open.
+row (`dataChange=false`); no row of bronze expires. Dead letters go by whole days, when somebody asks for it.
+Readers keep a week for what they have open.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -56,15 +58,50 @@ def watermarks(settings: StreamSettings, layout: Layout) -> dict[str, int]:
 
 
 def maintain(
-    spark: SparkSession, settings: StreamSettings, layout: Layout, lake: Sequence[LakeTable]
+    spark: SparkSession,
+    settings: StreamSettings,
+    layout: Layout,
+    lake: Sequence[LakeTable],
+    expire_before: str | None = None,
 ) -> dict[str, Any]:
     """Compact and vacuum what the loader has passed; the caller holds the writer's lock.
 
+    Args:
+        spark: the writer's session.
+        settings: for the warehouse.
+        layout: the home.
+        lake: bronze, then the dead letters.
+        expire_before: a day such as 2026-03-31: dead letters of the days before it go; None: none.
+
     Returns:
-        for each table: watermark, days compacted, files before and after.
+        for each table: watermark, days compacted, files before and after; for the dead letters days_expired too.
     """
     passed = watermarks(settings, layout)
-    return {table.name: maintain_table(spark, table, passed.get(PurePosixPath(table.uri).name)) for table in lake}
+    dead_letters = lake[-1]
+    expired = 0
+    if expire_before:
+        day = date.fromisoformat(expire_before)
+        expired = expire_days(spark, dead_letters, passed.get(PurePosixPath(dead_letters.uri).name), day)
+    done = {table.name: maintain_table(spark, table, passed.get(PurePosixPath(table.uri).name)) for table in lake}
+    done[dead_letters.name]["days_expired"] = expired
+    return done
+
+
+def expire_days(spark: SparkSession, table: LakeTable, watermark: int | None, before: date) -> int:
+    """Delete the days before one, whole files at a time; return how many days went.
+
+    Nothing goes while the loader has not passed all of them: what it has not read is in no book yet.
+    """
+    if watermark is None:
+        return 0
+    if any(day < (before.year, before.month, before.day) for day in _days_added_after(spark, table, watermark)):
+        return 0
+    where = f"year * 10000 + month * 100 + day < {before:%Y%m%d}"
+    days = spark.read.format("delta").load(table.uri).where(where).select(*PARTITION_COLUMNS).distinct().count()
+    if days:
+        with _says_its_ends(spark, table, expired_before=before.isoformat()):
+            spark.sql(f"DELETE FROM {table.sql_name} WHERE {where}").collect()  # noqa: S608  (a number)
+    return days
 
 
 def maintain_table(spark: SparkSession, table: LakeTable, watermark: int | None) -> dict[str, Any]:
@@ -118,28 +155,31 @@ def _days_added_after(spark: SparkSession, table: LakeTable, watermark: int) -> 
 
 
 @contextmanager
-def _says_its_ends(spark: SparkSession, table: LakeTable) -> Iterator[None]:
+def _says_its_ends(spark: SparkSession, table: LakeTable, **beside: str) -> Iterator[None]:
     """Let the commits within say how far the table has got, as every commit of the lake does."""
     found = tables.recorded(spark, table)
     if found.topic_id is None:
         yield
         return
     topic = load_contract().topics["transactions"].name
-    spark.conf.set(METADATA_CONF, commit_metadata(topic, found.topic_id, found.ends, found.ends, 0))
+    spark.conf.set(METADATA_CONF, commit_metadata(topic, found.topic_id, found.ends, found.ends, 0, **beside))
     try:
         yield
     finally:
         spark.conf.unset(METADATA_CONF)
 
 
-def run_maintenance(settings: StreamSettings, layout: Layout, *, patience: float) -> dict[str, Any]:
+def run_maintenance(
+    settings: StreamSettings, layout: Layout, *, patience: float, expire_before: str | None = None
+) -> dict[str, Any]:
     """Maintain the lake: the running stream does it between batches, else a session of our own.
 
     Raises:
         TieoutError: the warehouse, the stream or Spark failed; the lake is whole.
     """
     if lock.is_held(layout.writer_lock):
-        return requests.ask(layout, patience=patience, still_runs=lambda: lock.is_held(layout.writer_lock))
+        wishes = {"expire_before": expire_before} if expire_before else {}
+        return requests.ask(layout, wishes, patience=patience, still_runs=lambda: lock.is_held(layout.writer_lock))
     watermarks(settings, layout)
     spark = start_session(settings, layout, "tieout maintain", ui=False)
     try:
@@ -151,6 +191,6 @@ def run_maintenance(settings: StreamSettings, layout: Layout, *, patience: float
         ]
         for table in lake:
             tables.create(spark, table)
-        return maintain(spark, settings, layout, lake)
+        return maintain(spark, settings, layout, lake, expire_before)
     finally:
         spark.stop()

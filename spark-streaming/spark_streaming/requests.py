@@ -1,9 +1,14 @@
-"""How a command asks the running stream for maintenance between batches: a file asks, another answers."""
+"""How a command asks the running stream for maintenance between batches: a file asks, another answers.
+
+Each asker has files of its own, so that two at once are answered one after the other. A question whose asker is gone is
+answered once and then forgotten.
+"""
 
 import json
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +17,42 @@ from contracts.layout import Layout
 from spark_streaming.errors import StreamError
 
 Answer = dict[str, Any]
+OLD_SECONDS = 24 * 3600
 
 
-def _question(layout: Layout) -> Path:
-    return layout.run / "maintain.request"
+@dataclass(frozen=True)
+class Request:
+    """What is asked for.
+
+    Attributes:
+        name: of its files.
+        wishes: such as the day before which dead letters go.
+    """
+
+    name: str
+    wishes: dict[str, Any]
 
 
-def _reply(layout: Layout, request: str) -> Path:
-    return layout.run / f"maintain.{request}.json"
+def _question(layout: Layout, name: str) -> Path:
+    return layout.run / f"maintain.{name}.request"
 
 
-def ask(layout: Layout, *, patience: float, still_runs: Callable[[], bool]) -> Answer:
+def _reply(layout: Layout, name: str) -> Path:
+    return layout.run / f"maintain.{name}.json"
+
+
+def ask(
+    layout: Layout, wishes: dict[str, Any] | None = None, *, patience: float, still_runs: Callable[[], bool]
+) -> Answer:
     """Ask the running stream for maintenance and wait for its answer.
 
     Raises:
         StreamError: the stream failed at it, ended before it answered, or did not answer in time.
     """
-    request = uuid.uuid4().hex
-    question, reply = _question(layout), _reply(layout, request)
+    name = uuid.uuid4().hex
+    question, reply = _question(layout, name), _reply(layout, name)
     layout.run.mkdir(parents=True, exist_ok=True)
-    _write(question, request)
+    _write(question, json.dumps(wishes or {}))
     deadline = time.monotonic() + patience
     try:
         while not reply.exists():
@@ -51,15 +72,23 @@ def ask(layout: Layout, *, patience: float, still_runs: Callable[[], bool]) -> A
     return answer
 
 
-def pending(layout: Layout) -> str | None:
-    """Return the request that waits for an answer, if one does."""
-    try:
-        return _question(layout).read_text(encoding="utf-8").strip() or None
-    except OSError:
-        return None
+def pending(layout: Layout) -> Request | None:
+    """Return the oldest request that waits for an answer, if one does."""
+    found: list[tuple[float, Path]] = []
+    for path in layout.run.glob("maintain.*.request"):
+        try:
+            found.append((path.stat().st_mtime, path))
+        except OSError:
+            continue  # its asker gave up
+    for _, path in sorted(found):
+        try:
+            return Request(path.name.split(".")[1], json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            continue
+    return None
 
 
-def answer(layout: Layout, request: str, work: Callable[[], Answer]) -> None:
+def answer(layout: Layout, request: Request, work: Callable[[], Answer]) -> None:
     """Do what was asked and write down the answer, also when it failed: a request must not end the stream."""
     try:
         result = work()
@@ -67,8 +96,14 @@ def answer(layout: Layout, request: str, work: Callable[[], Answer]) -> None:
         result = {"error": [error.what, error.left, error.next]}
     except Exception as error:
         result = {"error": [f"Maintenance failed: {error}", "the lake is whole.", "./scripts/tieout logs stream"]}
-    _question(layout).unlink(missing_ok=True)
-    _write(_reply(layout, request), json.dumps(result))
+    _question(layout, request.name).unlink(missing_ok=True)
+    _write(_reply(layout, request.name), json.dumps(result))
+    for path in layout.run.glob("maintain.*.json"):
+        try:
+            if time.time() - path.stat().st_mtime > OLD_SECONDS:
+                path.unlink()
+        except OSError:
+            continue
 
 
 def _write(path: Path, text: str) -> None:

@@ -12,7 +12,8 @@ from deltalake import DeltaTable
 from small_lake import ARRIVED, SmallLake, topic_of
 
 from spark_streaming import tables
-from spark_streaming.maintenance import maintain_table
+from spark_streaming.maintenance import expire_days, maintain_table
+from warehouse.delta_log import read_commit
 
 pytestmark = pytest.mark.services
 TOPIC = topic_of({0: 1000})
@@ -99,3 +100,20 @@ def test_vacuum_keeps_a_week_for_readers_and_removes_files_of_unfinished_commits
     replaced = were - files(lake.bronze)
     assert len(replaced) == 5
     assert all(path.exists() for path in replaced), "a reader may have them open"
+
+
+def test_dead_letters_go_by_whole_days_that_the_loader_has_passed_and_the_commit_says_so(lake: SmallLake) -> None:
+    second = ARRIVED.date() + timedelta(days=1)
+    ends, held = tables.recorded(lake.spark, lake.dead_letters), rows(lake.dead_letters)
+    version = DeltaTable(lake.dead_letters.uri).version()
+    assert expire_days(lake.spark, lake.dead_letters, None, second) == 0
+    assert expire_days(lake.spark, lake.dead_letters, 2, second) == 0, "the loader has not read all of the day"
+    assert rows(lake.dead_letters) == held
+    assert expire_days(lake.spark, lake.dead_letters, version, second) == 1
+    left = rows(lake.dead_letters)
+    assert left
+    assert left == [row for row in held if row["arrived_at"].date() == second]
+    commit = read_commit(Path(lake.dead_letters.uri), version + 1, str(DeltaTable(lake.dead_letters.uri).metadata().id))
+    assert (commit.files, commit.rows) == ((), 0), "the loader passes over it"
+    assert tables.recorded(lake.spark, lake.dead_letters) == ends
+    assert expire_days(lake.spark, lake.dead_letters, version + 1, second) == 0

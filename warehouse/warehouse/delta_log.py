@@ -137,15 +137,16 @@ def read_commit(table: Path, version: int, expected_id: str) -> Commit:
         TieoutError: the commit is no append, was not made by the stream, or starts another table.
     """
     actions = _actions(table, version)
+    recorded = _recorded(actions)
     for action in actions:
-        if action.get("remove", {}).get("dataChange", False):
+        # Retention takes whole days of dead letters, and says so; it adds nothing.
+        if action.get("remove", {}).get("dataChange", False) and not recorded.get("expired_before"):
             raise _stopped(table, f"removes data in version {version}, and the lake is only ever appended to")
         if action.get("metaData", {}).get("id", expected_id) != expected_id:
             raise _stopped(table, f"becomes another table in version {version}")
     changing = [action for action in actions if "add" in action and action["add"].get("dataChange", True)]
     if any(action["add"].get("deletionVector") for action in changing):
         raise _stopped(table, f"uses a deletion vector in version {version}")
-    recorded = _recorded(actions)
     if changing and not recorded.get("end"):
         raise _stopped(table, f"has data in version {version} that does not come from the stream (no recorded offsets)")
     return Commit(
