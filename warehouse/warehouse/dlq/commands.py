@@ -67,7 +67,7 @@ def list_letters(selection: Selection, *, by: str, letters: bool, limit: int) ->
         raise TieoutError(f"{by!r} is not a list of {', '.join(GROUPS)}.", NOTHING, "--by reason,day")
     with open_books(read_settings()) as connection:
         states = count_states(connection, selection.within(None))
-        found: dict[str, Any] = {"book": selection.book, "states": states}
+        found: dict[str, Any] = {"book": selection.book, "states": states, "by": list(groups)}
         found["groups"] = listing.list_groups(connection, selection, by=groups)
         if letters:
             found["letters"] = listing.list_letters(connection, selection, limit)

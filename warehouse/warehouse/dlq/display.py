@@ -35,9 +35,9 @@ def show_list(found: dict[str, Any]) -> None:
         for letter in found["letters"]:
             table.add_row(*map(Text, _letter_row(letter)))
     else:
-        table = _table("letters", "reasons", "day", "source", "state", "amount", "", "oldest")
+        table = _table("letters", *found["by"], "amount", "", "oldest")
         for group in found["groups"]:
-            _add_group(table, group)
+            _add_group(table, group, found["by"])
     console.print(table)
     states = ", ".join(f"{count:,} {_state(state)}" for state, count in sorted(found["states"].items()))
     console.print(f"{found['book'].replace('_', ' ')}: {states or 'none'}")
@@ -65,17 +65,17 @@ def _state(state: str) -> str:
     return state.lower().replace("_", " ")
 
 
-def _add_group(table: Table, group: dict[str, Any]) -> None:
-    first = [
-        f"{group['count']:,}",
-        ", ".join(group["reasons"]) or "(all)",
-        group["day"] or "(all)",
-        group["source"] or "(none)",
-        _state(group["state"] or "(all)"),
-    ]
+def _add_group(table: Table, group: dict[str, Any], by: list[str]) -> None:
+    said = {
+        "reason": ", ".join(group["reasons"]),
+        "day": group["day"],
+        "source": group["source"] or "(none)",
+        "state": _state(group["state"] or ""),
+    }
+    first = [f"{group['count']:,}", *(said[name] for name in by)]
     for number, (currency, money) in enumerate(group["amounts"].items()):
         named = [f"{Decimal(money['amount']):,}", currency] if money["amount"] else [UNKNOWN, f"({money['count']})"]
-        row = [*first, *named, age_text(group["age_seconds"])] if number == 0 else ["", "", "", "", "", *named, ""]
+        row = [*first, *named, age_text(group["age_seconds"])] if number == 0 else [*[""] * len(first), *named, ""]
         table.add_row(*map(Text, row))
 
 
@@ -156,8 +156,8 @@ def _show_redrive(console: Console, outcome: dict[str, Any], amounts: str) -> No
         console.print("no open letter to send.")
         return
     sent = "would be sent" if would else f"are sent, as feed {outcome['run']}"
-    console.print(f"{outcome['letters']:,} letters {sent}: {outcome['unchanged']:,} as they were.")
-    console.print(f"{outcome['expected']['well_formed']:,} of them are well-formed: {amounts or 'no known amount'}.")
+    console.print(f"{outcome['letters']:,} letters {sent}; {outcome['unchanged']:,} of them unchanged.")
+    console.print(f"{outcome['expected']['well_formed']:,} are well-formed: {amounts or 'no known amount'}.")
     if malformed:
         codes = ", ".join(f"{code} {count:,}" for code, count in malformed.items())
         console.print(f"The others {'would be' if would else 'will be'} dead letters again: {codes}.")
