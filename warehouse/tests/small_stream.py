@@ -1,0 +1,110 @@
+"""From the broker to the lake without Spark: the strict parser's verdict, written as the stream writes it."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from confluent_kafka import Producer
+from kafka import KafkaConsumer, TopicPartition
+from lake_writer import LakeWriter
+
+from contracts.layout import Layout
+from contracts.model import load_contract
+from contracts.verdict import judge
+
+CONTRACT = load_contract()
+TOPIC = CONTRACT.topics["transactions"].name
+
+
+class SmallStream:
+    """Takes what arrives on the topic behind the moment at which it was made."""
+
+    def __init__(self, env: Mapping[str, str], layout: Layout) -> None:
+        self._env, self._layout = env, layout
+        self.writer = LakeWriter(layout)
+        consumer = self._consumer("auditor")
+        self._partitions = [TopicPartition(TOPIC, p) for p in sorted(consumer.partitions_for_topic(TOPIC) or ())]
+        assert self._partitions
+        self._next = {p.partition: end for p, end in consumer.end_offsets(self._partitions).items()}
+        consumer.close()
+
+    def _consumer(self, user: str) -> Any:
+        return KafkaConsumer(
+            bootstrap_servers=self._env["KAFKA_BOOTSTRAP"],
+            security_protocol="SASL_PLAINTEXT",
+            sasl_mechanism="SCRAM-SHA-256",
+            sasl_plain_username=user,
+            sasl_plain_password=self._env[f"KAFKA_PASSWORD_{user.upper()}"],
+            group_id=None,
+            enable_auto_commit=False,
+            max_partition_fetch_bytes=16 << 20,
+            fetch_max_bytes=64 << 20,
+        )
+
+    def send(self, values: Iterable[bytes | None], run: str = "gateway-1") -> None:
+        """Send values as the gateway does, numbered within a feed."""
+        producer = Producer(
+            {
+                "bootstrap.servers": self._env["KAFKA_BOOTSTRAP"],
+                "security.protocol": "SASL_PLAINTEXT",
+                "sasl.mechanism": "SCRAM-SHA-256",
+                "sasl.username": "gateway",
+                "sasl.password": self._env["KAFKA_PASSWORD_GATEWAY"],
+                "message.max.bytes": CONTRACT.topics["transactions"].max_message_bytes,
+            }
+        )
+        for seq, value in enumerate(values, 1):
+            headers = [("run", run.encode()), ("seq", b"%d" % seq), ("status_at", b"2026-11-20T09:00:00Z")]
+            producer.produce(TOPIC, key=b"c1", value=value, headers=headers)
+        assert producer.flush(60) == 0
+
+    def drain(self) -> int:
+        """Write everything that has arrived as one batch, dead letters first; return the number of messages."""
+        consumer = self._consumer("auditor")
+        try:
+            consumer.assign(self._partitions)
+            ends = {p.partition: end for p, end in consumer.end_offsets(self._partitions).items()}
+            for partition in self._partitions:
+                consumer.seek(partition, self._next[partition.partition])
+            rows = []
+            while any(consumer.position(p) < ends[p.partition] for p in self._partitions):
+                for messages in consumer.poll(timeout_ms=1000).values():
+                    rows += [_row(message) for message in messages]
+        finally:
+            consumer.close()
+        start, self._next = self._next, ends
+        for table in (self._layout.dead_letters, self._layout.bronze):
+            self.writer.write(table, rows, start, ends)
+        return len(rows)
+
+
+def _row(message: Any) -> dict[str, Any]:
+    verdict = judge(message.value, CONTRACT)
+    headers = dict(message.headers)
+
+    def text(name: str) -> str | None:
+        return headers[name].decode() if name in headers else None
+
+    arrived = datetime.fromtimestamp(message.timestamp / 1000, UTC)
+    row: dict[str, Any] = {
+        "raw_value": message.value,
+        "message_key": message.key,
+        "run": text("run"),
+        "seq": int(headers["seq"]) if "seq" in headers else None,
+        "status_at": datetime.fromisoformat(headers["status_at"].decode()) if "status_at" in headers else None,
+        "contract_version": text("contract"),
+        "redrive_of": text("redrive-of"),
+        "topic_id": "sMHcCAVMSGyb_J6xbxrUwA",
+        "topic": TOPIC,
+        "partition": message.partition,
+        "offset": message.offset,
+        "arrived_at": arrived,
+        "year": arrived.year,
+        "month": arrived.month,
+        "day": arrived.day,
+    }
+    if verdict.reasons or verdict.event is None:
+        return row | {"reasons": sorted(verdict.reasons)}
+    fields = {f.stored_as: verdict.event.get(f.name) for f in CONTRACT.fields}
+    typed = {"amount": verdict.amount, "occurred_at": verdict.occurred_at, "unknown_fields": verdict.unknown_fields}
+    return row | fields | typed | {"utc_offset_minutes": verdict.utc_offset_minutes}

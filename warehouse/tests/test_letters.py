@@ -1,0 +1,188 @@
+"""What is seen of a letter, what is written to a file of letters, and what is read back."""
+
+import json
+import stat
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.errors import TieoutError
+from contracts.model import load_contract
+from data_generator.events import to_json
+from data_generator.faults import fault_kinds
+from warehouse.dlq.lake import Letter
+from warehouse.dlq.letter_file import as_line, read_file, read_line, write_letters
+from warehouse.dlq.plan import Planner
+from warehouse.dlq.selection import Coordinates, parse_offsets
+from warehouse.dlq.show import view_bytes
+from warehouse.hints import money_hints
+
+CONTRACT = load_contract()
+SOUND: dict[str, Any] = {
+    "transaction_id": "t1",
+    "customer_id": "c1",
+    "customer_name": "Asha Iyer",
+    "customer_email": "asha.iyer@example.com",
+    "merchant_name": "Rippin, Kub and Mann",
+    "merchant_category": "grocery_pos",
+    "amount": Decimal("107.23"),
+    "payment_method": "UPI",
+    "status": "SUCCESS",
+    "failure_reason": None,
+    "timestamp": "2026-11-19T14:00:00+05:30",
+    "city": "Bengaluru",
+    "state": "Karnataka",
+    "country": "IN",
+    "currency": "INR",
+    "device_type": "mobile",
+    "ip_address": "203.0.113.7",
+    "is_fraud": False,
+}
+PERSONAL = ("Asha", "asha.iyer", "203.0.113.7")
+
+
+def broken_values() -> dict[str, bytes | None]:
+    """A value for each malformed rule of the contract, a few for those that are broken in several ways."""
+    malformed = {rule.code for rule in CONTRACT.rules if rule.kind == "malformed"}
+    values = {}
+    for code, fault in fault_kinds(CONTRACT).items():
+        for variant in range(5) if code in malformed else ():
+            made = fault(SOUND, variant)
+            values[f"{code}/{variant}"] = to_json(made) if isinstance(made, dict) else made
+    assert {name.partition("/")[0] for name in values} == malformed
+    return values
+
+
+BROKEN = broken_values()
+
+
+def letter(value: bytes | None) -> Letter:
+    return Letter(Coordinates("topic", 3, 1207), value, b"c1", "2026-11-20T10:00:00Z", ("AMOUNT_TYPE",))
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_letter_of_every_kind_comes_back_from_its_file_with_the_same_meaning(name: str) -> None:
+    value = BROKEN[name]
+    line = read_line(as_line(letter(value), "dead_letters"))
+    assert (line.letter.place, line.letter.key, line.is_changed) == (Coordinates("topic", 3, 1207), b"c1", False)
+    planner = Planner("r", "topic", CONTRACT)
+    before, after = planner.plan(letter(value), "b", is_changed=False), planner.plan(line.letter, "b", is_changed=False)
+    assert after.expected == before.expected == (name.partition("/")[0],)
+    if value is not None and b" " not in value:
+        assert line.letter.value == value
+
+
+@given(st.binary() | st.text().map(str.encode) | st.floats().map(lambda x: b'{"amount":%r}' % x))
+def test_any_bytes_come_back_from_a_file_as_they_were_or_as_the_same_object(value: bytes) -> None:
+    back = read_line(as_line(letter(value), "dead_letters")).letter.value
+    assert back is not None
+    assert back == value or orjson.loads(back) == orjson.loads(value)
+
+
+def test_a_number_keeps_every_digit_on_its_way_through_a_file() -> None:
+    value = b'{"amount":100000000000000000000.10,"other":1.0}'
+    assert read_line(as_line(letter(value), "dead_letters")).letter.value == value
+
+
+def test_a_mended_line_is_sent_as_it_was_mended() -> None:
+    held = json.loads(as_line(letter(to_json(SOUND | {"amount": "107.23"})), "dead_letters"))
+    assert held["payload"]["amount"] == "107.23"
+    held["payload"]["amount"] = 107.23
+    line = read_line(json.dumps(held).encode())
+    assert line.is_changed
+    intent = Planner("r", "topic", CONTRACT).plan(line.letter, "dead_letters", is_changed=True)
+    assert (intent.expected, intent.currency, intent.amount) == ((), "INR", Decimal("107.23"))
+    assert dict(intent.message().headers)["redrive-of"] == b"3:1207"
+
+
+def test_a_letter_of_a_former_topic_is_named_with_that_topic() -> None:
+    intent = Planner("r", "another", CONTRACT).plan(letter(b"{"), "dead_letters", is_changed=False)
+    assert intent.redrive_of == "3:1207@topic"
+
+
+def test_a_file_of_letters_is_its_owners_alone_and_never_overwritten(tmp_path: Path) -> None:
+    file = tmp_path / "letters.jsonl"
+    assert write_letters(file, [[letter(b"{")], [letter(None)]], "dead_letters") == 2
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    with pytest.raises(TieoutError, match="is there already"):
+        write_letters(file, [], "dead_letters")
+    assert len(file.read_bytes().splitlines()) == 2
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"no json",
+        b"[]",
+        b'{"letter":"1:2"}',
+        b'{"letter":"1:2","topic_id":"t"}',
+        b'{"letter":"x","topic_id":"t"}',
+        b'{"letter":"1:2","topic_id":"t","payload":{"a":1,"a":2}}',
+        b'{"letter":"1:2","topic_id":"t","payload_base64":"*"}',
+    ],
+)
+def test_a_line_that_is_no_letter_is_named_by_its_number(tmp_path: Path, line: bytes) -> None:
+    file = tmp_path / "letters.jsonl"
+    file.write_bytes(as_line(letter(b"{"), "dead_letters") + line + b"\n")
+    with file.open("rb") as source, pytest.raises(TieoutError, match="line 2"):
+        list(read_file(source, file))
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_nothing_personal_is_shown_unless_asked(name: str) -> None:
+    value = BROKEN[name]
+    shown = json.dumps(view_bytes(letter(value), CONTRACT, unmask=False))
+    assert not [word for word in PERSONAL if word in shown]
+    if value:
+        assert str(len(value)) in shown
+        assert value.decode("utf-8", "backslashreplace") == view_bytes(letter(value), CONTRACT, unmask=True)["raw"]
+
+
+def test_a_field_that_is_open_is_shown_as_it_was_written() -> None:
+    seen = view_bytes(letter(b'{"amount":"12.50","customer_name":"Asha","Asha Iyer":1}'), CONTRACT, unmask=False)
+    assert seen["fields"] == [
+        {"name": "amount", "value": '"12.50"'},
+        {"name": "customer_name", "value": "(masked, 6 characters)"},
+        {"name": "(masked, 9 characters)", "value": "(masked, 1 characters)"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        (b'{"amount": 12.5,"currency":"INR"}', (Decimal("12.5"), "INR")),
+        (b'{"amount":"107.234","currency" : "USD", "cut', (Decimal("107.234"), "USD")),
+        (b'{"n":"\xff","amount":7,"currency":"KWD"}', (Decimal(7), "KWD")),
+        (b'[{"amount":\n-3\n,"currency":"JPY"}]', (Decimal(-3), "JPY")),
+        (b'{"amount":10,"amount":10.00,"currency":"INR"}', (Decimal(10), "INR")),
+        (b'{"amount":10,"amount":11,"currency":"INR"}', (None, None)),
+        (b'{"amount":10,"amount":[10],"currency":"INR"}', (None, None)),
+        (b'{"currency":"INR","amount":10', (None, None)),
+        (b'{"amount":12E1,"currency":"INR"}', (None, None)),
+        (b'{"amount":10000000000000000,"currency":"INR"}', (None, None)),
+        (b'{"amount":10,"currency":"XXX"}', (None, None)),
+        (b'{"amount":10}', (None, None)),
+        (b"", (None, None)),
+        (None, (None, None)),
+    ],
+)
+def test_a_letter_is_worth_what_its_bytes_say_for_certain(value: bytes | None, hint: tuple[Any, Any]) -> None:
+    amount, currency = money_hints(CONTRACT)
+    with duckdb.connect() as workspace:
+        workspace.execute("create table letters (raw_value blob)")
+        workspace.execute("insert into letters values (?)", [value])
+        assert workspace.execute(f"select {amount}, {currency} from letters").fetchall() == [hint]
+
+
+def test_offsets_are_read_as_they_are_shown() -> None:
+    assert parse_offsets("0:17, 2:5-9") == ((0, 17, 17), (2, 5, 9))
+    for wrong in ("0", "0:", "0:9-5", "x:1", "0:1;2:2", ""):
+        with pytest.raises(TieoutError, match="is not PARTITION:OFFSET"):
+            parse_offsets(wrong)
