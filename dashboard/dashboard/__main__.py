@@ -26,7 +26,6 @@ def streamlit_options(address: str, port: int) -> dict[str, Any]:
         "browser.gatherUsageStats": False,
         "client.showErrorDetails": "none",
         "client.toolbarMode": "viewer",
-        "theme.font": "sans-serif",
         "runner.magicEnabled": False,
     }
 

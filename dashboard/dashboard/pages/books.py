@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pandas as pd
@@ -11,7 +12,7 @@ from dashboard import books_questions as questions
 from dashboard import charts
 from dashboard.database import Row, UnreadableError
 from dashboard.shell import REFRESH_EVERY, ask, download, header, surviving
-from dashboard.words import duration
+from dashboard.words import amount, duration
 
 SIGNS = {"OK": "✔ OK", "OPEN": "… OPEN", "UNATTESTED": "? UNATTESTED", "DIFFERENT": "✘ DIFFERENT"}
 VERDICTS = {
@@ -69,12 +70,15 @@ def _section(title: str, line: str) -> Any:
 
 def _grid(name: str, rows: Sequence[Row], **columns: str) -> None:
     """Show the named columns under their titles; times to the second, what is empty as nothing."""
-    shown = [{title: _plain(row[column]) for column, title in columns.items()} for row in rows]
+    shown = [{title: _said(row, column) for column, title in columns.items()} for row in rows]
     st.dataframe(pd.DataFrame(shown), hide_index=True, width="stretch", height=min(38 + 35 * max(len(shown), 1), 400))
     download(name, rows)
 
 
-def _plain(value: Any) -> Any:
+def _said(row: Row, column: str) -> Any:
+    value = row[column]
+    if value is not None and "amount" in column and row["currency"]:
+        return amount(Decimal(value), row["currency"])
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S}"
     return "" if value is None else value if isinstance(value, int) else str(value)

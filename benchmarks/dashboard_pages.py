@@ -1,0 +1,83 @@
+"""How long the dashboard's pages take at five million payments: fills a warehouse, builds its marts, loads each page.
+
+Run it with: .tieout/env/platform/bin/python benchmarks/dashboard_pages.py [--payments 5000000] [--days 500]
+It makes a PostgreSQL of its own in a temporary folder (about 8 GB at five million) and removes it at the end.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(CHECKOUT / "dashboard" / "tests"))
+
+import streamlit as st  # noqa: E402
+from filled import TOKEN, Filled, fill, own_warehouse  # noqa: E402
+from streamlit.testing.v1 import AppTest  # noqa: E402
+
+VIEWS: dict[str, dict[str, str | list[str]]] = {
+    "30 days": {},
+    "all days": {"from": "2024-01-01"},
+    "all days, one channel and category": {"from": "2024-01-01", "channel": ["UPI"], "category": ["food"]},
+    "all days, one region": {"from": "2024-01-01", "region": ["West"]},
+    "all days, one state": {"from": "2024-01-01", "state": ["Maharashtra, IN"]},
+    "30 days, one state": {"state": ["Maharashtra, IN"]},
+    "30 days, one segment": {"segment": ["ACTIVE"]},
+}
+TRIES = 5
+
+
+def page_seconds(name: str, query: dict[str, str | list[str]]) -> float:
+    """Load a page with nothing remembered; return the server's seconds for all that it shows."""
+    st.cache_data.clear()
+    app = AppTest.from_string(f"from dashboard.pages import {name}\n{name}.show()\n", default_timeout=120)
+    for key, value in query.items():
+        app.query_params[key] = value
+    begun = time.perf_counter()
+    app.run()
+    seconds = time.perf_counter() - begun
+    assert not app.exception, app.exception
+    shown = len(app.metric) if name == "business" else len(app.dataframe)
+    assert shown, [warning.value for warning in app.warning]
+    return seconds
+
+
+def measure(warehouse: Filled) -> Iterator[tuple[str, list[float]]]:
+    """Yield what each view took."""
+    for name in ("POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_DB", "POSTGRES_PASSWORD_READER"):
+        os.environ[name] = warehouse.env[name]
+    os.environ |= {"TIEOUT_HOME": "/nonexistent", "DASHBOARD_TOKEN": TOKEN}
+    page_seconds("business", {})  # imports
+    for view, query in VIEWS.items():
+        yield f"Business, {view}", [page_seconds("business", query) for _ in range(TRIES)]
+    yield "Books", [page_seconds("books", {}) for _ in range(TRIES)]
+
+
+def main() -> None:
+    """Fill, build, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--payments", type=int, default=5_000_000)
+    parser.add_argument("--days", type=int, default=500)
+    asked = parser.parse_args()
+    size = {"payments": asked.payments, "days": asked.days, "towns": 100, "customers": 50_000, "merchants": 500}
+    with own_warehouse() as warehouse:
+        begun = time.perf_counter()
+        fill(warehouse, size)
+        warehouse.sql("vacuum analyze")
+        print(f"filled and built in {time.perf_counter() - begun:.0f} s", flush=True)
+        for table in warehouse.sql(
+            "select relname, reltuples::bigint as rows, pg_size_pretty(pg_total_relation_size(oid)) as size from pg_class"
+            " where relnamespace = 'marts'::regnamespace and relkind = 'r' and reltuples > 0 order by reltuples desc"
+        ):
+            print(f"  {table['relname']:28} {table['rows']:>12,} rows {table['size']:>10}")
+        print(f"{'page':48} {'median s':>9} {'worst s':>9}")
+        for name, seconds in measure(warehouse):
+            print(f"{name:48} {statistics.median(seconds):9.2f} {max(seconds):9.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
