@@ -45,20 +45,23 @@ def load(
 
 
 def proof(
+    *,
     full: Annotated[bool, typer.Option("--full", help="Recompute from the lake's files up.")] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Read Kafka again, with the other client.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Name offsets and payments of a difference.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 also when an equation is OPEN.")] = False,
     run_id: RunId = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the equations as JSON.")] = False,
 ) -> None:
-    """Show that every hop ties out: E1 to E4, by partition, load, currency and status.
+    """Show that every hop ties out: E0 to E4, by feed, partition, load, currency and status.
 
     Exit 1 when an equation is DIFFERENT; with --strict also when one is OPEN.
 
-    Example: ./scripts/tieout proof --full
+    Example: ./scripts/tieout proof --full --explain
     """
     from warehouse.proof import run_proof, show_proof
 
-    result = run_proof(full=full, strict=strict, run_id=run_id)
+    result = run_proof(full=full, strict=strict, deep=deep, explain=explain, run_id=run_id)
     if as_json:
         typer.echo(json.dumps(result))
     else:

@@ -1,42 +1,128 @@
 """E1 and E2 from what the loads wrote down: offsets, and control totals by book."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 import psycopg
 
-from warehouse.proof.equation import OK, Equation, Side
+from warehouse.proof.equation import DIFFERENT, OK, Equation, Side
+from warehouse.proof.forward import Balance, Forward, add
 
 LOADS_SHOWN = 20
 
 _OFFSETS = """
-select o.topic_id, o.partition, min(o.start_offset), max(o.end_offset), coalesce(sum(t.count), 0)::bigint,
+select o.load_id, o.topic_id, o.partition, o.start_offset, o.end_offset, coalesce(t.count, 0)::bigint,
     (select coalesce(sum(l.offsets), 0)::bigint from metadata.lost_offsets l
-    where (l.topic_id, l.partition) = (o.topic_id, o.partition))
+    where (l.load_id, l.topic_id, l.partition) = (o.load_id, o.topic_id, o.partition))
 from metadata.load_offsets o
 join metadata.load_audit a on a.load_id = o.load_id and a.status = 'SUCCESS'
 left join (
     select load_id, partition,
         sum(case book when 'ALREADY_LOADED' then -count else count end) as count
-    from metadata.load_totals where book in ('BRONZE', 'ALREADY_LOADED', 'DEAD_LETTER') group by 1, 2
+    from metadata.load_totals
+    where book in ('BRONZE', 'ALREADY_LOADED', 'DEAD_LETTER') and load_id > %(after)s group by 1, 2
 ) t on t.load_id = o.load_id and t.partition = o.partition
-group by 1, 2 order by 1, 2
+where o.load_id > %(after)s
+order by o.load_id, o.partition
 """
 
 _TOTALS = """
 select t.load_id, t.currency, t.book = 'BRONZE' as in_lake, sum(t.count)::bigint, sum(t.amount)
 from metadata.load_totals t join metadata.load_audit a on a.load_id = t.load_id and a.status = 'SUCCESS'
-where t.book <> 'DEAD_LETTER' group by 1, 2, 3 order by 1, 2
+where t.book <> 'DEAD_LETTER' and t.load_id > %s group by 1, 2, 3 order by 1, 2
 """
 
+# The audit row of a load says the same as its totals, book by book.
+_AUDIT = """
+select a.load_id, said.book, said.count, coalesce(sum(t.count), 0)::bigint
+from metadata.load_audit a
+cross join lateral (values
+    ('BRONZE', rows_read), ('NEW', rows_loaded), ('DUPLICATE', duplicates), ('REJECTED', rejected),
+    ('ALREADY_LOADED', already_loaded), ('DEAD_LETTER', dead_letters)
+) as said (book, count)
+left join metadata.load_totals t on t.load_id = a.load_id and t.book = said.book
+where a.load_id > %s and a.status = 'SUCCESS'
+    and (exists (select from metadata.load_totals o where o.load_id = a.load_id) or rows_read + dead_letters = 0
+        or not exists (select from metadata.retention_floor where book = 'LOADS'))
+group by 1, 2, 3 having said.count is distinct from coalesce(sum(t.count), 0) order by 1, 2
+"""
 
-def offsets_by_totals(connection: psycopg.Connection[Any]) -> Iterable[Equation]:
-    """Yield E1 per partition: offsets that the loads account for = their events, dead letters and accepted losses."""
-    for topic_id, partition, first, behind, counted, lost in connection.execute(_OFFSETS).fetchall():
-        scope = {"topic_id": topic_id, "partition": partition, "offsets": [first, behind]}
-        yield Equation("E1", scope | ({"LOST": lost} if lost else {}), None, Side(behind - first), Side(counted + lost))
+Sides = dict[tuple[int, str | None], dict[bool, Side]]
+
+
+@dataclass
+class _Partition:
+    """A partition as its loads account for it."""
+
+    first: int
+    behind: int
+    counted: int
+    lost: int
+
+
+def offsets_by_totals(
+    connection: psycopg.Connection[Any], forward: Forward, known: Mapping[tuple[str, int], int]
+) -> Iterable[Equation]:
+    """Yield E1 per partition: offsets that the loads account for = their events, dead letters and accepted losses.
+
+    A load that does not account for its own offsets, or leaves some out before it, gets a line of its own.
+
+    Args:
+        connection: in the proof's snapshot.
+        forward: what is brought forward.
+        known: the offset behind the last loaded one by topic and partition, as the watermark says.
+    """
+    partitions = _brought(forward)
+    wrong: list[Equation] = []
+    for row in connection.execute(_OFFSETS, {"after": forward.load_id}).fetchall():
+        wrong += _follow(partitions, *row)
+    for (topic, partition), behind in known.items():
+        place = partitions.setdefault((topic, partition), _Partition(behind, behind, 0, 0))
+        place.behind = max(place.behind, behind)
+    for (topic, partition), place in sorted(partitions.items()):
+        scope = {"topic_id": topic, "partition": partition, "offsets": [place.first, place.behind]}
+        scope |= {"LOST": place.lost} if place.lost else {}
+        yield Equation("E1", scope, None, Side(place.behind - place.first), Side(place.counted + place.lost))
+    yield from wrong
+
+
+def _brought(forward: Forward) -> dict[tuple[str, int], _Partition]:
+    return {
+        (str(topic), int(partition or 0)): _Partition(
+            left.count, int(left.amount or 0), right.count, int(right.amount or 0)
+        )
+        for (topic, partition), (left, right) in forward.balance("E1").items()
+    }
+
+
+def _follow(partitions: dict[tuple[str, int], _Partition], load_id: int, *row: Any) -> Iterable[Equation]:
+    topic, partition, start, end, counted, lost = row
+    place = partitions.setdefault((topic, partition), _Partition(start, start, 0, 0))
+    scope = {"topic_id": topic, "partition": partition, "load_id": load_id}
+    if start > place.behind:
+        yield Equation("E1", scope | {"offsets": [place.behind, start]}, None, Side(start - place.behind), Side())
+    # A load that read again what another had counts only what is beyond it.
+    begin = min(max(start, place.behind), end)
+    if end - begin != counted + lost:
+        yield Equation("E1", scope | {"offsets": [begin, end]}, None, Side(end - begin), Side(counted + lost))
+    place.behind = max(place.behind, end)
+    place.counted += counted
+    place.lost += lost
+
+
+def bring_offsets_forward(connection: psycopg.Connection[Any], forward: Forward, upto_load: int) -> Balance:
+    """Return E1's balance up to a load: first offset and the one behind on the left, counted and lost on the right."""
+    partitions = _brought(forward)
+    for row in connection.execute(_OFFSETS, {"after": forward.load_id}).fetchall():
+        if row[0] <= upto_load:
+            list(_follow(partitions, *row))
+    return {
+        key: (Side(place.first, Decimal(place.behind)), Side(place.counted, Decimal(place.lost)))
+        for key, place in partitions.items()
+    }
 
 
 def not_loaded(lake_ends: dict[int, int], loaded: dict[int, int]) -> Iterable[Equation]:
@@ -48,22 +134,31 @@ def not_loaded(lake_ends: dict[int, int], loaded: dict[int, int]) -> Iterable[Eq
             yield Equation("E1", scope, None, Side(behind - begin), Side(), is_open=True)
 
 
-def loads_by_totals(connection: psycopg.Connection[Any]) -> Iterable[Equation]:
-    """Yield E2 per load and currency: bronze = new + duplicates + rejected + already loaded."""
-    sides: dict[tuple[int, str | None], dict[bool, Side]] = defaultdict(dict)
-    for load_id, currency, in_lake, count, amount in connection.execute(_TOTALS).fetchall():
+def loads_by_totals(connection: psycopg.Connection[Any], forward: Forward) -> Iterable[Equation]:
+    """Yield E2 per load and currency: bronze = new + duplicates + rejected + already loaded, and the audit row so."""
+    sides = read_loads(connection, forward.load_id)
+    yield from e2(sides, forward.balance("E2"), sum(left.count for left, _ in forward.balance("loads").values()))
+    for load_id, book, said, counted in connection.execute(_AUDIT, [forward.load_id]).fetchall():
+        yield Equation("E2", {"load_id": load_id, "audit_row_says": book}, None, Side(said or 0), Side(counted))
+
+
+def read_loads(connection: psycopg.Connection[Any], after_load: int) -> Sides:
+    """Return both sides of E2 by load and currency, as the loads wrote them down."""
+    sides: Sides = defaultdict(dict)
+    for load_id, currency, in_lake, count, amount in connection.execute(_TOTALS, [after_load]).fetchall():
         sides[load_id, currency][in_lake] = Side(count, amount)
-    yield from e2(sides)
+    return sides
 
 
-def e2(sides: dict[tuple[int, str | None], dict[bool, Side]]) -> Iterable[Equation]:
+def e2(sides: Sides, brought: Balance | None = None, loads_brought: int = 0) -> Iterable[Equation]:
     """Yield E2 from both sides by load and currency; True is the lake's.
 
-    Each of the newest loads has a line of its own, older ones only when they do not tie out; those that do are summed,
-    so that the proof stays readable after a year of loads.
+    Each of the newest loads has a line of its own, older ones only when they do not tie out; those that do are summed
+    with what is brought forward.
     """
-    newest = set(sorted({load_id for load_id, _ in sides})[-LOADS_SHOWN:])
-    older: dict[str | None, list[Equation]] = defaultdict(list)
+    newest = newest_loads(sides)
+    folded: Balance = dict(brought or {})
+    older: dict[str | None, set[int]] = defaultdict(set)
     for (load_id, currency), pair in sorted(sides.items(), key=lambda item: (item[0][0], item[0][1] or "")):
         empty = Side(0, None if currency is None else Decimal(0))
         scope = {"load_id": load_id, **_outside(currency)}
@@ -71,18 +166,34 @@ def e2(sides: dict[tuple[int, str | None], dict[bool, Side]]) -> Iterable[Equati
         if load_id in newest or equation.verdict != OK:
             yield equation
         else:
-            older[currency].append(equation)
-    for currency, equations in older.items():
-        loads = [equation.scope["load_id"] for equation in equations]
-        scope = {"load_ids": [min(loads), max(loads)], "loads": len(loads), **_outside(currency)}
-        yield Equation("E2", scope, currency, _sum(e.left for e in equations), _sum(e.right for e in equations))
+            older[currency].add(load_id)
+            add(folded, (currency,), equation.left, equation.right)
+    for (key,), (left, right) in sorted(folded.items(), key=str):
+        currency = None if key is None else str(key)
+        loads = loads_brought + len({each for ids in older.values() for each in ids})
+        yield Equation("E2", {"older_loads": loads, **_outside(currency)}, currency, left, right)
+
+
+def newest_loads(sides: Sides) -> set[int]:
+    """Return the loads that have a line of their own."""
+    return set(sorted({load_id for load_id, _ in sides})[-LOADS_SHOWN:])
+
+
+def bring_loads_forward(sides: Sides, forward: Forward, upto_load: int) -> dict[str, Balance]:
+    """Return E2's balance up to a load, and how many loads it holds."""
+    sums, loads = forward.balance("E2"), forward.balance("loads")
+    within = {load_id for load_id, _ in sides if load_id <= upto_load}
+    add(loads, ("loads",), Side(len(within)))
+    for (load_id, currency), pair in sides.items():
+        if load_id in within:
+            add(sums, (currency,), pair.get(True), pair.get(False))
+    return {"E2": sums, "loads": loads}
 
 
 def _outside(currency: str | None) -> dict[str, str]:
     return {} if currency else {"currencies": "outside the contract"}
 
 
-def _sum(sides: Iterable[Side]) -> Side:
-    listed = list(sides)
-    amounts = [side.amount for side in listed if side.amount is not None]
-    return Side(sum(side.count for side in listed), sum(amounts, Decimal(0)) if amounts else None)
+def all_equal(equations: Iterable[Equation]) -> bool:
+    """Say whether nothing is different."""
+    return all(equation.verdict != DIFFERENT for equation in equations)

@@ -25,10 +25,11 @@ class Equation:
     """A line of the proof.
 
     Attributes:
-        name: E1 to E4.
+        name: E0 to E4.
         scope: what it is about: partition, load, status ...
         currency: None for counts only.
         is_open: the right side is known to be behind, so that a difference is no finding yet.
+        is_unattested: nobody says what the left side should be.
     """
 
     name: str
@@ -37,11 +38,13 @@ class Equation:
     left: Side
     right: Side
     is_open: bool = False
+    is_unattested: bool = False
     verdict: str = field(init=False)
 
     def __post_init__(self) -> None:
         equal = self.left.count == self.right.count and (self.left.amount or 0) == (self.right.amount or 0)
-        object.__setattr__(self, "verdict", OPEN if self.is_open else OK if equal else DIFFERENT)
+        judged = OK if equal else DIFFERENT
+        object.__setattr__(self, "verdict", UNATTESTED if self.is_unattested else OPEN if self.is_open else judged)
 
     @property
     def difference(self) -> Side:

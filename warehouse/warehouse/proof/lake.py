@@ -1,8 +1,9 @@
 # ruff: noqa: S608  (column names are our own)
-"""E1 and E2 of `--full`: the lake's own Parquet files against what the loads say and what stands in silver."""
+"""The lake's side of `--full`: every offset of bronze and dead letters, read from the Parquet files themselves."""
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import duckdb
@@ -10,39 +11,88 @@ import psycopg
 import pyarrow as pa
 
 from contracts.layout import Layout
-from contracts.model import Contract
-from warehouse.delta_log import exists
-from warehouse.proof.books import e2
-from warehouse.proof.equation import Equation, Side
+from contracts.model import Contract, load_contract
+from warehouse.delta_log import exists, newest_record
+from warehouse.proof.books import Sides, e2
+from warehouse.proof.equation import DIFFERENT, Equation, Side
+from warehouse.proof.lake_feeds import feeds_in_lake
+from warehouse.proof.rows import rows_that_differ
+from warehouse.read import LakeMismatchError, open_workspace
+from warehouse.rules import identity_sql, status_sql
+from warehouse.settings import WarehouseSettings
 from warehouse.totals import currency_sql
 
 _RANGES = """
 select o.load_id, o.topic_id, o.partition, o.start_offset, o.end_offset
 from metadata.load_offsets o join metadata.load_audit a using (load_id) where a.status = 'SUCCESS'
 """
+# A backfill reads offsets that another load accounts for, and gives back to that load what it lacked.
+_NO_BACKFILL = "load_id not in (select load_id from metadata.backfill_days where load_id is not null)"
+_BRONZE = f"""
+select t.load_id, t.currency, sum(t.count)::bigint, sum(t.amount)
+from metadata.load_totals t join metadata.load_audit a on a.load_id = t.load_id and a.status = 'SUCCESS'
+where t.book = 'BRONZE' and t.{_NO_BACKFILL} group by 1, 2 order by 1, 2
+"""
+# Dead letters that retention took are counted by what it wrote down, also where their bytes are still there.
+_EXPIRED = """
+select topic_id, partition, min(start_offset), max(end_offset), sum(count)::bigint from metadata.retention_floor
+where book = 'DEAD_LETTERS' group by 1, 2
+"""
 _LOST = "select topic_id, partition, sum(offsets)::bigint from metadata.lost_offsets group by 1, 2"
 _BOOKS = ("transactions", "duplicates", "rejected_transactions")
+_COLUMNS = """
+    topic_id varchar, "partition" integer, "offset" bigint, run varchar, seq bigint, in_bronze boolean,
+    transaction_id varchar, status varchar, currency varchar, amount decimal(20,4), content varchar
+"""
 
 
-def read_lake(workspace: duckdb.DuckDBPyConnection, layout: Layout) -> None:
+def prove_lake(
+    connection: psycopg.Connection[Any], settings: WarehouseSettings, layout: Layout, by_totals: list[Equation]
+) -> Iterable[Equation]:
+    """Yield E0 to E2 from the lake's files and silver's rows, and what the books of the loads say otherwise.
+
+    Args:
+        connection: in the proof's snapshot.
+        settings: for the memory that reading may take.
+        layout: where the lake is.
+        by_totals: the same equations as the loads' own books have them: their differences are kept.
+    """
+    contract = load_contract()
+    topic_id, ends = newest_record(layout.bronze)
+    with open_workspace(layout.state / "load", settings.loader_memory) as workspace:
+        try:
+            read_lake(workspace, layout, contract)
+        except duckdb.Error as error:
+            raise LakeMismatchError(f"the lake cannot be read: {str(error).splitlines()[0]}") from None
+        by_lake = [
+            *feeds_in_lake(connection, workspace, contract, topic_id, ends),
+            *offsets_in_lake(connection, workspace, topic_id, ends),
+            *loads_in_lake(connection, workspace, contract),
+            *rows_that_differ(connection, workspace, contract),
+        ]
+    yield from by_lake
+    for equation in by_totals:
+        if equation.verdict == DIFFERENT and equation not in by_lake:
+            yield replace(equation, scope={**equation.scope, "from": "the loads' books"})
+
+
+def read_lake(workspace: duckdb.DuckDBPyConnection, layout: Layout, contract: Contract) -> None:
     """Make the table lake: one row an offset of bronze or dead letters, as the tables' newest versions have them."""
-    columns = 'topic_id, "partition", "offset"'
-    parts = []
-    for table, money in ((layout.bronze, "currency, amount"), (layout.dead_letters, "null, null")):
+    workspace.execute(f"create table lake ({_COLUMNS})")
+    content = f"md5({identity_sql(contract)} || {status_sql(contract)})"
+    fields = {
+        True: f"transaction_id, status, currency, amount, {content}",
+        False: "null, null, null, null, null",
+    }
+    for table in (layout.bronze, layout.dead_letters):
+        in_bronze = table == layout.bronze
         files = _files(table)
         if files:
             listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
-            source = f"read_parquet([{listed}], hive_partitioning = false, union_by_name = true)"
-            parts.append(f"select {columns}, {money}, {table == layout.bronze} from {source}")
-    nothing = (
-        "select null::varchar, null::integer, null::bigint, null::varchar, null::decimal(20,4), null::boolean limit 0"
-    )
-    union = " union all ".join(parts) or nothing
-    workspace.execute(
-        'create table lake (topic_id varchar, "partition" integer, "offset" bigint, currency varchar, '
-        "amount decimal(20,4), in_bronze boolean)"
-    )
-    workspace.execute(f"insert into lake {union}")
+            workspace.execute(
+                f'insert into lake select topic_id, "partition", "offset", run, seq, {in_bronze}, {fields[in_bronze]} '
+                f"from read_parquet([{listed}], hive_partitioning = false, union_by_name = true)"
+            )
 
 
 def _files(table: Any) -> list[str]:
@@ -60,7 +110,15 @@ def offsets_in_lake(
     ends: dict[int, int],
 ) -> Iterable[Equation]:
     """Yield E1 per partition: recorded ends of bronze = different offsets in the lake, none of them twice."""
+    expired = connection.execute(_EXPIRED).fetchall()
+    for topic, partition, _, floor, _ in expired:
+        workspace.execute(
+            'delete from lake where not in_bronze and topic_id = ? and "partition" = ? and "offset" < ?',
+            [topic, partition, floor],
+        )
     first, behind = _extents(connection, workspace, topic_id, ends)
+    first |= {(t, p): min(low, first.get((t, p), low)) for t, p, low, _, _ in expired}
+    removed = {(topic, partition): count for topic, partition, _, _, count in expired}
     lost = {(topic, partition): gone for topic, partition, gone in connection.execute(_LOST).fetchall()}
     for (topic, partition), end in sorted(behind.items()):
         begin = first.get((topic, partition), 0)
@@ -75,6 +133,9 @@ def offsets_in_lake(
         gone = lost.get((topic, partition), 0)
         if gone:
             scope["LOST"] = gone
+        if removed.get((topic, partition)):
+            scope["EXPIRED"] = removed[topic, partition]
+            gone += removed[topic, partition]
         counted = count if distinct + gone == end - begin else distinct
         yield Equation("E1", scope, None, Side(end - begin), Side(counted + gone))
 
@@ -112,7 +173,7 @@ def loads_in_lake(
     types = (pa.int64(), pa.string(), pa.int32(), pa.int64(), pa.int64())
     workspace.register("ranges", pa.table(columns, pa.schema(list(zip(names, types, strict=True)))))
     known = currency_sql(contract)
-    sides: dict[tuple[int, str | None], dict[bool, Side]] = defaultdict(dict)
+    sides: Sides = defaultdict(dict)
     in_lake = workspace.execute(f"""
         select r.load_id, {known} as known, count(*), case when known is not null then sum(amount) end
         from lake l join ranges r on r.topic_id = l.topic_id and r."partition" = l."partition"
@@ -121,9 +182,23 @@ def loads_in_lake(
     """).fetchall()
     for load_id, currency, count, amount in in_lake:
         sides[load_id, currency][True] = Side(count, amount)
+    # What retention has removed begins the books: silver's older rows have no load to be judged with.
+    first = min(columns["load_id"], default=0) if _is_floored(connection) else 0
     for load_id, currency, count, amount in connection.execute(_in_silver(known)).fetchall():
-        sides[load_id, currency][False] = Side(count, amount)
+        if load_id >= first:
+            sides[load_id, currency][False] = Side(count, amount)
     yield from e2(sides)
+    for load_id, currency, count, amount in connection.execute(_BRONZE).fetchall():
+        here, said = sides[load_id, currency].get(True, Side()), Side(count, amount)
+        if (here.count, here.amount or 0) != (said.count, said.amount or 0):
+            yield Equation(
+                "E2", {"load_id": load_id, "book": "BRONZE", "from": "the loads' books"}, currency, here, said
+            )
+
+
+def _is_floored(connection: psycopg.Connection[Any]) -> bool:
+    row = connection.execute("select exists (select from metadata.retention_floor where book = 'LOADS')").fetchone()
+    return bool(row and row[0])
 
 
 def _in_silver(known: str) -> str:
@@ -136,5 +211,6 @@ def _in_silver(known: str) -> str:
             select t.load_id, currency, count, amount
             from metadata.load_totals t join metadata.load_audit a on a.load_id = t.load_id and a.status = 'SUCCESS'
             where book = 'ALREADY_LOADED'
-        ) s group by 1, 2
+        ) s
+        where {_NO_BACKFILL} group by 1, 2
     """

@@ -5,38 +5,46 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-import duckdb
 import psycopg
 from psycopg.types.json import Jsonb
 
 from contracts.layout import Layout, find_layout
-from contracts.model import load_contract
 from warehouse.delta_log import newest_record
 from warehouse.errors import DatabaseAwayError
-from warehouse.proof.books import loads_by_totals, not_loaded, offsets_by_totals
-from warehouse.proof.equation import DIFFERENT, OPEN, Equation
-from warehouse.proof.lake import loads_in_lake, offsets_in_lake, read_lake
-from warehouse.proof.marts import prove_marts
-from warehouse.read import LakeMismatchError, open_workspace
+from warehouse.proof import books, feeds, marts
+from warehouse.proof.deep import prove_with_kafka
+from warehouse.proof.equation import DIFFERENT, OPEN, UNATTESTED, Equation
+from warehouse.proof.explain import explain_differences, name_days
+from warehouse.proof.forward import Forward, read_forward, write_forward
+from warehouse.proof.lake import prove_lake
 from warehouse.settings import WarehouseSettings, read_settings
+from warehouse.settle import Ends
 from warehouse.watermark import BRONZE, read_watermark
+
+# Lines of proofs are kept for a week; of older ones the differences, and by day how many lines had which verdict.
+KEEP_DAYS = 7
+LINES_A_TIME = 20_000
 
 
 def run_proof(
     full: bool = False,
     strict: bool = False,
     *,
+    deep: bool = False,
+    explain: bool = False,
     run_id: str | None = None,
     settings: WarehouseSettings | None = None,
     layout: Layout | None = None,
 ) -> dict[str, Any]:
-    """Prove E1 to E4 and write the result to metadata.proof.
+    """Prove E0 to E4 and write the result to metadata.proof.
 
     It runs as role dbt, which reads raw, metadata and its own marts, and may add rows to metadata.proof.
 
     Args:
-        full: recompute E1 and E2 from the lake's files and silver's rows instead of the loads' totals.
+        full: recompute everything from the lake's files, silver's rows and the marts' rows.
         strict: an OPEN equation is not fine either.
+        deep: read Kafka again with the other client, and hold the lake against it.
+        explain: name the offsets and transactions behind each difference.
         run_id: the run that asks for it, kept with what was found.
         settings: the warehouse's; read from the home when not given.
         layout: where the lake is.
@@ -45,17 +53,32 @@ def run_proof(
         what `tieout proof --json` prints.
 
     Raises:
-        TieoutError: the database is away, or the lake cannot be read.
+        TieoutError: the database is away, or the lake or Kafka cannot be read.
     """
     layout = layout or find_layout()
     settings = settings or read_settings(layout)
     checked_at = datetime.now(UTC)
+    explained: list[dict[str, Any]] | None = None
     try:
         with psycopg.connect(settings.dsn("dbt")) as connection:
             # One snapshot for all equations; the lake is read behind it, and so never older than it.
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            equations = list(_equations(connection, settings, layout, full))
-            _write(connection, checked_at, equations, run_id)
+            connection.execute("set timezone = 'UTC'")
+            proof = _Proof(connection, settings, layout, read_forward(connection, checked_at) if not full else None)
+            equations = list(proof.equations())
+            if deep:
+                unattested = [str(e.scope["feed"]) for e in equations if e.verdict == UNATTESTED and "feed" in e.scope]
+                equations += prove_with_kafka(settings, layout, unattested)
+            equations = name_days(connection, equations)
+            if explain:
+                explained = explain_differences(connection, layout, settings, equations)
+            forward = proof.bring_forward() if books.all_equal(equations) else None
+        # The snapshot is over: another proof that wrote meanwhile must not turn this one back.
+        with psycopg.connect(settings.dsn("dbt")) as connection:
+            proof_id = _write(connection, checked_at, equations, run_id)
+            if forward is not None or full:
+                write_forward(connection, proof_id, checked_at, forward)
+            _prune(connection)
     except psycopg.OperationalError as error:
         raise DatabaseAwayError(error, "nothing was proven or written.") from None
     bad = {DIFFERENT, OPEN} if strict else {DIFFERENT}
@@ -63,33 +86,74 @@ def run_proof(
         "ok": not any(equation.verdict in bad for equation in equations),
         "checked_at": checked_at.isoformat(),
         "equations": [equation.as_json() for equation in equations],
+        **({} if explained is None else {"explained": explained}),
     }
 
 
-def _equations(
-    connection: psycopg.Connection[Any], settings: WarehouseSettings, layout: Layout, full: bool
-) -> Iterable[Equation]:
-    watermark = read_watermark(connection, BRONZE)
-    # Before the files: what a running stream commits from here on is in them, but is not asked for.
-    topic_id, ends = newest_record(layout.bronze)
-    if full:
-        with open_workspace(layout.state / "load", settings.loader_memory) as workspace:
-            try:
-                read_lake(workspace, layout)
-            except duckdb.Error as error:
-                raise LakeMismatchError(f"the lake cannot be read: {str(error).splitlines()[0]}") from None
-            yield from offsets_in_lake(connection, workspace, topic_id, ends)
-            yield from loads_in_lake(connection, workspace, load_contract())
-    else:
-        yield from offsets_by_totals(connection)
-        yield from loads_by_totals(connection)
-    yield from not_loaded(ends, watermark.ends if watermark and watermark.topic_id == topic_id else {})
-    yield from prove_marts(connection)
+class _Proof:
+    """One proof: what it reads once, and what it leaves to the next.
+
+    Args:
+        before: what the last proof left; None for a full one, which begins at the lake.
+    """
+
+    def __init__(
+        self, connection: psycopg.Connection[Any], settings: WarehouseSettings, layout: Layout, before: Forward | None
+    ) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._layout = layout
+        self._full = before is None
+        self._before = before or Forward()
+        watermark = read_watermark(connection, BRONZE)
+        # Before the files: what a running stream commits from here on is in them, but is not asked for.
+        self._topic_id, self._lake_ends = newest_record(layout.bronze)
+        self._loaded = watermark.ends if watermark else {}
+        self._loaded_topic = watermark.topic_id if watermark else None
+        self._ends = Ends(connection, self._loaded_topic, self._loaded)
+        self._feeds = list(feeds.read_feeds(connection, self._before.load_id))
+        self._marts = marts.read_marts(connection, self._before, full=self._full)
+
+    def equations(self) -> Iterable[Equation]:
+        """Yield every line, E0 first."""
+        by_totals = [
+            *feeds.fold_feeds(self._feeds, self._before, self._ends),
+            *books.offsets_by_totals(self._connection, self._before, self._known()),
+            *books.loads_by_totals(self._connection, self._before),
+        ]
+        if self._full:
+            yield from prove_lake(self._connection, self._settings, self._layout, by_totals)
+        else:
+            yield from by_totals
+        same_topic = self._loaded_topic == self._topic_id
+        yield from books.not_loaded(self._lake_ends, self._loaded if same_topic else {})
+        yield from marts.prove_marts(self._connection, self._marts, self._before)
+
+    def bring_forward(self) -> Forward:
+        """Return what the next proof begins with. Call it when nothing is different."""
+        sides = books.read_loads(self._connection, self._before.load_id)
+        older = {load_id for load_id, _ in sides} - books.newest_loads(sides)
+        upto = max(older, default=self._before.load_id)
+        return Forward(
+            load_id=upto,
+            processed_load_id=self._marts.processed_load_id,
+            epoch=self._marts.epoch,
+            seq=self._marts.seq,
+            balances={
+                **feeds.bring_feeds_forward(self._feeds, self._before, upto, self._ends),
+                "E1": books.bring_offsets_forward(self._connection, self._before, upto),
+                **books.bring_loads_forward(sides, self._before, upto),
+                **marts.bring_marts_forward(self._marts),
+            },
+        )
+
+    def _known(self) -> dict[tuple[str, int], int]:
+        return {(self._loaded_topic or "", partition): end for partition, end in self._loaded.items()}
 
 
 def _write(
     connection: psycopg.Connection[Any], checked_at: datetime, equations: list[Equation], run_id: str | None
-) -> None:
+) -> Any:
     proof_id = uuid4()
     rows = [
         (
@@ -104,3 +168,22 @@ def _write(
             " right_count, right_amount, verdict, run_id) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             rows,
         )
+    return proof_id
+
+
+def _prune(connection: psycopg.Connection[Any]) -> None:
+    """Count old lines by day and forget them; a difference is kept for as long as `maintain` keeps proofs."""
+    connection.execute(
+        """
+        with gone as (
+            delete from metadata.proof where ctid in (
+                select ctid from metadata.proof
+                where checked_at < now() - make_interval(days => %s) and verdict <> 'DIFFERENT'
+                order by checked_at limit %s
+            ) returning (checked_at at time zone 'UTC')::date as day, equation, verdict
+        )
+        insert into metadata.proof_days as d select day, equation, verdict, count(*) from gone group by 1, 2, 3
+        on conflict (day, equation, verdict) do update set lines = d.lines + excluded.lines
+        """,
+        [KEEP_DAYS, LINES_A_TIME],
+    )

@@ -1,4 +1,4 @@
-"""The proof for people."""
+"""The proof for people: what should be, what is, and how it stands, hop by hop."""
 
 from decimal import Decimal
 from typing import Any
@@ -6,47 +6,77 @@ from typing import Any
 _COLOURS = {"OK": "green", "OPEN": "yellow", "UNATTESTED": "yellow", "DIFFERENT": "bold red"}
 WIDTH = 150
 _MEANINGS = {
-    "E1": "offsets consumed = bronze + dead letters + accepted losses (LOST)",
-    "E2": "bronze of a load = new + duplicates + rejected + already loaded",
-    "E3": "silver, latest status = fact_transactions",
+    "E0": "what the gateway says it has sent = what has arrived in the lake",
+    "E1": "offsets read from Kafka = events + dead letters + accepted losses (LOST) in the lake",
+    "E2": "events of a load = new + duplicates + rejected + already loaded rows in silver",
+    "E3": "silver, latest status of each payment = fact_transactions",
     "E4": "fact_transactions = daily revenue",
+}
+_VERDICTS = {
+    "OK": "both sides are equal",
+    "OPEN": "a step is still to come; nothing is judged yet",
+    "UNATTESTED": "nobody says what it should be; --deep asks Kafka",
+    "DIFFERENT": "the sides differ: ./scripts/tieout proof --explain names offsets and transactions",
 }
 
 
 def show_proof(result: dict[str, Any]) -> None:
-    """Print a table of the equations, and one line that says how it stands."""
+    """Print a table of the equations, what the verdicts mean, and what is behind each difference where asked for."""
     from rich.console import Console  # noqa: PLC0415  (only people need it)
     from rich.table import Table  # noqa: PLC0415
 
     console = Console(highlight=False)
     # A figure that is cut or wrapped cannot be compared: rather let the terminal scroll.
-    console.width = max(console.width, WIDTH)
+    console.width = max(console.width, WIDTH, *(_width(equation) for equation in result["equations"]), 0)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("equation", "of", "currency"):
+    for name in ("", "of", "currency"):
         table.add_column(name, no_wrap=True)
-    for name in ("left", "amount", "right", "amount", "difference"):
+    for name in ("should be", "amount", "is", "amount", "difference"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
+    before = None
     for equation in result["equations"]:
-        left, right, verdict = equation["left"], equation["right"], equation["verdict"]
+        name, left, right, verdict = (equation[key] for key in ("name", "left", "right", "verdict"))
+        says_nothing = verdict == "UNATTESTED"
         table.add_row(
-            equation["name"],
-            ", ".join(f"{key.replace('_', ' ')} {_plain(value)}" for key, value in _shown(equation["scope"])),
+            "" if name == before else name,
+            words(equation["scope"]),
             equation["currency"] or "",
-            *(f"{left['count']:,}", _grouped(left["amount"]), f"{right['count']:,}", _grouped(right["amount"])),
-            _difference(equation),
+            *("" if says_nothing else f"{left['count']:,}", _grouped(left["amount"])),
+            *(f"{right['count']:,}", _grouped(right["amount"])),
+            "" if says_nothing else _difference(equation),
             f"[{_COLOURS[verdict]}]{verdict}[/]",
         )
+        before = name
     console.print(table)
+    verdicts = [equation["verdict"] for equation in result["equations"]]
     for name in sorted({equation["name"] for equation in result["equations"]}):
         console.print(f"{name}: {_MEANINGS[name]}", style="dim")
-    verdicts = [equation["verdict"] for equation in result["equations"]]
+    for verdict in (each for each in _VERDICTS if each in verdicts and each != "OK"):
+        console.print(f"{verdict}: {_VERDICTS[verdict]}", style="dim")
+    _show_explained(console, result.get("explained", []))
     counted = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in _COLOURS if verdict in verdicts)
     console.print(counted or "nothing to prove yet: no load has run")
 
 
-def _shown(scope: dict[str, Any]) -> list[tuple[str, Any]]:
-    return [(key, value) for key, value in scope.items() if key != "topic_id"]
+def words(scope: dict[str, Any]) -> str:
+    """Return a scope in words: what a line of the proof is about."""
+    shown = {key: value for key, value in scope.items() if key != "topic_id"}
+    return ", ".join(key.replace("_", " ") if value is True else f"{key.replace('_', ' ')} {_plain(value)}"
+                     for key, value in shown.items())  # fmt: skip
+
+
+def _show_explained(console: Any, explained: list[dict[str, Any]]) -> None:
+    for each in explained:
+        console.print(f"\n{each['name']}, {words(each['scope'])}:", style="bold")
+        if not each["items"]:
+            console.print("  nothing smaller can be named; ./scripts/tieout proof --full looks at every row")
+        for item in each["items"]:
+            console.print("  " + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in item.items()))
+
+
+def _width(equation: dict[str, Any]) -> int:
+    return 110 + len(words(equation["scope"]))
 
 
 def _grouped(amount: str | None) -> str:
@@ -55,7 +85,9 @@ def _grouped(amount: str | None) -> str:
 
 
 def _plain(value: Any) -> str:
-    return f"{value[0]}-{value[1]}" if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return f"{value[0]:,}-{value[1]:,}"
+    return f"{value:,}" if isinstance(value, int) and value >= 10_000 else str(value)
 
 
 def _difference(equation: dict[str, Any]) -> str:

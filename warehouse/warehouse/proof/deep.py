@@ -1,0 +1,223 @@
+"""`--deep`: Kafka itself, read again by the other client, against the lake: offset by offset, byte by byte.
+
+It also says what was never attested: the events of feeds without control totals, and offsets that Kafka does not have,
+as after a transaction or a compaction.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from contracts.control_total import LONGEST_RUN
+from contracts.errors import OutageError, TieoutError
+from contracts.layout import Layout
+from contracts.model import load_contract
+from warehouse.delta_log import exists, newest_record
+from warehouse.feeds import NO_FEED
+from warehouse.proof.equation import Equation, Side
+from warehouse.proof.forward import plus
+from warehouse.read import open_workspace
+from warehouse.settings import WarehouseSettings
+
+BATCH = 20_000
+Sides = dict[tuple[str, str | None], Side]
+
+
+def prove_with_kafka(settings: WarehouseSettings, layout: Layout, unattested: list[str]) -> Iterable[Equation]:
+    """Yield E1 per partition, Kafka's records = the lake's, and E0 of feeds without totals, by what Kafka holds.
+
+    Only offsets that Kafka still has and the lake already has are judged.
+
+    Args:
+        settings: broker, and the password of the auditor.
+        layout: where the lake is.
+        unattested: the feeds that nobody's totals speak of.
+
+    Raises:
+        OutageError: the broker does not answer.
+    """
+    contract = load_contract()
+    topic_id, ends = newest_record(layout.bronze)
+    with open_workspace(layout.state / "load", settings.loader_memory) as workspace:
+        _read_lake(workspace, layout, topic_id)
+        workspace.execute(
+            'create table kafka ("partition" integer, "offset" bigint, digest varchar, feed varchar, currency varchar, '
+            "amount decimal(38,4))"
+        )
+        with _consumer(settings) as consumer:
+            ranges = _ranges(consumer, contract.topics["transactions"].name, ends)
+            for batch in _records(consumer, ranges):
+                _insert(workspace, batch, set(contract.currencies))
+        yield from _offsets(workspace, ranges)
+        yield from _unattested(workspace, unattested)
+
+
+@contextmanager
+def _consumer(settings: WarehouseSettings) -> Iterator[Any]:
+    from kafka import KafkaConsumer  # noqa: PLC0415  (only --deep needs it)
+    from kafka.errors import KafkaError  # noqa: PLC0415
+
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # refusals are raised; it logs each of them as well
+    password = settings.kafka_password_auditor
+    if password is None:
+        raise TieoutError("KAFKA_PASSWORD_AUDITOR is not set.", "nothing was read.", "./scripts/setup.sh")
+    try:
+        consumer = KafkaConsumer(
+            bootstrap_servers=settings.kafka_bootstrap,
+            security_protocol="SASL_PLAINTEXT",
+            sasl_mechanism="SCRAM-SHA-256",
+            sasl_plain_username="auditor",
+            sasl_plain_password=password.get_secret_value(),
+            group_id=None,
+            enable_auto_commit=False,
+            max_partition_fetch_bytes=16 << 20,
+            fetch_max_bytes=64 << 20,
+            isolation_level="read_committed",
+        )
+        try:
+            yield consumer
+        finally:
+            consumer.close()
+    except (KafkaError, OSError, AssertionError) as error:
+        raise OutageError(
+            f"kafka does not answer on {settings.kafka_bootstrap}: {str(error) or type(error).__name__}",
+            "nothing was proven or written.",
+            "./scripts/start.sh where nothing runs; else ./scripts/tieout logs kafka",
+        ) from error
+
+
+def _ranges(consumer: Any, topic: str, ends: dict[int, int]) -> dict[Any, tuple[int, int]]:
+    from kafka import TopicPartition  # noqa: PLC0415
+
+    places = [TopicPartition(topic, partition) for partition in sorted(ends)]
+    begins = consumer.beginning_offsets(places)
+    behind = consumer.end_offsets(places)
+    return {place: (begins[place], min(ends[place.partition], behind[place])) for place in places}
+
+
+def _records(consumer: Any, ranges: dict[Any, tuple[int, int]]) -> Iterator[list[Any]]:
+    places = [place for place, (begin, behind) in ranges.items() if begin < behind]
+    consumer.assign(places)
+    for place in places:
+        consumer.seek(place, ranges[place][0])
+    batch: list[Any] = []
+    while any(consumer.position(place) < ranges[place][1] for place in places):
+        for place, messages in consumer.poll(timeout_ms=1_000, max_records=10_000).items():
+            batch += [message for message in messages if message.offset < ranges[place][1]]
+        if len(batch) >= BATCH:
+            yield batch
+            batch = []
+    yield batch
+
+
+def _insert(workspace: duckdb.DuckDBPyConnection, batch: list[Any], currencies: set[str]) -> None:
+    if not batch:
+        return
+    money = [_money(message.value, currencies) for message in batch]
+    table = pa.table(
+        {
+            "partition": pa.array([message.partition for message in batch], pa.int32()),
+            "offset": pa.array([message.offset for message in batch], pa.int64()),
+            "digest": pa.array([_digest(message.value) for message in batch], pa.string()),
+            "feed": pa.array([_feed(message.headers) for message in batch], pa.string()),
+            "currency": pa.array([currency for currency, _ in money], pa.string()),
+            "amount": pa.array([amount for _, amount in money], pa.decimal128(38, 4)),
+        }
+    )
+    workspace.register("batch", table)
+    workspace.execute("insert into kafka select * from batch")
+    workspace.unregister("batch")
+
+
+def _digest(value: bytes | None) -> str | None:
+    return None if value is None else hashlib.md5(value, usedforsecurity=False).hexdigest()
+
+
+def _feed(headers: Iterable[tuple[str, bytes | None]]) -> str:
+    held = dict(headers)
+    run, seq = held.get("run"), held.get("seq")
+    try:
+        name = (run or b"").decode()
+        named = name and len(name) <= LONGEST_RUN and int((seq or b"").decode()) >= 1
+    except ValueError:
+        return NO_FEED
+    return name if named else NO_FEED
+
+
+def _money(value: bytes | None, currencies: set[str]) -> tuple[str | None, Decimal | None]:
+    """Return currency and amount as plain JSON has them; what the lake calls malformed has none in the comparison."""
+    try:
+        fields = json.loads(value or b"", parse_float=Decimal, parse_int=Decimal)
+        amount, currency = fields["amount"], fields["currency"]
+        if isinstance(amount, Decimal) and amount.is_finite() and currency in currencies:
+            exact = amount.quantize(Decimal("0.0001"))
+            return (currency, exact) if abs(exact) < Decimal(10) ** 30 else (None, None)
+    except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError):
+        pass
+    return None, None
+
+
+def _read_lake(workspace: duckdb.DuckDBPyConnection, layout: Layout, topic_id: str | None) -> None:
+    from deltalake import DeltaTable  # noqa: PLC0415  (heavy, and only --deep needs it)
+
+    workspace.execute(
+        'create table lake ("partition" integer, "offset" bigint, digest varchar, currency varchar, '
+        "amount decimal(20,4), in_bronze boolean)"
+    )
+    for table in (layout.bronze, layout.dead_letters):
+        if not exists(table):
+            continue
+        files = [uri.removeprefix("file://") for uri in DeltaTable(str(table)).file_uris()]
+        money = "currency, amount, true" if table == layout.bronze else "null, null, false"
+        if files:
+            listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+            workspace.execute(
+                f'insert into lake select "partition", "offset", md5(raw_value), {money} '  # noqa: S608
+                f"from read_parquet([{listed}], hive_partitioning = false, union_by_name = true) where topic_id = ?",
+                [topic_id],
+            )
+
+
+def _offsets(workspace: duckdb.DuckDBPyConnection, ranges: dict[Any, tuple[int, int]]) -> Iterable[Equation]:
+    for place, (begin, behind) in ranges.items():
+        records, equal = workspace.execute(
+            """
+            select count(*), count(*) filter (where l."offset" is not null and l.digest is not distinct from k.digest)
+            from kafka k left join lake l on l."partition" = k."partition" and l."offset" = k."offset"
+            where k."partition" = ?
+            """,
+            [place.partition],
+        ).fetchall()[0]
+        scope: dict[str, Any] = {"partition": place.partition, "offsets": [begin, behind], "from": "kafka"}
+        if behind - begin > records:
+            scope["gaps_in_kafka"] = behind - begin - records
+        yield Equation("E1", scope, None, Side(records), Side(equal))
+
+
+def _unattested(workspace: duckdb.DuckDBPyConnection, feeds: list[str]) -> Iterable[Equation]:
+    for feed in feeds:
+        sides: dict[str | None, list[Side]] = {}
+        for currency, said, amount, count, here in workspace.execute(
+            """
+            select case when l.in_bronze then k.currency end as known, count(*),
+                sum(k.amount) filter (where l.in_bronze), count(l."offset"),
+                sum(l.amount) filter (where k.currency is not null)
+            from kafka k left join lake l on l."partition" = k."partition" and l."offset" = k."offset"
+            where k.feed = ? group by 1 order by 1
+            """,
+            [feed],
+        ).fetchall():
+            money = currency is not None
+            left, right = Side(said, amount if money else None), Side(count, here if money else None)
+            pair = sides.setdefault(currency, [Side(), Side()])
+            pair[0], pair[1] = plus(pair[0], left), plus(pair[1], right)
+        for currency, (left, right) in sides.items():
+            scope = {"feed": feed, "from": "kafka", **({} if currency else {"of": "events without an amount"})}
+            yield Equation("E0", scope, currency, left, right)

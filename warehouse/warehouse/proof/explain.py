@@ -1,0 +1,167 @@
+# ruff: noqa: S608  (conditions are our own; values are parameters)
+"""The smallest scope of a difference: days, offsets, and the transactions themselves, without personal data."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import duckdb
+import psycopg
+from psycopg.rows import dict_row
+
+from contracts.layout import Layout
+from contracts.model import load_contract
+from warehouse.proof.equation import DIFFERENT, Equation
+from warehouse.proof.lake import read_lake
+from warehouse.proof.rows import make_differences, read_silver
+from warehouse.read import open_workspace
+from warehouse.settings import WarehouseSettings
+
+MOST = 50
+DAYS_NAMED = 5
+
+_DAY = "(t.occurred_at at time zone 'UTC' + make_interval(mins => t.utc_offset_minutes))::date"
+
+_SILVER_AND_FACT = f"""
+with silver as (
+    select distinct on (t.transaction_id) t.transaction_id, t.currency, t.status, t.amount, t.load_id, t.partition,
+        t."offset", {_DAY} as day
+    from raw.transactions t
+    where t.load_id in (select load_id from metadata.processed_loads)
+    order by t.transaction_id, t.status = 'PENDING'
+)
+select transaction_id, coalesce(f.occurred_on, s.day)::text as day, s.load_id, s.partition, s."offset",
+    s.status as silver_status, s.amount::text as silver_amount, s.currency as silver_currency,
+    f.status as fact_status, f.amount::text as fact_amount, f.currency as fact_currency
+from silver s full join marts.fact_transactions f using (transaction_id)
+where (s.currency, s.status, s.amount) is distinct from (f.currency, f.status, f.amount)
+order by day, transaction_id
+"""
+
+_FACT_AND_DAILY = """
+with fact as (
+    select occurred_on, currency, status, count(*) as count, sum(amount) as amount
+    from marts.fact_transactions group by 1, 2, 3
+), daily as (
+    select occurred_on, currency, status, sum(count)::bigint as count, sum(amount) as amount
+    from marts.daily_revenue_totals, lateral (values
+        ('SUCCESS', success_count, success_amount),
+        ('FAILED', failed_count, failed_amount),
+        ('PENDING', pending_count, pending_amount)
+    ) as by_status (status, count, amount)
+    group by 1, 2, 3
+)
+select occurred_on::text as day, currency, status, coalesce(f.count, 0) as fact_count,
+    coalesce(f.amount, 0)::text as fact_amount, coalesce(d.count, 0) as daily_count,
+    coalesce(d.amount, 0)::text as daily_amount
+from fact f full join daily d using (occurred_on, currency, status)
+where (coalesce(f.count, 0), coalesce(f.amount, 0)) <> (coalesce(d.count, 0), coalesce(d.amount, 0))
+order by day, currency, status
+"""
+
+Item = dict[str, Any]
+
+
+def name_days(connection: psycopg.Connection[Any], equations: list[Equation]) -> list[Equation]:
+    """Return the equations; those of E3 and E4 that are different name the days on which they are."""
+    named = []
+    found: dict[str, list[Item]] = {}
+    for equation in equations:
+        if equation.verdict == DIFFERENT and equation.name in {"E3", "E4"}:
+            if equation.name not in found:
+                found[equation.name] = list(_of_marts(connection, equation.name))
+            days = sorted({item["day"] for item in found[equation.name] if _concerns(item, equation)})
+            more = [f"and {len(days) - DAYS_NAMED} more"] if len(days) > DAYS_NAMED else []
+            scope = {**equation.scope, "days": ", ".join([*days[:DAYS_NAMED], *more])} if days else equation.scope
+            named.append(replace(equation, scope=scope))
+        else:
+            named.append(equation)
+    return named
+
+
+def explain_differences(
+    connection: psycopg.Connection[Any], layout: Layout, settings: WarehouseSettings, equations: list[Equation]
+) -> list[dict[str, Any]]:
+    """Return, for each difference, the offsets and transactions behind it: up to fifty each."""
+    explained = []
+    different = [equation for equation in equations if equation.verdict == DIFFERENT]
+    with _lake(different, layout, settings) as workspace:
+        for equation in different:
+            if equation.name in {"E3", "E4"}:
+                items: Iterable[Item] = (i for i in _of_marts(connection, equation.name) if _concerns(i, equation))
+            elif equation.name == "E2" and "load_id" in equation.scope:
+                items = _of_load(connection, workspace, int(equation.scope["load_id"]))
+            elif equation.name == "E1" and "partition" in equation.scope:
+                items = _of_offsets(workspace, equation)
+            else:
+                items = ()
+            kept = [item for item, _ in zip(items, range(MOST), strict=False)]
+            explained.append({"name": equation.name, "scope": dict(equation.scope), "items": kept})
+    return explained
+
+
+@contextmanager
+def _lake(
+    different: list[Equation], layout: Layout, settings: WarehouseSettings
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    with open_workspace(layout.state / "load", settings.loader_memory) as workspace:
+        if any(equation.name in {"E1", "E2"} for equation in different):
+            read_lake(workspace, layout, load_contract())
+        yield workspace
+
+
+def _of_marts(connection: psycopg.Connection[Any], name: str) -> Iterable[Item]:
+    query = _SILVER_AND_FACT if name == "E3" else _FACT_AND_DAILY
+    try:
+        with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(query).fetchall()
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
+        return []  # the mart is gone: there is nothing smaller to name
+
+
+def _concerns(item: Item, equation: Equation) -> bool:
+    """Say whether a finding is within an equation's currency and status; on either side of it."""
+    if equation.currency is None:
+        return True
+    if equation.name == "E4":
+        return (item["currency"], item["status"]) == (equation.currency, equation.scope.get("status"))
+    wanted = (equation.currency, equation.scope.get("status"))
+    return wanted in {(item[f"{side}_currency"], item[f"{side}_status"]) for side in ("silver", "fact")}
+
+
+def _of_load(connection: psycopg.Connection[Any], workspace: duckdb.DuckDBPyConnection, load_id: int) -> Iterable[Item]:
+    ranges = connection.execute(
+        "select load_id, topic_id, partition, start_offset, end_offset from metadata.load_offsets where load_id = %s",
+        [load_id],
+    ).fetchall()
+    workspace.execute(
+        'create or replace table judged (load_id bigint, topic_id varchar, "partition" integer, begin bigint, '
+        "behind bigint)"
+    )
+    if ranges:
+        workspace.executemany("insert into judged values (?, ?, ?, ?, ?)", [list(row) for row in ranges])
+    read_silver(connection, workspace, load_contract(), load_id)
+    make_differences(workspace)
+    names = ("partition", "offset", "lake_id", "lake_status", "lake_amount", "silver_id", "silver_status",
+             "silver_amount", "book")  # fmt: skip
+    listed = ", ".join(f'"{name}"' for name in names)
+    for row in workspace.execute(f"select {listed} from differences order by 1, 2 limit {MOST}").fetchall():
+        item = dict(zip(names, row, strict=True))
+        yield {name: f"{value:f}" if name.endswith("amount") and value is not None else value
+               for name, value in item.items()}  # fmt: skip
+
+
+def _of_offsets(workspace: duckdb.DuckDBPyConnection, equation: Equation) -> Iterable[Item]:
+    begin, behind = equation.scope["offsets"]
+    partition = equation.scope["partition"]
+    rows = workspace.execute(
+        """
+        select "offset", count(l."offset") from range(?, ?) as wanted ("offset")
+        left join lake l on l."offset" = wanted."offset" and l."partition" = ? and l.topic_id = ?
+        group by 1 having count(l."offset") <> 1 order by 1 limit 50
+        """.replace('select "offset"', 'select wanted."offset"'),
+        [begin, behind, partition, equation.scope.get("topic_id")],
+    ).fetchall()
+    for offset, times in rows:
+        yield {"partition": partition, "offset": offset, "times_in_the_lake": times}

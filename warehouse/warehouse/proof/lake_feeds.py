@@ -1,0 +1,90 @@
+# ruff: noqa: S608  (the contract's currencies)
+"""E0 of `--full`: feeds counted in the lake's own files, each number once."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import duckdb
+import psycopg
+
+from contracts.control_total import Money, amounts_as_json, amounts_from_json
+from contracts.model import Contract
+from warehouse.feeds import NO_FEED
+from warehouse.proof.equation import Equation
+from warehouse.proof.feeds import Arrived, FeedBooks, Ranges, Total, fold_feeds, is_covered_by
+from warehouse.proof.forward import Forward
+from warehouse.settle import Ends, agrees
+from warehouse.totals import currency_sql
+
+_TOTALS = "select run, seq, amounts, topic_id, last_offsets from metadata.control_totals order by run, seq"
+_FEEDS = "select run, closed_seq from metadata.feeds"
+
+
+def feeds_in_lake(
+    connection: psycopg.Connection[Any],
+    workspace: duckdb.DuckDBPyConnection,
+    contract: Contract,
+    topic_id: str | None,
+    ends: dict[int, int],
+) -> Iterable[Equation]:
+    """Yield E0 as the table lake of the workspace has it."""
+    workspace.execute(f"""
+        create table once as
+        select run, seq, known, case when known is not null then amount end as amount from (
+            select run, seq, {currency_sql(contract)} as known, amount,
+                row_number() over (partition by run, seq order by topic_id, "partition", "offset") as copy
+            from lake where run is not null and seq >= 1
+        ) where copy = 1
+    """)
+    totals: dict[str, list[Total]] = {}
+    for run, seq, amounts, total_topic, last_offsets in connection.execute(_TOTALS).fetchall():
+        held = None if amounts is None else amounts_from_json(amounts)
+        totals.setdefault(run, []).append(Total(seq, held, total_topic, last_offsets))
+    closed = dict(connection.execute(_FEEDS).fetchall())
+    yield from fold_feeds(_books(workspace, totals, closed), Forward(), Ends(connection, topic_id, ends))
+
+
+def _books(
+    workspace: duckdb.DuckDBPyConnection, totals: dict[str, list[Total]], closed: dict[str, int | None]
+) -> Iterable[FeedBooks]:
+    seen: dict[str, Ranges] = {}
+    for run, begin, behind in workspace.execute("""
+        select run, min(seq), max(seq) + 1 from (
+            select run, seq, seq - row_number() over (partition by run order by seq) as island from once
+        ) group by run, island order by 1, 2
+    """).fetchall():
+        seen.setdefault(run, []).append((begin, behind))
+    counted = dict(workspace.execute(
+        "select run, count(*) from lake where run is not null and seq >= 1 group by 1"
+    ).fetchall())  # fmt: skip
+    for run in sorted({*seen, *totals}, reverse=True):
+        ranges = seen.get(run, [])
+        events = sum(behind - begin for begin, behind in ranges)
+        judged = [(total, _upto(workspace, run, total.seq)) for total in totals.get(run, [])]
+        settled = max((n for n, pair in enumerate(judged) if _is_settled(ranges, *pair)), default=None)
+        yield FeedBooks(
+            run=run,
+            seen=ranges,
+            events=events,
+            copies=counted.get(run, 0) - events,
+            closed_seq=closed.get(run),
+            finished_load_id=None,
+            settled=None if settled is None else judged[settled],
+            waiting=tuple(judged if settled is None else judged[settled + 1 :]),
+        )
+    rows = workspace.execute("select count(*) from lake where run is null or seq is null or seq < 1").fetchall()
+    if rows[0][0]:
+        yield FeedBooks(NO_FEED, [], rows[0][0], 0, None, None, None, ())
+
+
+def _is_settled(seen: Ranges, total: Total, arrived: Arrived) -> bool:
+    said = None if total.amounts is None else amounts_as_json(total.amounts)
+    return is_covered_by(seen, total.seq) and agrees(total.seq, said, arrived.without_amount, arrived.amounts)
+
+
+def _upto(workspace: duckdb.DuckDBPyConnection, run: str, seq: int) -> Arrived:
+    rows = workspace.execute(
+        "select known, count(*), sum(amount) from once where run = ? and seq <= ? group by 1", [run, seq]
+    ).fetchall()
+    without_amount = sum(count for known, count, _ in rows if known is None)
+    return Arrived(without_amount, {known: Money(count, amount) for known, count, amount in rows if known is not None})
