@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from contracts.errors import TieoutError
-from contracts.layout import find_layout
+from contracts.layout import Layout, find_layout
 from control.env import read_env
 
 MAX_AGE = "26h"
@@ -49,6 +49,9 @@ def bronze(
     max_age: Annotated[
         str | None, typer.Option("--max-age", help=f"How old the newest rows may be: BRONZE_MAX_AGE, else {MAX_AGE}.")
     ] = None,
+    catch_up: Annotated[
+        bool, typer.Option("--catch-up", help="Where a stream runs, wait first until it has what Kafka has now.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Check that bronze has rows and that the newest are young enough; exit 1 when not.
@@ -59,6 +62,8 @@ def bronze(
     from warehouse.settings import read_settings
 
     layout = find_layout()
+    if catch_up:
+        _wait_for_stream(layout)
     max_age = max_age or optional_setting("BRONZE_MAX_AGE") or MAX_AGE
     limit = seconds_of(max_age, "--max-age")
     found = look_at_bronze(layout, read_settings(layout), datetime.now(UTC))
@@ -77,6 +82,16 @@ def bronze(
             "nothing was loaded.",
             "./scripts/tieout status (do the producer and the stream run?), then ./scripts/tieout logs stream",
         )
+
+
+def _wait_for_stream(layout: Layout) -> None:
+    """Without a stream there is nothing to wait for: the age of bronze will tell."""
+    from control.catching_up import catch_up, writer_is_at_work
+    from control.cli import _settings_of_this_process
+    from control.env import NAMES
+
+    if writer_is_at_work(layout):
+        catch_up(layout, _settings_of_this_process(layout, NAMES), service_runs=True)
 
 
 @checks.command()

@@ -1,0 +1,182 @@
+"""The pipeline's DAG on a real platform: what it must do when all is well, and when it is not."""
+
+import os
+import signal
+from typing import Any
+
+import pytest
+from runs import Runs, wait_for
+
+pytestmark = pytest.mark.services
+
+SILVER = "select count(distinct transaction_id) from raw.transactions"
+FACT = "select count(*) from marts.fact_transactions"
+# What a full refresh must not change, to the cent and whatever the order.
+CONTENT = """
+    select 'fact', count(*), sum(amount), sum(fee_revenue),
+        md5(string_agg(transaction_id || status || amount, ',' order by transaction_id))
+    from marts.fact_transactions
+    union all
+    select 'daily', count(*), sum(success_amount), sum(failed_amount), null from marts.daily_revenue_totals
+    union all
+    select 'customers', count(*), null, null, md5(string_agg(customer_id, ',' order by customer_id))
+    from marts.dim_customers
+"""
+
+
+@pytest.fixture(scope="module")
+def runs(airflow_platform: Any) -> Runs:
+    return Runs(airflow_platform.settings)
+
+
+def _produce(platform: Any, total: int, seed: int) -> None:
+    platform.tieout("produce", "--rate", "0", "--total", str(total), "--seed", str(seed))
+
+
+def test_a_triggered_run_ends_in_success_and_the_marts_hold_what_was_produced_before(
+    airflow_platform: Any, runs: Runs
+) -> None:
+    code, words = runs.refused(lookback_days="many")
+    assert code in (400, 422)
+    assert "lookback_days" in words
+    before = airflow_platform.rows(SILVER)[0][0]
+    _produce(airflow_platform, 300, seed=41)
+
+    run = runs.trigger()
+    assert runs.wait(run) == "success", runs.tasks(run)
+
+    states = runs.tasks(run)
+    assert len(states) > 20
+    assert set(states.values()) <= {"success", "skipped"}
+    assert states["build_marts.fact_transactions"] == "success"
+    assert airflow_platform.rows(FACT) == airflow_platform.rows(SILVER)
+    assert airflow_platform.rows(SILVER)[0][0] >= before + 300
+    loads = airflow_platform.rows(f"select load_id from metadata.load_audit where run_id = '{run}'")
+    assert loads
+    assert airflow_platform.rows(f"select status from metadata.builds where run_id = '{run}'") == [("SUCCESS",)]
+    assert airflow_platform.rows(f"select count(*) > 0 from metadata.proof where run_id = '{run}'") == [(True,)]
+    assert airflow_platform.rows("select count(*) from metadata.build_lock") == [(0,)]
+    events = runs.rest.call("GET", "/api/v2/assets/events?limit=50")["asset_events"]
+    assert {event["name"] for event in events} >= {"bronze", "silver", "gold"}
+
+
+@pytest.mark.slow
+def test_a_run_without_news_skips_the_build_and_is_green(airflow_platform: Any, runs: Runs) -> None:
+    _produce(airflow_platform, 50, seed=42)
+    assert runs.wait(runs.trigger()) == "success"
+    run = runs.trigger()
+    assert runs.wait(run) == "success"
+    states = runs.tasks(run)
+    assert states["build_staging_and_intermediate.dbt"] == "skipped"
+    assert states["verify.control_totals"] == "success"
+
+
+@pytest.mark.slow
+def test_a_contradicting_form_is_refused_in_the_first_task_with_words_and_without_retry(
+    airflow_platform: Any, runs: Runs
+) -> None:
+    run = runs.trigger(from_date="2026-03-02", to_date="2026-03-01")
+    assert runs.wait(run, 120) == "failed"
+    assert "is after to_date" in runs.log(run, "load_silver.bronze_is_fresh")
+    incident = f"select task_id, reason from metadata.pipeline_incidents where run_id = '{run}'"
+    [(task, reason)] = airflow_platform.rows(incident)
+    assert task == "load_silver.bronze_is_fresh"
+    assert "is after to_date" in reason
+
+
+@pytest.mark.slow
+def test_a_failing_dbt_test_turns_the_run_red_also_on_retry_and_the_next_run_mends_it(
+    airflow_platform: Any, runs: Runs
+) -> None:
+    """dim_channels is made anew in each build: a seed row without a channel breaks its test each time."""
+    _produce(airflow_platform, 50, seed=43)
+    assert runs.wait(runs.trigger()) == "success"
+    broken = "insert into staging.payment_channels select * from staging.payment_channels limit 1 returning 1"
+    before = airflow_platform.rows(FACT)
+    airflow_platform.rows(broken)
+    _produce(airflow_platform, 50, seed=44)
+
+    run = runs.trigger()
+    assert runs.wait(run) == "failed"
+    states = runs.tasks(run)
+    assert states["build_staging_and_intermediate.dbt"] == "failed"
+    assert states["build_marts.dim_channels"] == "failed"
+    assert states["build_marts.finish_build"] == "success"
+    assert states["verify.publish"] == "upstream_failed"
+    assert "trying again would not help" in runs.log(run, "build_staging_and_intermediate.dbt")
+    assert airflow_platform.rows("select count(*) from metadata.build_lock") == [(0,)]
+
+    runs.clear(run, task_ids=["build_staging_and_intermediate.begin_build"], include_downstream=True, only_failed=False)
+    wait_for(lambda: runs.state(run) not in ("failed",), "the cleared run")
+    assert runs.wait(run) == "failed"
+    assert runs.tasks(run)["build_marts.dim_channels"] == "failed"
+
+    airflow_platform.rows(
+        "delete from staging.payment_channels a using staging.payment_channels b"
+        " where a.ctid > b.ctid and a.payment_method = b.payment_method returning 1"
+    )
+    mended = runs.trigger()
+    assert runs.wait(mended) == "success"
+    assert airflow_platform.rows(FACT)[0][0] == before[0][0] + 50
+
+
+@pytest.mark.slow
+def test_a_run_whose_scheduler_is_killed_ends_in_success_and_equals_a_full_refresh(
+    airflow_platform: Any, runs: Runs
+) -> None:
+    _produce(airflow_platform, 2_000, seed=45)
+    run = runs.trigger()
+    dbt = "build_staging_and_intermediate.dbt"
+    wait_for(lambda: runs.tasks(run).get(dbt) == "running", "dbt to run", 600)
+
+    for process in airflow_platform.processes("airflow", "scheduler"):
+        os.kill(process.pid, signal.SIGKILL)
+
+    assert runs.wait(run, 1200) == "success", runs.tasks(run)
+    content = airflow_platform.rows(CONTENT)
+    assert content[0][1] >= 2_000
+    airflow_platform.tieout("build", "--full-refresh")
+    assert airflow_platform.rows(CONTENT) == content
+
+
+@pytest.mark.slow
+def test_two_triggers_at_once_run_one_after_the_other(airflow_platform: Any, runs: Runs) -> None:
+    _produce(airflow_platform, 50, seed=46)
+    first, second = runs.trigger(), runs.trigger()
+    assert {runs.wait(first), runs.wait(second)} == {"success"}
+    overlap = (
+        "select count(*) from metadata.builds a, metadata.builds b where a.build_id <> b.build_id"
+        " and a.started_at < b.finished_at and b.started_at < a.finished_at"
+    )
+    assert airflow_platform.rows(overlap) == [(0,)]
+
+
+@pytest.mark.slow
+def test_a_range_without_data_changes_nothing_and_is_green(airflow_platform: Any, runs: Runs) -> None:
+    before = airflow_platform.rows(CONTENT)
+    run = runs.trigger(from_date="2001-01-01", to_date="2001-01-02")
+    assert runs.wait(run) == "success"
+    assert airflow_platform.rows(CONTENT) == before
+
+
+@pytest.mark.slow
+def test_a_database_that_is_away_is_waited_for(airflow_platform: Any, runs: Runs) -> None:
+    """Every process of Airflow loses its own database too; the supervisor brings all of them back."""
+    _produce(airflow_platform, 50, seed=47)
+    run = runs.trigger()
+    wait_for(lambda: runs.state(run) == "running", "the run to begin")
+    for process in airflow_platform.processes("postgres", "-D"):
+        os.kill(process.pid, signal.SIGKILL)
+    assert _wait_through_outages(runs, run) == "success"
+
+
+def _wait_through_outages(runs: Runs, run: str) -> str:
+    def look() -> str | None:
+        try:
+            state = runs.state(run)
+        except Exception:
+            return None
+        return state if state in ("success", "failed") else None
+
+    found: str = wait_for(look, f"the end of {run}", 1800)
+    return found
