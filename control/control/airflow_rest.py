@@ -85,7 +85,7 @@ class Rest:
             request.add_header("Content-Type", "application/json")
             data = json.dumps(body).encode()
         try:
-            with urllib.request.urlopen(request, data, timeout=10) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, data, timeout=60) as answer:  # noqa: S310
                 return json.load(answer)
         except urllib.error.HTTPError:
             raise

@@ -23,6 +23,8 @@ def leftovers(former: int, home: str) -> list[int]:
     for entry in Path("/proc").glob("[0-9]*"):
         pid = int(entry.name)
         with contextlib.suppress(OSError):
+            if (entry / "stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                continue  # over; its parent has not asked yet, and perhaps never will
             grouped = former and os.getsid(pid) == os.getsid(0) and os.getpgid(pid) == former
             if pid != os.getpid() and (grouped or mark in (entry / "environ").read_bytes().split(b"\0")):
                 found.append(pid)
