@@ -44,7 +44,7 @@ DEFAULTS = {
     "DOCS_PORT": "8081",
     "DASHBOARD_PORT": "8501",
     "PRODUCER_RATE": "5",
-    "RUN_EVERY_SECONDS": "60",
+    "RUN_EVERY_SECONDS": "20",
     "MAX_ROWS_PER_LOAD": "500000",
 }
 

@@ -110,3 +110,26 @@ def test_the_days_of_a_failed_build_are_made_right_by_the_next_one(marts: Any, p
     marts.sql_only("drop trigger refuse on marts.daily_revenue_totals", "drop function public.refuse")
     assert marts.build()["days"] == [["2026-03-03", "2026-03-04"]]
     assert marts.differences() == {}
+
+
+@pytest.mark.slow
+def test_rows_that_a_backfill_gave_back_reach_every_mart_with_the_next_build(marts: Any, payment: Any) -> None:
+    load_ten_days(marts, payment)
+    marts.remember()
+    marts.sql_only(
+        "create table public.lost as select * from raw.transactions where transaction_id in ('t7', 't8')",
+        "delete from raw.transactions where transaction_id in ('t7', 't8')",
+    )
+    marts.build(full_refresh=True)
+    assert {"dim_customers", "fact_transactions"} <= marts.differences().keys()
+    marts.sql_only(
+        "insert into raw.transactions select * from public.lost",
+        "drop table public.lost",
+        "with b as (insert into metadata.backfills (request) values ('a test') returning backfill_id)"
+        " insert into metadata.backfill_days (backfill_id, day, rows_read, rows_loaded, duplicates, rejected,"
+        " already_loaded, restored_loads) select backfill_id, '2026-03-08', 2, 2, 0, 0, 0, '{1}' from b",
+    )
+    assert run_build(**on(8, 9))["loads"] == [1]
+    assert marts.differences() == {}
+    assert marts.sql("select 1 from metadata.backfill_days where built_by is null") == []
+    assert marts.build()["status"] == "UNCHANGED"
