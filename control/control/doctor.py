@@ -23,7 +23,7 @@ from control.ports import LISTENING, is_free
 from control.say import columns
 from control.services import MAY_STAND, loop_services
 
-MEMORY_GIB = 4
+MEMORY_GIB = 5
 DISK_GIB = 5
 
 
