@@ -9,21 +9,17 @@ import pytest
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(1500)]
 
-# Days that no other test of this platform uses: two feeds end there, one is sent twice.
-FEEDS = (
-    ("--seed", "41", "--start", "2021-03-05T12:00:00Z", "--total", "600", "--faults", "0.2"),
-    ("--seed", "41", "--start", "2021-03-05T12:00:00Z", "--total", "600", "--faults", "0.2"),
-    ("--seed", "42", "--start", "2021-03-06T12:00:00Z", "--total", "300"),
-)
+# Days that no other test of this platform uses; the feed is sent twice.
+FEED = ("--seed", "41", "--start", "2021-03-05T12:00:00Z", "--total", "600", "--faults", "0.2")
 
 
 @pytest.fixture(scope="module")
 def statements(platform: Any) -> list[Path]:
-    for feed in FEEDS:
-        platform.tieout("produce", *feed, "--timeline", "last:2d", "--rate", "0")
+    for _ in range(2):
+        platform.tieout("produce", *FEED, "--timeline", "last:2d", "--rate", "0")
     platform.tieout("run")
     files = sorted((platform.home / "data" / "batch_files").glob("gateway-2021-03-*.csv"))
-    assert 3 <= len(files) <= 5
+    assert len(files) == 3
     return files
 
 
@@ -41,7 +37,7 @@ def test_the_gateways_own_statement_agrees_with_the_books(platform: Any, stateme
         assert result["waiting_for_build"] == 0
         assert result["lines"] == result["matched"] > 0
         matched += result["matched"]
-    assert 700 < matched < 900  # a fifth of one feed was broken on purpose, and nothing is there twice
+    assert 400 < matched < 600  # a fifth was broken on purpose, and nothing is there twice
 
 
 def test_of_a_damaged_copy_exactly_the_damage_is_found(platform: Any, statements: list[Path], tmp_path: Path) -> None:

@@ -64,6 +64,7 @@ def test_after_ctrl_c_the_statement_has_every_payment_that_was_sent(services: An
     assert sum(row[3] == "PENDING" for row in lines) == summary["still_pending"]
 
 
+@pytest.mark.slow
 def test_a_killed_gateway_leaves_no_half_written_file_and_the_same_feed_completes_it(services: Any) -> None:
     day = "2022-03-03"
     feed = (f"{day}T06:00:00Z", "--rate", "300", "--total", "600", "--faults", "0.1")
