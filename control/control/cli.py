@@ -205,7 +205,7 @@ def sql(
 
 @app.command()
 def logs(
-    name: Annotated[str, typer.Argument(help="kafka, postgres, stream, pipeline, producer, dbt or supervisord.")],
+    name: Annotated[str, typer.Argument(help="A service, as `status` lists them; or dbt, supervisord.")],
     lines: Annotated[int, typer.Option("--lines", "-n")] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
 ) -> None:
