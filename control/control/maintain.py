@@ -1,4 +1,4 @@
-"""`tieout maintain`: care of the lake and, where it is asked for, retention of what is old."""
+"""`tieout maintain`: care of the lake, and retention of what is old."""
 
 import json
 import logging
@@ -12,6 +12,7 @@ from contracts.layout import find_layout
 from control.check import seconds_of
 
 SHORTEST_DAYS = 7
+NEVER = "never"
 
 
 def mount(app: typer.Typer) -> None:
@@ -21,25 +22,23 @@ def mount(app: typer.Typer) -> None:
 
 def maintain(
     expire_dead_letters: Annotated[
-        str | None,
-        typer.Option("--expire-dead-letters-after", metavar="SPAN", help="Such as 365d: catalogue and bytes."),
-    ] = None,
+        str, typer.Option("--expire-dead-letters-after", metavar="SPAN", help="Catalogue and bytes; or never.")
+    ] = "365d",
     expire_audit: Annotated[
-        str | None,
-        typer.Option("--expire-audit-after", metavar="SPAN", help="Such as 730d: totals, offsets, metrics of loads."),
-    ] = None,
+        str, typer.Option("--expire-audit-after", metavar="SPAN", help="Totals, offsets, metrics of loads; or never.")
+    ] = "730d",
     expire_proofs: Annotated[
-        str | None, typer.Option("--expire-proofs-after", metavar="SPAN", help="Such as 90d: what proofs have found.")
-    ] = None,
+        str, typer.Option("--expire-proofs-after", metavar="SPAN", help="What proofs have found; or never.")
+    ] = "365d",
     patience: Annotated[float, typer.Option(help="Seconds to wait for the running stream.")] = 900.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Merge small files and remove those that nobody needs, where the loader has passed. No row of bronze ever expires.
 
-    A running stream does it between batches; otherwise it is done here. Nothing else expires unless it is asked for;
-    what went is in metadata.retention_floor with its totals, where the full proof begins.
+    A running stream does it between batches; otherwise it is done here. Dead letters, books of loads and proofs go when
+    they are old enough; what went is in metadata.retention_floor with its totals, where the full proof begins.
 
-    Example: ./scripts/tieout maintain --expire-dead-letters-after 365d --expire-audit-after 730d
+    Example: ./scripts/tieout maintain --expire-dead-letters-after 90d --expire-audit-after never
     """
     from spark_streaming.maintenance import run_maintenance
     from spark_streaming.settings import load_settings
@@ -48,7 +47,7 @@ def maintain(
 
     now = datetime.now(UTC)
     spans = {"dead_letters": expire_dead_letters, "loads": expire_audit, "proof_rows": expire_proofs}
-    before = {book: _midnight(now, span) for book, span in spans.items() if span}
+    before = {book: _midnight(now, span) for book, span in spans.items() if span != NEVER}
     _log_to_stderr()
     layout = find_layout()
     # The catalogue first: it decides by coordinates which dead letters count as expired, and the proof goes by it.
@@ -56,7 +55,7 @@ def maintain(
     day = before["dead_letters"].date().isoformat() if "dead_letters" in before else None
     result = run_maintenance(load_settings(layout), layout, patience=patience, expire_before=day)
     if as_json:
-        typer.echo(json.dumps({**result, **({"expired": expired} if before else {})}))
+        typer.echo(json.dumps({**result, "expired": expired}))
         return
     for line in _lines(result, expired):
         typer.echo(line)
@@ -71,7 +70,7 @@ def _midnight(now: datetime, span: str) -> datetime:
 
 
 def _lines(result: dict[str, Any], expired: dict[str, int]) -> list[str]:
-    lines = [f"{book.replace('_', ' ')}: {count:,} expired" for book, count in expired.items()]
+    lines = [f"{book.replace('_', ' ')}: {count:,} expired" for book, count in expired.items() if count]
     for name, done in result.items():
         if done["watermark"] is None:
             lines.append(f"{name}: the loader has read nothing yet, so nothing was touched")
