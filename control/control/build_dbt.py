@@ -15,7 +15,7 @@ from contracts.layout import Layout
 from control.build_project import files_digest
 
 WORKER = Path(__file__).with_name("dbt_worker.py")
-# Leftovers of a killed build are found in the database by this name.
+# Leftovers of a killed build are found in the database by this name (transformation/profiles.yml).
 APPLICATION = "tieout build"
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
 
@@ -58,7 +58,7 @@ class DbtWorker:
     def __init__(self, layout: Layout, environment: Mapping[str, str], connection: Mapping[str, str]) -> None:
         self._layout = layout
         self._environment = {name: environment[name] for name in PASSED_ON if name in environment}
-        self._connection = {**connection, "TIEOUT_APPLICATION": APPLICATION, "DO_NOT_TRACK": "1"}
+        self._connection = {**connection, "DO_NOT_TRACK": "1"}
         self._process: subprocess.Popen[str] | None = None
         atexit.register(self.close)
 

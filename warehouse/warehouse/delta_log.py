@@ -130,6 +130,11 @@ def _added(table: Path, action: dict[str, Any]) -> AddedFile:
     return AddedFile(table / unquote(add["path"]), stats.get("numRecords"))
 
 
+def _is_retention(table: Path, recorded: dict[str, Any]) -> bool:
+    """Say whether a commit took old days of dead letters, as it says itself; no row of bronze ever expires."""
+    return bool(recorded.get("expired_before")) and table.name == "dead_letter_queue"
+
+
 def read_commit(table: Path, version: int, expected_id: str) -> Commit:
     """Read one commit.
 
@@ -139,8 +144,7 @@ def read_commit(table: Path, version: int, expected_id: str) -> Commit:
     actions = _actions(table, version)
     recorded = _recorded(actions)
     for action in actions:
-        # Retention takes whole days of dead letters, and says so; it adds nothing.
-        if action.get("remove", {}).get("dataChange", False) and not recorded.get("expired_before"):
+        if action.get("remove", {}).get("dataChange", False) and not _is_retention(table, recorded):
             raise _stopped(table, f"removes data in version {version}, and the lake is only ever appended to")
         if action.get("metaData", {}).get("id", expected_id) != expected_id:
             raise _stopped(table, f"becomes another table in version {version}")
