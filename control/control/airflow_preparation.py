@@ -55,7 +55,7 @@ class Preparation:
             raise TieoutError(
                 f"{failure}: {last[-1] if last else 'no message'}",
                 f"broker, database and lake are as they were; the output is in {log}.",
-                "./scripts/start.sh again, or LOOP=follow ./scripts/start.sh to go on without Airflow",
+                "./scripts/start.sh again; LOOP=follow in .env goes on without Airflow",
             )
 
     def _migrate(self) -> "subprocess.Popen[str]":
