@@ -7,6 +7,7 @@ that produces. Each round does both kinds of work in turn, so that a busy machin
 """
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from contracts.errors import OutageError
 from contracts.layout import CHECKOUT, find_layout
 from control.airflow_rest import Rest
 from control.env import settings
@@ -90,8 +92,11 @@ def _run_dag(rest: Rest) -> float:
     begun = time.monotonic()
     run = rest.call("POST", f"/api/v2/dags/{DAG}/dagRuns", {"logical_date": None, "conf": {}})["dag_run_id"]
     path = f"/api/v2/dags/{DAG}/dagRuns/{quote(run, safe='')}"
-    while (state := rest.call("GET", path)["state"]) not in ("success", "failed"):
+    state = None
+    while state not in ("success", "failed"):
         time.sleep(0.2)
+        with contextlib.suppress(OutageError):  # a busy machine's API server may be late
+            state = rest.call("GET", path)["state"]
     if state != "success":
         raise SystemExit(f"the run {run} failed: nothing is measured by that")
     return time.monotonic() - begun

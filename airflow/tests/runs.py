@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
+from contracts.errors import OutageError
 from control.airflow_rest import Rest
 
 PIPELINE = "fintech_analytics_pipeline"
@@ -36,7 +37,15 @@ class Runs:
 
     def wait(self, run: str, seconds: float = 900) -> str:
         """Wait for a run's end; return success or failed."""
-        found: str = wait_for(lambda: (s := self.state(run)) in OVER and s, f"the end of {run}", seconds)
+
+        def look() -> str | None:
+            try:
+                state = self.state(run)
+            except (OutageError, urllib.error.HTTPError):
+                return None  # busy, or on its way up again
+            return state if state in OVER else None
+
+        found: str = wait_for(look, f"the end of {run}", seconds)
         return found
 
     def state(self, run: str) -> str:

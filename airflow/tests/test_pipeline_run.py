@@ -167,16 +167,4 @@ def test_a_database_that_is_away_is_waited_for(airflow_platform: Any, runs: Runs
     wait_for(lambda: runs.state(run) == "running", "the run to begin")
     for process in airflow_platform.processes("postgres", "-D"):
         os.kill(process.pid, signal.SIGKILL)
-    assert _wait_through_outages(runs, run) == "success"
-
-
-def _wait_through_outages(runs: Runs, run: str) -> str:
-    def look() -> str | None:
-        try:
-            state = runs.state(run)
-        except Exception:
-            return None
-        return state if state in ("success", "failed") else None
-
-    found: str = wait_for(look, f"the end of {run}", 1800)
-    return found
+    assert runs.wait(run, 1800) == "success"
