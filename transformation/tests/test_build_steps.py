@@ -57,7 +57,7 @@ def test_a_build_in_steps_is_one_build_and_begins_once_for_a_run(marts: Any, pay
         marts.build()
 
     # No flag says that it computes everything anew: the books do.
-    assert dbt(marts, build).wait(120) == 0
+    assert dbt(marts, build).wait(400) == 0
     assert finish_build(build["build_id"], None)["status"] == "SUCCESS"
     assert finish_build(build["build_id"], None)["status"] == "SUCCESS"
     assert marts.sql("select 1 from metadata.build_lock") == []
@@ -67,7 +67,7 @@ def test_a_build_in_steps_is_one_build_and_begins_once_for_a_run(marts: Any, pay
 
     build = begin_build(Wish(run_id="r2"))
     assert (build["full_refresh"], build["loads"]) == (False, [2])
-    assert dbt(marts, build).wait(120) == 0
+    assert dbt(marts, build).wait(400) == 0
     finish_build(build["build_id"], None)
     assert begin_build(Wish(run_id="r3"))["status"] == "UNCHANGED"
     assert marts.sql("select 1 from metadata.build_lock") == []
@@ -77,14 +77,14 @@ def test_a_build_in_steps_is_one_build_and_begins_once_for_a_run(marts: Any, pay
 def test_a_build_without_all_its_models_is_no_success(marts: Any, payment: Any) -> None:
     marts.load([payment("a")])
     build = begin_build(Wish(run_id="r1"))
-    assert dbt(marts, build, "--select", "+fact_transactions").wait(120) == 0
+    assert dbt(marts, build, "--select", "+fact_transactions").wait(400) == 0
     with pytest.raises(TieoutError, match=r"was not built; .*\(and \d+ more\)"):
         finish_build(build["build_id"], None)
     assert state(marts) == ["FAILED"]
     assert marts.sql("select 1 from metadata.build_lock") == []
     with pytest.raises(TieoutError, match="there is no build"):
         finish_build("00000000-0000-0000-0000-000000000000", None)
-    assert dbt(marts, build).wait(120) != 0, "a build that is over takes no more dbt"
+    assert dbt(marts, build).wait(400) != 0, "a build that is over takes no more dbt"
     assert marts.build()["status"] == "SUCCESS"
 
 
@@ -97,9 +97,9 @@ def test_a_failed_test_leaves_the_build_failed_also_when_the_step_is_repeated(ma
         "create trigger lose before insert on marts.dim_merchants for each row execute function public.lose()",
     )
     build = begin_build(Wish(run_id="r1"))
-    assert dbt(marts, build).wait(120) != 0
+    assert dbt(marts, build).wait(400) != 0
     assert begin_build(Wish(run_id="r1")) == build
-    assert dbt(marts, build).wait(120) != 0
+    assert dbt(marts, build).wait(400) != 0
     with pytest.raises(TieoutError, match=r"relationships_fact_transactions_merchant_key.*: fail"):
         finish_build(build["build_id"], None)
     assert state(marts) == ["SUCCESS", "FAILED"]
@@ -118,7 +118,7 @@ def test_a_killed_dbt_is_cleared_and_the_next_run_takes_over_and_mends_it(marts:
     with psycopg.connect(dsn(marts.env, "postgres")) as holder:
         holder.execute("lock table marts.dim_merchants in access exclusive mode")
         process = dbt(marts, build)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 400
         while not marts.sql(waits):
             assert process.poll() is None
             assert time.monotonic() < deadline
@@ -132,7 +132,7 @@ def test_a_killed_dbt_is_cleared_and_the_next_run_takes_over_and_mends_it(marts:
         taken = begin_build(Wish(run_id="r2"))
     assert taken["build_id"] != build["build_id"]
     assert taken["loads"] == build["loads"]
-    assert dbt(marts, taken).wait(120) == 0
+    assert dbt(marts, taken).wait(400) == 0
     finish_build(taken["build_id"], None)
     assert state(marts) == ["SUCCESS", "FAILED", "SUCCESS"]
     assert is_as_after_a_full_refresh(marts)
