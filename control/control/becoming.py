@@ -21,6 +21,7 @@ WORK_OF = {
     "backfill": ("pipeline",),
     "incident": ("pipeline", "airflow-scheduler"),
     "load": ("pipeline",),
+    "proof": ("pipeline",),
     "build": ("pipeline",),
     "run": ("pipeline", "stream"),
     "dlq": ("dlq",),

@@ -15,10 +15,6 @@ from warehouse.read import Found
 from warehouse.rules import event_rules
 from warehouse.totals import currency_sql
 
-# A load a minute writes 170,000 metrics a day. After this time they are kept by day.
-KEEP_DAYS = 7
-LOADS_A_TIME = 500
-
 _INSERT = """
 insert into metadata.data_quality_metrics (load_id, metric, rule, currency, rows_checked, rows_broken, amount_concerned)
 """
@@ -102,24 +98,5 @@ def _write_dead_letters(connection: psycopg.Connection[Any], load_id: int, found
 
 
 def prune_quality(connection: psycopg.Connection[Any]) -> None:
-    """Sum the metrics of old loads by day, some loads at a time: the day's rows replace those of its loads."""
-    connection.execute(
-        """
-        with aged as (
-            select load_id, (started_at at time zone 'UTC')::date as day from metadata.load_audit
-            where load_id >= (select min(load_id) from metadata.data_quality_metrics)
-                and started_at < now() - make_interval(days => %s)
-            order by load_id limit %s
-        ), gone as (
-            delete from metadata.data_quality_metrics m using aged where m.load_id = aged.load_id
-            returning aged.day, metric, rule, currency, rows_checked, rows_broken, amount_concerned
-        )
-        insert into metadata.data_quality_days as d
-        select day, metric, rule, currency, sum(rows_checked), sum(rows_broken), sum(amount_concerned)
-        from gone group by 1, 2, 3, 4
-        on conflict (day, metric, rule, currency) do update set rows_checked = d.rows_checked + excluded.rows_checked,
-            rows_broken = d.rows_broken + excluded.rows_broken,
-            amount_concerned = d.amount_concerned + excluded.amount_concerned
-        """,
-        [KEEP_DAYS, LOADS_A_TIME],
-    )
+    """Sum the metrics of loads older than a week by day; a load a minute writes 170,000 of them a day."""
+    connection.execute("select metadata.prune_quality()")

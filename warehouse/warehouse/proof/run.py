@@ -21,10 +21,6 @@ from warehouse.settings import WarehouseSettings, read_settings
 from warehouse.settle import Ends
 from warehouse.watermark import BRONZE, read_watermark
 
-# Lines of proofs are kept for a week; of older ones the differences, and by day how many lines had which verdict.
-KEEP_DAYS = 7
-LINES_A_TIME = 20_000
-
 
 def run_proof(
     full: bool = False,
@@ -78,7 +74,8 @@ def run_proof(
             proof_id = _write(connection, checked_at, equations, run_id)
             if forward is not None or full:
                 write_forward(connection, proof_id, checked_at, forward)
-            _prune(connection)
+            # Lines are kept for a week; of older ones the differences, and by day how many lines had which verdict.
+            connection.execute("select metadata.prune_proofs()")
     except psycopg.OperationalError as error:
         raise DatabaseAwayError(error, "nothing was proven or written.") from None
     bad = {DIFFERENT, OPEN} if strict else {DIFFERENT}
@@ -169,21 +166,3 @@ def _write(
             rows,
         )
     return proof_id
-
-
-def _prune(connection: psycopg.Connection[Any]) -> None:
-    """Count old lines by day and forget them; a difference is kept for as long as `maintain` keeps proofs."""
-    connection.execute(
-        """
-        with gone as (
-            delete from metadata.proof where ctid in (
-                select ctid from metadata.proof
-                where checked_at < now() - make_interval(days => %s) and verdict <> 'DIFFERENT'
-                order by checked_at limit %s
-            ) returning (checked_at at time zone 'UTC')::date as day, equation, verdict
-        )
-        insert into metadata.proof_days as d select day, equation, verdict, count(*) from gone group by 1, 2, 3
-        on conflict (day, equation, verdict) do update set lines = d.lines + excluded.lines
-        """,
-        [KEEP_DAYS, LINES_A_TIME],
-    )

@@ -116,6 +116,41 @@ create table metadata.data_quality_days (
 );
 """
 
+# Neither role may delete lines or metrics: both can only ask, and what may go is decided here.
+PRUNE = """
+create function metadata.prune_proofs() returns void
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    with gone as (
+        delete from metadata.proof where ctid in (
+            select ctid from metadata.proof
+            where checked_at < now() - interval '7 days' and verdict <> 'DIFFERENT'
+            order by checked_at limit 20000
+        ) returning (checked_at at time zone 'UTC')::date as day, equation, verdict
+    )
+    insert into metadata.proof_days as d select day, equation, verdict, count(*) from gone group by 1, 2, 3
+    on conflict (day, equation, verdict) do update set lines = d.lines + excluded.lines
+$$;
+
+create function metadata.prune_quality() returns void
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    with aged as (
+        select load_id, (started_at at time zone 'UTC')::date as day from metadata.load_audit
+        where load_id >= (select min(load_id) from metadata.data_quality_metrics)
+            and started_at < now() - interval '7 days'
+        order by load_id limit 500
+    ), gone as (
+        delete from metadata.data_quality_metrics m using aged where m.load_id = aged.load_id
+        returning aged.day, metric, rule, currency, rows_checked, rows_broken, amount_concerned
+    )
+    insert into metadata.data_quality_days as d
+    select day, metric, rule, currency, sum(rows_checked), sum(rows_broken), sum(amount_concerned)
+    from gone group by 1, 2, 3, 4
+    on conflict (day, metric, rule, currency) do update set rows_checked = d.rows_checked + excluded.rows_checked,
+        rows_broken = d.rows_broken + excluded.rows_broken,
+        amount_concerned = d.amount_concerned + excluded.amount_concerned
+$$;
+"""
+
 COMMENTS = """
 comment on table metadata.feeds is
     'One row a feed: which of its events have arrived (each number once), re-sent copies beside, and up to where the '
@@ -136,16 +171,16 @@ GRANTS = """
 grant select on metadata.feeds, metadata.load_feeds, metadata.control_totals, metadata.control_watermark,
     metadata.load_statuses, metadata.proof_forward, metadata.proof_days, metadata.data_quality_days
     to loader, dbt, reader;
-grant insert, update on metadata.feeds, metadata.control_watermark, metadata.data_quality_days to loader;
+grant insert, update on metadata.feeds, metadata.control_watermark to loader;
 grant insert, update, delete on metadata.load_feeds, metadata.control_totals to loader;
 grant insert on metadata.load_statuses to loader;
-grant delete on metadata.data_quality_metrics to loader;
 grant insert, update, delete on metadata.proof_forward to dbt;
-grant insert, update on metadata.proof_days to dbt;
-grant delete on metadata.proof to dbt;
+revoke all on function metadata.prune_proofs, metadata.prune_quality from public;
+grant execute on function metadata.prune_proofs to dbt;
+grant execute on function metadata.prune_quality to loader;
 """
 
 
 def upgrade() -> None:
-    for statements in (FEEDS, BEFORE, PROOF, COMMENTS, GRANTS):
+    for statements in (FEEDS, BEFORE, PROOF, PRUNE, COMMENTS, GRANTS):
         op.get_bind().exec_driver_sql(statements)

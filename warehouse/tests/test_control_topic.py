@@ -1,0 +1,127 @@
+"""The topic of control totals through a real broker, and Kafka read again by the other client."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import Producer
+from lake_writer import LakeWriter, dead_letter, payment
+
+from contracts.control_total import ControlTotal, Money
+from contracts.layout import Layout
+from control.testing import Handle
+from warehouse.control_topic import ControlTopic, ControlWatermark
+from warehouse.proof.deep import prove_with_kafka
+from warehouse.settings import WarehouseSettings
+
+pytestmark = pytest.mark.services
+TOPIC = "transactions.control"
+
+
+def settings_of(services: Handle, **changed: Any) -> WarehouseSettings:
+    env = services.env
+    given = {
+        "kafka_bootstrap": env["KAFKA_BOOTSTRAP"],
+        "kafka_password_loader": env["KAFKA_PASSWORD_LOADER"],
+        "kafka_password_auditor": env["KAFKA_PASSWORD_AUDITOR"],
+    }
+    return WarehouseSettings(**{**given, **changed})
+
+
+def send(services: Handle, topic: str, values: Sequence[bytes | None], headers: Any = None) -> list[tuple[int, int]]:
+    """Send values; return where each came to lie."""
+    places: dict[int, tuple[int, int]] = {}
+    producer = Producer(
+        {
+            "bootstrap.servers": services.env["KAFKA_BOOTSTRAP"],
+            "security.protocol": "SASL_PLAINTEXT",
+            "sasl.mechanism": "SCRAM-SHA-256",
+            "sasl.username": "gateway",
+            "sasl.password": services.env["KAFKA_PASSWORD_GATEWAY"],
+        }
+    )
+    for number, value in enumerate(values):
+        producer.produce(
+            topic,
+            value=value,
+            headers=headers(number) if headers else None,
+            on_delivery=lambda _, message, number=number: places.update(
+                {number: (message.partition(), message.offset())}
+            ),
+        )
+    assert producer.flush(60) == 0
+    return [places[number] for number in range(len(values))]
+
+
+def total(run: str, seq: int) -> bytes:
+    at = datetime(2026, 11, 21, tzinfo=UTC)
+    return ControlTotal(run, seq, False, {"INR": Money(seq, seq * Decimal("1.10"))}, {0: seq - 1}, sent_at=at).value()
+
+
+def test_what_is_new_on_the_topic_is_read_once_and_rubbish_is_passed_over(services: Handle) -> None:
+    said: list[str] = []
+    run = uuid4().hex
+    topic = ControlTopic(settings_of(services), TOPIC, said.append)
+    nowhere = ControlWatermark(None, {})
+    told = topic.read(nowhere)
+    known = ControlWatermark(told.topic_id, told.ends) if told else nowhere
+    send(services, TOPIC, [total(run, 1), b"rubbish", None, total(run, 2)])
+    told = topic.read(known)
+    assert told is not None
+    assert [(each.run, each.seq) for each in told.totals] == [(run, 1), (run, 2)]
+    assert told.unreadable == 2
+    assert "are no control totals" in said[-1]
+    assert topic.read(ControlWatermark(told.topic_id, told.ends)) is None
+    again = topic.read(ControlWatermark("another topic", told.ends))
+    assert again is not None
+    assert (run, 2) in [(each.run, each.seq) for each in again.totals]
+    assert any("was made anew" in line for line in said)
+    topic.close()
+
+
+@pytest.mark.parametrize(
+    "changed", [{"kafka_bootstrap": "127.0.0.1:1"}, {"kafka_password_loader": "wrong"}, {"kafka_password_loader": None}]
+)
+def test_a_topic_that_is_away_is_said_once_and_stops_nothing(services: Handle, changed: dict[str, Any]) -> None:
+    said: list[str] = []
+    topic = ControlTopic(settings_of(services, **changed), TOPIC, said.append)
+    assert topic.read(ControlWatermark(None, {})) is None
+    assert topic.read(ControlWatermark(None, {})) is None
+    (line,) = said
+    assert line.startswith("control totals are not read")
+    topic.close()
+
+
+def write_lake(layout: Layout, places: list[tuple[int, int]], values: list[bytes], amounts: list[Decimal]) -> None:
+    """Write events where Kafka has put them; those without an amount are dead letters."""
+    lake = LakeWriter(layout)
+    rows: list[dict[str, Any]] = []
+    for (partition, offset), value, amount in zip(places, values, [*amounts, None], strict=True):
+        event = payment(amount=amount) if amount is not None else dead_letter()
+        (row,) = lake.deliver([{**event, "raw_value": value, "partition": partition}])
+        rows.append({**row, "offset": offset})
+    ends = {partition: max(o + 1 for p, o in places if p == partition) for partition, _ in places}
+    for table in (layout.dead_letters, layout.bronze):
+        lake.write(table, rows, dict.fromkeys(ends, 0), ends)
+
+
+@pytest.mark.parametrize("tampered", [False, True])
+def test_kafka_itself_says_what_an_unattested_feed_should_be(services: Handle, layout: Layout, tampered: bool) -> None:
+    run = uuid4().hex
+    amounts = [Decimal("1.25"), Decimal("2.5"), Decimal(3)]
+    values = [b'{"amount": %s, "currency": "INR"}' % str(amount).encode() for amount in amounts] + [b"{"]
+    places = send(services, "transactions", values, lambda n: [("run", run.encode()), ("seq", b"%d" % (n + 1))])
+    if tampered:
+        amounts[0] += Decimal("0.01")
+        values[1] += b" "
+    write_lake(layout, places, values, amounts)
+    lines = [e.as_json() for e in prove_with_kafka(settings_of(services), layout, [run])]
+    feed = {e["currency"]: (e["left"], e["right"], e["verdict"]) for e in lines if e["name"] == "E0"}
+    said, here = {"count": 3, "amount": "6.75"}, {"count": 3, "amount": "6.76" if tampered else "6.75"}
+    assert feed["INR"] == (said, here, "DIFFERENT" if tampered else "OK")
+    assert feed[None][2] == "OK"
+    # Other tests' events lie before these, and are not in this lake.
+    assert sum(e["right"]["count"] for e in lines if e["name"] == "E1") == (3 if tampered else 4)
