@@ -41,7 +41,7 @@ def start_airflow(platform: Platform) -> None:
         supervision.start_service(platform.layout, platform.services[name])
 
 
-def wait_for_airflow(platform: Platform, seconds: float = 240) -> None:
+def wait_for_airflow(platform: Platform, seconds: float = 600) -> None:
     """Return when the API server answers and every part of Airflow calls itself healthy.
 
     Raises:

@@ -75,7 +75,7 @@ def _start(platform: Platform, name: str) -> None:
             _wait_for_stream(platform)
 
 
-def _wait_for_stream(platform: Platform, seconds: float = 240) -> None:
+def _wait_for_stream(platform: Platform, seconds: float = 600) -> None:
     """Return when the stream's query runs; for the supervisor it runs from its first second on."""
     deadline = time.monotonic() + seconds
     while True:
