@@ -70,6 +70,7 @@ def open_workspace(spill: Path, memory: str) -> Iterator[duckdb.DuckDBPyConnecti
     with tempfile.TemporaryDirectory(dir=spill, prefix="load-") as private, duckdb.connect() as workspace:
         workspace.execute("set timezone = 'UTC'")
         workspace.execute("set threads = 2")
+        workspace.execute("set enable_progress_bar = false")  # it goes to standard output, between the JSON
         workspace.execute("set preserve_insertion_order = false")
         workspace.execute("set autoinstall_known_extensions = false")
         workspace.execute(f"set memory_limit = '{memory}'")
