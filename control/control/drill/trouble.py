@@ -103,6 +103,7 @@ def _login(settings: Mapping[str, str]) -> dict[str, Any]:
         "sasl.mechanism": "SCRAM-SHA-256",
         "sasl.username": "admin",
         "sasl.password": settings["KAFKA_PASSWORD_ADMIN"],
+        "log_level": 0,  # a connection that closes is no news
     }
 
 
