@@ -31,6 +31,12 @@ VIEWS: dict[str, dict[str, str | list[str]]] = {
 TRIES = 5
 
 
+def say(line: str) -> None:
+    """Write a line at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def page_seconds(name: str, query: dict[str, str | list[str]]) -> float:
     """Load a page with nothing remembered; return the server's seconds for all that it shows."""
     st.cache_data.clear()
@@ -40,9 +46,9 @@ def page_seconds(name: str, query: dict[str, str | list[str]]) -> float:
     begun = time.perf_counter()
     app.run()
     seconds = time.perf_counter() - begun
-    assert not app.exception, app.exception
     shown = len(app.metric) if name == "business" else len(app.dataframe)
-    assert shown, [warning.value for warning in app.warning]
+    if app.exception or not shown:
+        sys.exit(f"{name} {query} shows nothing: {app.exception} {[warning.value for warning in app.warning]}")
     return seconds
 
 
@@ -68,15 +74,16 @@ def main() -> None:
         begun = time.perf_counter()
         fill(warehouse, size)
         warehouse.sql("vacuum analyze")
-        print(f"filled and built in {time.perf_counter() - begun:.0f} s", flush=True)
+        say(f"filled and built in {time.perf_counter() - begun:.0f} s")
         for table in warehouse.sql(
-            "select relname, reltuples::bigint as rows, pg_size_pretty(pg_total_relation_size(oid)) as size from pg_class"
-            " where relnamespace = 'marts'::regnamespace and relkind = 'r' and reltuples > 0 order by reltuples desc"
+            "select relname, reltuples::bigint as rows, pg_size_pretty(pg_total_relation_size(oid)) as size"
+            " from pg_class where relnamespace = 'marts'::regnamespace and relkind = 'r' and reltuples > 0"
+            " order by reltuples desc"
         ):
-            print(f"  {table['relname']:28} {table['rows']:>12,} rows {table['size']:>10}")
-        print(f"{'page':48} {'median s':>9} {'worst s':>9}")
+            say(f"  {table['relname']:28} {table['rows']:>12,} rows {table['size']:>10}")
+        say(f"{'page':48} {'median s':>9} {'worst s':>9}")
         for name, seconds in measure(warehouse):
-            print(f"{name:48} {statistics.median(seconds):9.2f} {max(seconds):9.2f}", flush=True)
+            say(f"{name:48} {statistics.median(seconds):9.2f} {max(seconds):9.2f}")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ def streamlit_options(address: str, port: int) -> dict[str, Any]:
         "client.showErrorDetails": "none",
         "client.toolbarMode": "viewer",
         "runner.magicEnabled": False,
+        "theme.light.primaryColor": "#0072B2",
+        "theme.dark.primaryColor": "#56B4E9",
     }
 
 

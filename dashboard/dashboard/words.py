@@ -49,5 +49,5 @@ def duration(seconds: Decimal | int | None) -> str:
 
 
 def place(parts: tuple[str, ...]) -> str:
-    """Return a place from its parts, the country first, as it is written: the smallest first."""
-    return ", ".join(reversed(parts))
+    """Return a place from its parts, the country first, as it is written: the smallest first, the same word once."""
+    return ", ".join(dict.fromkeys(reversed(parts)))
