@@ -141,6 +141,8 @@ def _batches(folder: os.PathLike[str]) -> int:
 
 def _kill_part(stream: Child, *, jvm: bool) -> bool:
     """Kill Python or its JVM; what is left has to end by itself, or is ended after a while."""
+    if not stream.alive:
+        return False
     driver = psutil.Process(stream.process.pid)
     machines = [each for each in driver.children(recursive=True) if each.name() == "java"]
     victims = machines if jvm else [driver]
