@@ -31,7 +31,7 @@ with DAG(
 ) as dag:
     reread = Backfill(
         task_id="read_again",
-        arguments=["backfill", "--json"],
+        arguments=["backfill", "--run-id", "{{ run_id }}", "--json"],
         outlets=[gold],
         doc_md="A line a day; what is done is never done twice.",
     )

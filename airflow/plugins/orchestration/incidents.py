@@ -19,6 +19,8 @@ def report_incident(context: Mapping[str, Any]) -> None:
         *("incident", "--dag", instance.dag_id, "--task", instance.task_id, "--run-id", instance.run_id),
         *("--try", str(instance.try_number), "--reason", reason[:REASON_LENGTH]),
     ]
+    if getattr(instance, "log_url", None):
+        arguments += ["--log-url", str(instance.log_url)]
     try:
         run_tieout(arguments)
     except Exception as error:
