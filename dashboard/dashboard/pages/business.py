@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -20,6 +20,7 @@ NOTHING_CHOSEN = (
     "No payment matches these filters. Choose more days, another currency, or take a filter away: "
     "the filters stand in the address and above."
 )
+Kpi = tuple[str, str, Decimal | int | None, Decimal | int | None, Literal["normal", "inverse"], str]
 LAGS = (
     ("immediate", "immediate_count"),
     ("under 1 hour", "under_1_hour_count"),
@@ -87,50 +88,33 @@ def _section(title: str, *defined: str) -> Any:
 
 
 def _kpis(view: View, now: Figures, then: Figures) -> None:
-    def said(value: Decimal | None) -> str:
-        return amount(value, view.currency)
-
-    money_in = f", {view.currency}"
-    shown: Sequence[tuple[str, str, Decimal | int | None, Decimal | int | None, Any, str]] = (
-        (
-            f"Fee revenue{money_in}",
-            said(now.fee_revenue),
-            now.fee_revenue,
-            then.fee_revenue,
-            "normal",
-            "fee_revenue_total",
-        ),
-        (f"Gross, successful only{money_in}", said(now.gross), now.gross, then.gross, "normal", "success_amount"),
-        ("Payments", f"{now.count:,}", now.count, then.count, "normal", "attempt_count"),
-        ("Failure rate", share(now.failure_rate), now.failure_rate, then.failure_rate, "inverse", "failure_rate"),
-        (
-            f"Average ticket{money_in}",
-            said(now.average_ticket),
-            now.average_ticket,
-            then.average_ticket,
-            "normal",
-            "average_ticket",
-        ),
-        (
-            "Average processing time",
-            duration(now.processing_seconds),
-            now.processing_seconds,
-            then.processing_seconds,
-            "inverse",
-            "delayed_seconds",
-        ),
-    )
     columns = [*st.columns(3), *st.columns(3)]
-    for column, (label, text, value, earlier, color, defined) in zip(columns, shown, strict=True):
-        delta = signed_share(change(value, earlier)) or "nothing before to compare with"
-        arrow = "off" if delta.startswith("nothing") else "auto"
+    for column, (label, text, value, earlier, color, defined) in zip(columns, _shown(view, now, then), strict=True):
+        delta = signed_share(change(value, earlier))
         column.metric(
-            label, text, delta, delta_color="off" if arrow == "off" else color, delta_arrow=arrow,
-            help=meaning(defined), border=True,
+            label, text, delta or "nothing before to compare with", delta_color=color if delta else "off",
+            delta_arrow="auto" if delta else "off", help=meaning(defined), border=True,
         )  # fmt: skip
     compared = f"the {view.days} days before" if view.days > 1 else "the day before"
     first, last = view.before()
     st.caption(f"Change against {compared}: {first:%d %b %Y} to {last:%d %b %Y}.")
+
+
+def _shown(view: View, now: Figures, then: Figures) -> Sequence[Kpi]:
+    """Return label, text, value, the value before, which way is good, and the name of the definition."""
+
+    def money_of(label: str, value: Decimal | None, before: Decimal | None, defined: str) -> Kpi:
+        return f"{label}, {view.currency}", amount(value, view.currency), value, before, "normal", defined
+
+    failing, waiting = now.failure_rate, now.processing_seconds
+    return (
+        money_of("Fee revenue", now.fee_revenue, then.fee_revenue, "fee_revenue_total"),
+        money_of("Gross, successful only", now.gross, then.gross, "success_amount"),
+        ("Payments", f"{now.count:,}", now.count, then.count, "normal", "attempt_count"),
+        ("Failure rate", share(failing), failing, then.failure_rate, "inverse", "failure_rate"),
+        money_of("Average ticket", now.average_ticket, then.average_ticket, "average_ticket"),
+        ("Average processing time", duration(waiting), waiting, then.processing_seconds, "inverse", "delayed_seconds"),
+    )
 
 
 def _revenue(view: View, trends: Sequence[dict[str, Any]]) -> None:
