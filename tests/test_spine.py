@@ -43,7 +43,8 @@ def test_a_replayed_file_arrives_in_the_marts_to_the_cent(platform: Any, stateme
     replay(platform, statement)
     outcome = platform.json("run")
     assert outcome["ok"]
-    assert {e["name"] for e in outcome["proof"]["equations"]} >= {"E1", "E2", "E3", "E4"}
+    assert {e["name"] for e in outcome["proof"]["equations"]} == {"E0", "E1", "E2", "E3", "E4"}
+    assert {e["verdict"] for e in outcome["proof"]["equations"] if e["name"] == "E0"} == {"OK"}
     assert amounts_by_currency(platform) == {"USD": truth(statement)}
     assert_every_offset_once(platform)
 

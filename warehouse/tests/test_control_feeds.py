@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +14,9 @@ from lake_writer import LakeWriter, dead_letter, payment
 from own_database import OwnDatabase
 
 from contracts.control_total import ControlTotal, Money
-from contracts.layout import Layout
+from contracts.layout import CHECKOUT, Layout
 from warehouse.control_topic import ControlWatermark, Told
+from warehouse.load import run_loads
 from warehouse.proof import run_proof
 from warehouse.proof.feeds import is_covered_by, missing
 
@@ -254,3 +256,25 @@ def test_missing_numbers_are_those_that_are_not_there(numbers: set[int], upto: i
     joined = [(1, max(numbers) + 1)] if numbers == set(range(1, len(numbers) + 1)) and numbers else seen
     if joined != seen or not numbers:
         assert is_covered_by(joined, upto) == (not absent)
+
+
+@pytest.mark.services
+def test_the_same_input_gives_the_same_proof(
+    database: OwnDatabase, tmp_path: Path, gateway: Gateway, query: Query
+) -> None:
+    found = []
+    for home in ("one", "two"):
+        database.empty()
+        gateway.totals.clear()
+        layout = Layout(CHECKOUT, tmp_path / home)
+        lake = LakeWriter(layout)
+        for number in range(3):
+            first = 5 * number
+            lake.commit([*sent(*range(first + 1, first + 5), first + 4), dead_letter(run="r", seq=first + 5)])
+            gateway.say(first + 5, 6 * number + 5, dead=number + 1, closed=number == 2)
+            run_loads(database, layout, say=lambda _: None)
+        proofs = [run_proof(full, settings=database, layout=layout)["equations"] for full in (False, True)]
+        silver = query("select md5(string_agg(t::text, ',' order by partition, \"offset\")) from raw.transactions t")
+        found.append((proofs, silver))
+    assert found[0] == found[1]
+    assert {line["verdict"] for line in found[0][0][0]} == {"OK", "OPEN"}
