@@ -19,6 +19,8 @@ from warehouse.totals import currency_sql
 _TOTALS = "select run, seq, amounts, topic_id, last_offsets from metadata.control_totals order by run, seq"
 _FEEDS = "select run, closed_seq from metadata.feeds"
 
+_EXPIRED = "select distinct run from metadata.retention_floor where book = 'DEAD_LETTERS' and run is not null"
+
 
 def feeds_in_lake(
     connection: psycopg.Connection[Any],
@@ -36,11 +38,16 @@ def feeds_in_lake(
             from lake where run is not null and seq >= 1
         ) where copy = 1
     """)
+    # A feed whose dead letters have expired cannot be counted in the lake any more: its books stand.
+    expired = [run for (run,) in connection.execute(_EXPIRED).fetchall()]
+    workspace.execute("delete from once where run in (select unnest(?::varchar[]))", [expired])
     totals: dict[str, list[Total]] = {}
     for run, seq, amounts, total_topic, last_offsets in connection.execute(_TOTALS).fetchall():
+        if run in expired:
+            continue
         held = None if amounts is None else amounts_from_json(amounts)
         totals.setdefault(run, []).append(Total(seq, held, total_topic, last_offsets))
-    closed = dict(connection.execute(_FEEDS).fetchall())
+    closed = {run: seq for run, seq in connection.execute(_FEEDS).fetchall() if run not in expired}
     yield from fold_feeds(_books(workspace, totals, closed), Forward(), Ends(connection, topic_id, ends))
 
 
