@@ -100,6 +100,13 @@ def test_a_kpi_is_compared_with_as_many_days_before(warehouse):
     then = expected(warehouse, first="2026-03-18", last="2026-03-24")["Payments"].replace(",", "")
     change = (Decimal(now) - Decimal(then)) / Decimal(then) * 100
     assert [metric.delta for metric in app.metric if metric.label == "Payments"] == [f"{change:+.1f} %"]
+    assert not any("not whole" in caption.value for caption in app.caption)
+
+
+def test_a_period_before_that_the_data_do_not_cover_is_said_to_be_part(warehouse):
+    with settings_of(warehouse):
+        app = open_page(from_="2026-02-20", to="2026-03-31")
+    assert any("that period is not whole" in caption.value for caption in app.caption)
 
 
 def test_regions_narrow_states_and_states_narrow_cities(warehouse):

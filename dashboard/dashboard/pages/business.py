@@ -1,7 +1,7 @@
 """The Business page: what the payments earn, how many fail, how long they take."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -62,7 +62,7 @@ def _page(view: View, state: str) -> None:
     if not now.count:
         st.info(NOTHING_CHOSEN, icon=":material/info:")
         return
-    _kpis(view, now, figures(days, *before))
+    _kpis(view, now, figures(days, *before), ask(questions.DAYS, state=state)[0]["first_day"])
     trends = with_moving_averages(days, view.first_day, view.last_day)
     left, right = st.columns(2)
     with left, surviving():
@@ -87,7 +87,7 @@ def _section(title: str, *defined: str) -> Any:
     return box
 
 
-def _kpis(view: View, now: Figures, then: Figures) -> None:
+def _kpis(view: View, now: Figures, then: Figures, oldest: date) -> None:
     columns = [*st.columns(3), *st.columns(3)]
     for column, (label, text, value, earlier, color, defined) in zip(columns, _shown(view, now, then), strict=True):
         delta = signed_share(change(value, earlier))
@@ -97,7 +97,10 @@ def _kpis(view: View, now: Figures, then: Figures) -> None:
         )  # fmt: skip
     compared = f"the {view.days} days before" if view.days > 1 else "the day before"
     first, last = view.before()
-    st.caption(f"Change against {compared}: {first:%d %b %Y} to {last:%d %b %Y}.")
+    said = f"Change against {compared}: {first:%d %b %Y} to {last:%d %b %Y}."
+    if first < oldest:
+        said += f" The data begin on {oldest:%d %b %Y}, so that period is not whole."
+    st.caption(said)
 
 
 def _shown(view: View, now: Figures, then: Figures) -> Sequence[Kpi]:
