@@ -1,5 +1,6 @@
 """A database of the tests' own with payments that are known: silver is written here, the marts by a real build."""
 
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -73,7 +74,7 @@ def own_warehouse() -> Iterator[Filled]:
                 let_reader_read_marts(dsn(env, "dbt"))
                 yield Filled(env)
             finally:
-                server.terminate()
+                server.send_signal(signal.SIGINT)  # TERM would wait until every page has hung up
                 server.wait(60)
 
 
