@@ -102,7 +102,7 @@ def _committed_at(layout: Layout, version: int) -> datetime:
 
 
 def _newest_arrival(commit: Commit) -> str | None:
-    """Return when the newest row of a commit arrived; a file that compaction replaced and vacuum removed says nothing."""
+    """Return when the newest row of a commit arrived; a file that compaction replaced says nothing any more."""
     files = [str(file.path) for file in commit.files if file.path.exists()]
     if not files:
         return None
