@@ -1,6 +1,6 @@
 """The scheduler's workers are forked from it: what it has imported before, no task has to import again.
 
-Measured on two cores: a task's own start went from 1.1 s to 0.4 s (docs/orchestration.md).
+A task's process reads the DAG file anew each time: 0.4 s with these modules still to import, 0.05 s without.
 """
 
 import sys
