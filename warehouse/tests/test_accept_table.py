@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import Query
 from lake_writer import LakeWriter, dead_letter, payment
 from own_database import OwnDatabase
 
@@ -17,6 +16,7 @@ from warehouse.proof import run_proof
 
 pytestmark = pytest.mark.services
 Load = Callable[..., list[dict[str, Any]]]
+Query = Callable[..., list[tuple[Any, ...]]]
 
 
 def test_a_bronze_table_that_was_made_anew_is_taken_on_demand_and_nothing_comes_twice(
