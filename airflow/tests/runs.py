@@ -57,6 +57,10 @@ class Runs:
         path = f"/api/v2/dags/{self.dag}/dagRuns/{quote(run, safe='')}/taskInstances?limit=100"
         return {str(task["task_id"]): str(task["state"]) for task in self.rest.call("GET", path)["task_instances"]}
 
+    def reasons(self, run: str) -> dict[str, str]:
+        """Return the end of the log of each task that failed."""
+        return {task: self.log(run, task)[-1500:] for task, state in self.tasks(run).items() if state == "failed"}
+
     def clear(self, run: str, **what: Any) -> None:
         """Clear tasks of a run, as the button does."""
         body = {"dag_run_id": run, "dry_run": False, **what}

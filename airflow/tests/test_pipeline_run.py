@@ -43,7 +43,7 @@ def test_a_triggered_run_ends_in_success_and_the_marts_hold_what_was_produced_be
     _produce(airflow_platform, 300, seed=41)
 
     run = runs.trigger()
-    assert runs.wait(run) == "success", runs.tasks(run)
+    assert runs.wait(run) == "success", runs.reasons(run)
 
     states = runs.tasks(run)
     assert len(states) > 20
