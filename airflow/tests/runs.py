@@ -69,7 +69,14 @@ class Runs:
     def log(self, run: str, task: str, attempt: int = 1) -> str:
         """Return the words of a task's log."""
         path = f"/api/v2/dags/{self.dag}/dagRuns/{quote(run, safe='')}/taskInstances/{task}/logs/{attempt}"
-        return json.dumps(self.rest.call("GET", path))
+        return "\n".join(_words(line) for line in self.rest.call("GET", path)["content"])
+
+
+def _words(line: Any) -> str:
+    if not isinstance(line, dict):
+        return str(line)
+    detail = line.get("error_detail")
+    return f"{line.get('event')}{' ' + json.dumps(detail) if detail else ''}"
 
 
 def wait_for(look: Callable[[], Any], what: str, seconds: float = 300) -> Any:

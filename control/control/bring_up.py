@@ -20,7 +20,7 @@ from control.services import BASE, Service, all_services
 from control.topics import ensure_topics
 
 # What the jobs keep beside the data: the accounts' home, Spark's and the loader's scratch files, dbt's target.
-SCRATCH = ("account", "spark", "load", "dbt")
+SCRATCH = ("account", "spark", "load", "dbt", "dbt-docs")
 
 
 @dataclass(frozen=True)
