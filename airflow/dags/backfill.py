@@ -8,7 +8,7 @@ A backfill that broke goes on where it stopped: clear the red task, or trigger a
 build that runs. Dimensions change only by a full refresh: the pipeline's form.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from airflow.sdk import DAG
 from orchestration.assets import gold
@@ -21,7 +21,6 @@ with DAG(
     description="Days or Kafka offsets into silver and marts once more",
     doc_md=__doc__,
     schedule=None,
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=24),

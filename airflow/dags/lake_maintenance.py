@@ -8,7 +8,7 @@ The stream keeps the lake's writer lock and compacts between its batches; `maint
 A red `full_proof` names the equation and its scope: docs/runbook.md.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from airflow.sdk import DAG
 from orchestration.dbt_run import FullTests
@@ -20,7 +20,6 @@ with DAG(
     description="Compaction, retention, full tests, full proof",
     doc_md=__doc__,
     schedule="30 3 * * 0",
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=12),

@@ -23,7 +23,7 @@ Dimensions change only by `full_refresh`.
 Lineage: {lineage_site} · states and what to do: docs/orchestration.md
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from airflow.sdk import DAG, TaskGroup
 from orchestration.assets import bronze, gold, silver
@@ -44,7 +44,6 @@ with DAG(
     description="Bronze to silver to proven marts",
     doc_md=__doc__.format(lineage_site=lineage_site()),
     schedule=pipeline_schedule(),
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=6),

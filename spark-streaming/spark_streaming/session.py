@@ -17,6 +17,8 @@ LAKE_CONF: Mapping[str, str] = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     # The default of 50 costs several seconds of CPU a commit on a small machine.
     "spark.databricks.delta.snapshotPartitions": "2",
+    # VACUUM lists folders in so many tasks; the default of 10,000 held the stream up for a minute a table.
+    "spark.sql.sources.parallelPartitionDiscovery.parallelism": "8",
     "spark.sql.parquet.compression.codec": "zstd",
     # INT96, Spark's default, has no statistics, and other readers are giving it up.
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
