@@ -40,18 +40,23 @@ def truth(path: Path) -> tuple[int, Decimal]:
 
 
 def test_a_replayed_file_arrives_in_the_marts_to_the_cent(platform: Any, statement: Path) -> None:
+    platform.tieout("run")
+    before = amounts_by_currency(platform)
     replay(platform, statement)
     outcome = platform.json("run")
     assert outcome["ok"]
     assert {e["name"] for e in outcome["proof"]["equations"]} == {"E0", "E1", "E2", "E3", "E4"}
     assert {e["verdict"] for e in outcome["proof"]["equations"] if e["name"] == "E0"} == {"OK"}
-    assert amounts_by_currency(platform) == {"USD": truth(statement)}
+    after = amounts_by_currency(platform)
+    count, amount = before.pop("USD", (0, Decimal(0)))
+    assert (after["USD"][0] - count, after.pop("USD")[1] - amount) == truth(statement)
+    assert after == before
     assert_every_offset_once(platform)
 
 
 def test_a_second_run_changes_nothing(platform: Any) -> None:
     before = marts(platform)
-    assert before["fact_transactions"][0] == ROWS
+    assert before["fact_transactions"][0] >= ROWS
     assert platform.json("run")["ok"]
     assert marts(platform) == before
 

@@ -2,13 +2,13 @@
 
 import logging
 import time
-from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
 from contracts.errors import OutageError, TieoutError
+from contracts.topic_id import as_kafka_spells
 
 
 @contextmanager
@@ -71,11 +71,6 @@ def topic_id(settings: Mapping[str, str], topic: str) -> str:
     if described["error_code"]:
         raise TieoutError(f"the broker has no topic {topic}.", "nothing was read or written.", "./scripts/start.sh")
     return as_kafka_spells(UUID(described["topic_id"]))
-
-
-def as_kafka_spells(identity: UUID) -> str:
-    """Return a topic's id in Kafka's own form, as the lake has it: base64 with - and _ instead of + and /."""
-    return urlsafe_b64encode(identity.bytes).decode().rstrip("=")
 
 
 def ends_and_rate(settings: Mapping[str, str], topic: str, seconds: int = 60) -> tuple[dict[int, int], float]:

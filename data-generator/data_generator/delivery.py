@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollectio
 from confluent_kafka.admin import AdminClient
 
 from contracts import failpoints
+from contracts.topic_id import as_kafka_spells
 from data_generator.errors import BrokerError
 from data_generator.stopping import Stop
 
@@ -213,7 +214,7 @@ class Delivery:
         try:
             admin = AdminClient(asked)  # kept until the answer is here: it would take the question along
             described = admin.describe_topics(TopicCollection([self._topic]), request_timeout=5)
-            return str(described[self._topic].result(timeout=6).topic_id)
+            return as_kafka_spells(str(described[self._topic].result(timeout=6).topic_id))
         except (KafkaException, TimeoutError):
             return None
 

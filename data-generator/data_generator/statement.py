@@ -5,7 +5,6 @@ reconciling shows it as missing until it is sent. Events broken on purpose, and 
 """
 
 import csv
-import fcntl
 import os
 import sqlite3
 import time
@@ -19,11 +18,10 @@ import orjson
 from contracts.errors import TieoutError
 from data_generator.events import Event
 from data_generator.money import amount_text
-from data_generator.statement_book import Line, StatementBook, give_to_owner_of
+from data_generator.statement_book import Line, StatementBook, alone, give_to_owner_of
 
 COLUMNS: Final = ("transaction_id", "amount", "currency", "status", "date")
 TOTAL: Final = "TOTAL"
-LOCK: Final = ".gateway-statements.lock"
 
 _BATCH: Final = 2_000
 _FLUSH_SECONDS: Final = 0.1
@@ -119,9 +117,7 @@ class Statement:
     def _write_files(self) -> None:
         begun = self._clock()
         # Read under the lock: of two gateways that write the same day, the later one has also what the other put.
-        with (self.folder / LOCK).open("a") as lock:
-            give_to_owner_of(self.folder, self.folder / LOCK)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with alone(self.folder):
             # Those of a gateway that was killed are among them.
             for day, stamp in self._book.unwritten():
                 write_statement(self._book, day, self.folder, self._digits)

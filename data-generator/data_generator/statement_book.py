@@ -1,12 +1,15 @@
 """What the gateway says of each payment: a small book on disk, so that feeds add up and a re-run doubles nothing."""
 
+import fcntl
 import os
 import sqlite3
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
 BOOK: Final = ".gateway-statements.sqlite"
+LOCK: Final = ".gateway-statements.lock"
 # A second gateway commits within milliseconds, but a statement of a long day is read for seconds.
 _WAIT_SECONDS: Final = 60
 
@@ -41,6 +44,15 @@ def give_to_owner_of(folder: Path, path: Path) -> None:
         os.chown(path, owner.st_uid, owner.st_gid)
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Wait until no other gateway of this folder is within; let none in."""
+    with (folder / LOCK).open("a") as lock:
+        give_to_owner_of(folder, folder / LOCK)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 class Line(NamedTuple):
     """One payment as it stands: its day is the customer's own; the amount is in the currency's minor units."""
 
@@ -65,15 +77,16 @@ class StatementBook:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = folder / BOOK
-        if not path.exists():
-            path.touch(mode=0o600)
-            give_to_owner_of(folder, path)
-        self._db = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
-        # A killed gateway loses nothing that was committed; only a power cut can, and never half a line.
-        self._db.execute("pragma journal_mode = wal")
-        self._db.execute("pragma synchronous = normal")
-        self._db.execute("pragma cache_size = -32000")
-        self._db.executescript(_SCHEMA)
+        with alone(folder):  # SQLite does not wait where two change the journal's mode at once
+            if not path.exists():
+                path.touch(mode=0o600)
+                give_to_owner_of(folder, path)
+            self._db = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
+            # A killed gateway loses nothing that was committed; only a power cut can, and never half a line.
+            self._db.execute("pragma journal_mode = wal")
+            self._db.execute("pragma synchronous = normal")
+            self._db.execute("pragma cache_size = -32000")
+            self._db.executescript(_SCHEMA)
 
     def put(self, lines: Collection[Line]) -> None:
         """Write lines in one transaction; the statements of their days are no longer up to date."""

@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 from psycopg.types.json import Jsonb
 
 from contracts.control_total import ControlTotal, ControlTotalError, parse_control_total
+from contracts.topic_id import as_kafka_spells
 from warehouse.settings import WarehouseSettings
 
 LONGEST_SECONDS = 10.0
@@ -137,7 +138,7 @@ class ControlTopic:
     def _topic_id(self) -> str:
         admin = AdminClient(self._connection, logger=_LOG)
         described = admin.describe_topics(TopicCollection([self._topic]), request_timeout=ANSWER_SECONDS)
-        return str(described[self._topic].result(timeout=ANSWER_SECONDS + 1).topic_id)
+        return as_kafka_spells(str(described[self._topic].result(timeout=ANSWER_SECONDS + 1).topic_id))
 
     def _read(self, known: ControlWatermark) -> Told | None:
         if self._consumer is None and not self._open():

@@ -1,0 +1,16 @@
+from base64 import b64encode
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis.strategies import uuids
+
+from contracts.topic_id import as_kafka_spells
+
+
+def test_an_id_is_spelled_as_the_broker_does():
+    assert as_kafka_spells(UUID("fbefbeff-ffff-4fbe-bbef-beffffffffff")) == "----____T767777______w"
+
+
+@given(uuids())
+def test_both_clients_ids_are_spelled_the_same(identity):
+    assert as_kafka_spells(b64encode(identity.bytes).decode()) == as_kafka_spells(identity)
