@@ -14,7 +14,7 @@ from airflow.sdk import DAG
 from orchestration.assets import gold
 from orchestration.defaults import DEFAULTS
 from orchestration.parameters import backfill_form
-from orchestration.steps import Backfill, Tieout
+from orchestration.steps import Backfill, PublishBackfill, Tieout
 
 with DAG(
     "backfill",
@@ -31,7 +31,6 @@ with DAG(
     reread = Backfill(
         task_id="read_again",
         arguments=["backfill", "--run-id", "{{ run_id }}", "--json"],
-        outlets=[gold],
         doc_md="A line a day; what is done is never done twice.",
     )
     prove = Tieout(
@@ -39,4 +38,10 @@ with DAG(
         arguments=["proof", "--run-id", "{{ run_id }}", "--json"],
         doc_md="The books, with what was read again.",
     )
-    reread >> prove
+    publish = PublishBackfill(
+        task_id="publish",
+        backfill="read_again",
+        outlets=[gold],
+        doc_md="The event of the asset `gold`: read again, built and proven.",
+    )
+    reread >> prove >> publish

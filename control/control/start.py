@@ -67,7 +67,7 @@ def _start_jobs(platform: Platform, *, demo: bool) -> None:
 
 
 def _start(platform: Platform, name: str) -> None:
-    if supervision.process_states(platform.layout)[name]["statename"] in {"RUNNING", "STARTING"}:
+    if supervision.process_states(platform.layout).get(name, {}).get("statename") in {"RUNNING", "STARTING"}:
         return
     with step(name):
         supervision.start_service(platform.layout, platform.services[name], wait=True)
@@ -82,6 +82,12 @@ def _wait_for_stream(platform: Platform, seconds: float = 600) -> None:
         info = supervision.process_states(platform.layout).get("stream", {})
         if stream_is_ready(platform.layout, info.get("pid")):
             return
+        if info.get("statename") == "EXITED":  # its refusal is not tried again by itself
+            raise TieoutError(
+                "stream waits for your decision: it refuses to go on by itself.",
+                "broker and database run; the lake is as it was.",
+                "./scripts/tieout logs stream, which names the choices; then ./scripts/start.sh",
+            )
         if info.get("statename") == "FATAL" or time.monotonic() > deadline:
             raise TieoutError(
                 f"stream is not ready after {seconds:.0f} s: its query has not begun.",

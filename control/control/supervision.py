@@ -204,11 +204,15 @@ def refresh(layout: Layout, services: Iterable[Service]) -> bool:
     if configuration.exists() and configuration.read_text(encoding="utf-8") == wanted:
         return False
     own_file(configuration, wanted, None)
-    supervisor = ask(layout)
-    ((added, changed, removed),) = supervisor.reloadConfig()
-    for group in (*changed, *removed):
-        supervisor.stopProcessGroup(group, True)
-        supervisor.removeProcessGroup(group)
-    for group in (*changed, *added):
-        supervisor.addProcessGroup(group)
+    try:
+        supervisor = ask(layout)
+        ((added, changed, removed),) = supervisor.reloadConfig()
+        for group in (*changed, *removed):
+            supervisor.stopProcessGroup(group, True)
+            supervisor.removeProcessGroup(group)
+        for group in (*changed, *added):
+            supervisor.addProcessGroup(group)
+    except BaseException:
+        configuration.unlink()  # so that the next start does what this one was kept from
+        raise
     return True

@@ -1,11 +1,13 @@
 """What the supervisor does with a service that ended."""
 
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from contracts.errors import TieoutError
 from contracts.layout import CHECKOUT, Layout
-from control import orphans, supervision
+from control import orphans, start, supervision
 from control.services import Service
 from control.testing import temporary_home
 
@@ -36,3 +38,29 @@ def test_whatever_ends_is_started_again_but_for_what_waits_for_a_person():
             assert (again, stays) == ({"exits-0", "exits-1", "exits-75"}, True)
         finally:
             supervision.shut_down(layout)
+
+
+def test_a_refresh_that_was_broken_off_is_done_by_the_next_one(monkeypatch):
+    with temporary_home() as home:
+        layout = Layout(CHECKOUT, home)
+        layout.logs.mkdir(parents=True)
+        orphans.folder(layout).mkdir()
+        before, after = _ends_with(0, "stays"), _ends_with(0, "is-new")
+        supervision.launch(layout, [before])
+        try:
+            with monkeypatch.context() as broken:
+                broken.setattr(supervision, "ask", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+                with pytest.raises(KeyboardInterrupt):
+                    supervision.refresh(layout, [before, after])
+            assert supervision.refresh(layout, [before, after])
+            assert set(supervision.process_states(layout)) == {"stays", "is-new"}
+        finally:
+            supervision.shut_down(layout)
+
+
+def test_a_start_does_not_wait_for_a_stream_that_has_refused(monkeypatch):
+    with temporary_home() as home:
+        layout = Layout(CHECKOUT, home)
+        monkeypatch.setattr(supervision, "process_states", lambda _: {"stream": {"statename": "EXITED", "pid": 0}})
+        with pytest.raises(TieoutError, match="waits for your decision"):
+            start._wait_for_stream(SimpleNamespace(layout=layout), seconds=5)

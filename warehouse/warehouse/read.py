@@ -5,9 +5,12 @@ DuckDB holds the load in a table of its own that spills to disk beyond the memor
 read in bounded memory too.
 """
 
+import fcntl
+import os
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +70,7 @@ def open_workspace(spill: Path, memory: str) -> Iterator[duckdb.DuckDBPyConnecti
         memory: limit such as 1GB.
     """
     spill.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=spill, prefix="load-") as private, duckdb.connect() as workspace:
+    with _private_folder(spill) as private, duckdb.connect() as workspace:
         workspace.execute("set timezone = 'UTC'")
         workspace.execute("set threads = 2")
         workspace.execute("set enable_progress_bar = false")  # it goes to standard output, between the JSON
@@ -76,6 +79,31 @@ def open_workspace(spill: Path, memory: str) -> Iterator[duckdb.DuckDBPyConnecti
         workspace.execute(f"set memory_limit = '{memory}'")
         workspace.execute(f"set temp_directory = '{private}'")
         yield workspace
+
+
+@contextmanager
+def _private_folder(spill: Path) -> Iterator[str]:
+    """Make a folder for this process alone; first remove those of processes that were killed."""
+    for other in spill.glob("load-*"):
+        with suppress(OSError), _locked(other):
+            shutil.rmtree(other, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=spill, prefix="load-") as private, _locked(Path(private)):
+        yield private
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock, which ends with its process.
+
+    Raises:
+        OSError: another process holds it, or the folder is not ours.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def read_load(workspace: duckdb.DuckDBPyConnection, load: LoadRange, contract: Contract) -> Found:

@@ -150,6 +150,19 @@ class Backfill(Tieout):
 
     def execute(self, context: Any) -> Any:
         """Run the backfill that the form asks for."""
-        done = self.run_command([*self.arguments, *backfill_arguments(context["params"])])
-        announce(context, gold, bool(done), backfill=done.get("backfill_id"), run_id=context["run_id"])
-        return done
+        return self.run_command([*self.arguments, *backfill_arguments(context["params"])])
+
+
+class PublishBackfill(BaseOperator):
+    """Tell the world that a backfill moved gold: proven, and by which build."""
+
+    def __init__(self, *, backfill: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.backfill = backfill
+
+    def execute(self, context: Any) -> Any:
+        """Emit the gold event, where there was something to build."""
+        done = context["ti"].xcom_pull(task_ids=self.backfill) or {}
+        build = (done.get("build") or {}).get("build_id")
+        announce(context, gold, bool(build), backfill=done.get("backfill_id"), build_id=build, run_id=context["run_id"])
+        return build

@@ -1,6 +1,7 @@
 """The connection to the books of letters, as role redrive; one redrive or write-off at a time."""
 
 import getpass
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,7 +68,7 @@ def current_topic(connection: Connection) -> str | None:
 
 def asked_by() -> str:
     """Return the account of the person who asks, also behind sudo and in the services' account."""
-    return getpass.getuser()
+    return os.environ.get("SUDO_USER") or getpass.getuser()
 
 
 def log_unmask(connection: Connection, command: str, book: str, selection: str, letters: int) -> None:
