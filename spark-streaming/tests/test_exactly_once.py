@@ -53,6 +53,7 @@ def test_what_is_there_is_drained_and_a_second_run_changes_nothing(services: Any
     assert DeltaTable(str(services.home / "data" / "raw_transactions")).version() == version
 
 
+@pytest.mark.slow
 def test_kills_at_any_moment_and_a_lost_checkpoint_neither_lose_nor_repeat_an_event(services: Any) -> None:
     seed = random.randrange(1_000_000)
     print(f"seed {seed}")

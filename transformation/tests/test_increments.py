@@ -59,7 +59,7 @@ def shuffled_loads(rng: random.Random, payments: int, loads: int) -> list[list[d
     return spread
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_increments_equal_a_full_refresh_for_every_mart(marts: Any, payment: Any, seed: int) -> None:
     rng = random.Random(seed)
     built = 0

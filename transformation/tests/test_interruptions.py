@@ -92,7 +92,11 @@ def test_a_build_of_mostly_new_rows_computes_the_marts_anew(marts: Any, payment:
 
 @pytest.mark.parametrize(
     "relation",
-    ["staging.states", "marts.fact_transactions", "intermediate.int_customers"],
+    [
+        "marts.fact_transactions",
+        pytest.param("staging.states", marks=pytest.mark.slow),
+        pytest.param("intermediate.int_customers", marks=pytest.mark.slow),
+    ],
 )
 def test_a_build_killed_at_a_table_is_finished_by_the_next(marts: Any, payment: Any, relation: str) -> None:
     write_two_rounds(marts, payment)

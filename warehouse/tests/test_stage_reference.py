@@ -70,7 +70,7 @@ def silver(query: Query) -> dict[tuple[int, int], str]:
     return {(partition, offset): verdict for partition, offset, verdict in rows}
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(commits=COMMITS, limit=st.sampled_from([1, 4, 1000]), data=st.data())
 def test_silver_is_what_a_loop_over_the_events_says(
     migrated: OwnDatabase, query: Query, commits: list[list[dict[str, Any]]], limit: int, data: st.DataObject
