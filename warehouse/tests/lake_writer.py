@@ -121,6 +121,13 @@ class LakeWriter:
         """Deliver from an offset again, as after a stream that was killed between its two commits."""
         self._next[partition] = offset
 
+    def begin(self, instead_of: str, reason: str) -> None:
+        """Begin with another topic, as `tieout stream --accept-topic` does: a commit a table, without a row."""
+        self._next.setdefault(0, 0)
+        begins = {"begins": True, "accepted": {"instead_of": instead_of, "reason": reason}}
+        for table in (self._layout.dead_letters, self._layout.bronze):
+            self.write(table, [], dict(self._next), dict(self._next), begins)
+
     def lose(self, partition: int, count: int, reason: str, tables: Sequence[Path] = ()) -> None:
         """Skip offsets that retention took, as `tieout stream --accept-loss` does: a commit a table, without a row."""
         start = dict(self._next)

@@ -38,6 +38,18 @@ class Lost:
 
 
 @dataclass(frozen=True)
+class Gone:
+    """A topic that was deleted, in place of which an operator accepted the commit's.
+
+    Attributes:
+        reason: the operator's words.
+    """
+
+    topic_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Commit:
     """One version of a Delta table.
 
@@ -48,6 +60,7 @@ class Commit:
         end: offset behind the last one that the table accounts for, by partition.
         rows: how many rows the stream says it wrote.
         lost: offsets within start and end that no row will ever have.
+        gone: the topic that this commit's took the place of; None where the topic stays.
     """
 
     version: int
@@ -57,6 +70,7 @@ class Commit:
     end: dict[int, int]
     rows: int
     lost: tuple[Lost, ...] = ()
+    gone: Gone | None = None
 
 
 def _log_of(table: Path) -> Path:
@@ -153,6 +167,7 @@ def read_commit(table: Path, version: int, expected_id: str) -> Commit:
         raise _stopped(table, f"uses a deletion vector in version {version}")
     if changing and not recorded.get("end"):
         raise _stopped(table, f"has data in version {version} that does not come from the stream (no recorded offsets)")
+    accepted = recorded.get("accepted")
     return Commit(
         version=version,
         files=tuple(_added(table, action) for action in changing),
@@ -164,6 +179,7 @@ def read_commit(table: Path, version: int, expected_id: str) -> Commit:
             Lost(int(lost["partition"]), int(lost["from"]), int(lost["to"]), str(lost["reason"]))
             for lost in recorded.get("lost", [])
         ),
+        gone=Gone(str(accepted["instead_of"]), str(accepted["reason"])) if accepted else None,
     )
 
 

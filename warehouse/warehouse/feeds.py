@@ -157,7 +157,8 @@ insert into metadata.feeds as f (run, seen, events, without_amount, amounts, cop
 values (%(run)s, %(seen)s, %(events)s, %(without_amount)s, %(amounts)s, %(copies)s, %(load_id)s, %(load_id)s)
 on conflict (run) do update set seen = f.seen + excluded.seen, events = f.events + excluded.events,
     without_amount = f.without_amount + excluded.without_amount, amounts = %(sums)s,
-    copies = f.copies + excluded.copies, last_load_id = excluded.last_load_id
+    copies = f.copies + excluded.copies, last_load_id = excluded.last_load_id,
+    finished_load_id = case when not f.lost_seqs && excluded.seen then f.finished_load_id end
 """
 
 

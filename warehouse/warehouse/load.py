@@ -12,12 +12,12 @@ from contracts import failpoints
 from contracts.errors import TieoutError
 from contracts.layout import Layout, find_layout
 from contracts.model import Contract, load_contract
-from warehouse import audit, feeds, fresh, settle, stage, totals
+from warehouse import audit, feeds, fresh, losses, settle, stage, told, totals
 from warehouse.control_topic import ControlTopic, Told, read_control_watermark, write_control_watermark
 from warehouse.dead_letters import load_dead_letters
 from warehouse.delta_log import exists
 from warehouse.errors import DatabaseAwayError
-from warehouse.plan import LoadRange, plan_next, plan_nothing
+from warehouse.plan import LoadRange, plan_lost, plan_next, plan_nothing
 from warehouse.quality import prune_quality, write_quality
 from warehouse.read import open_workspace, read_load
 from warehouse.settings import WarehouseSettings, read_settings
@@ -141,18 +141,14 @@ class _Loader:
         """Run the next load; None when there is nothing more."""
         load_id, load = None, None
         try:
-            while (load := self._plan()) is not None:
-                if not load.is_empty:
-                    # After the plan: a total that says less than what the load brings is then known to it.
-                    told = self._read_control()
-                    load_id = audit.open_audit(self._connection, load, self._run_id)
-                    return self._run(load, load_id, told)
+            while (load := self._plan()) is not None and load.is_empty:
                 self._pass_over(load)
-            loaded, told = read_watermark(self._connection, BRONZE), self._read_control()
-            if loaded is not None and told is not None:
-                load = plan_nothing(loaded, read_watermark(self._connection, DEAD_LETTERS))
+            # After the plan: a total that says less than what the load brings is then known to it.
+            new = self._read_control()
+            load = load or self._plan_without_lake(new)
+            if load is not None:
                 load_id = audit.open_audit(self._connection, load, self._run_id)
-                return self._run(load, load_id, told)
+                return self._run(load, load_id, new)
         except TieoutError as error:
             self._mark_failed(load_id, type(error).__name__, error.what)
             raise
@@ -182,6 +178,15 @@ class _Loader:
             self._settings.max_rows_per_load,
         )
 
+    def _plan_without_lake(self, new: Told | None) -> LoadRange | None:
+        """Plan a load for what is lost with a topic that is gone, or for new control totals alone."""
+        loaded = read_watermark(self._connection, BRONZE)
+        if loaded is None:
+            return None
+        nothing = plan_nothing(loaded, read_watermark(self._connection, DEAD_LETTERS))
+        lost = losses.find_lost_with_topic(self._connection)
+        return plan_lost(nothing, *lost) if lost else nothing if new is not None else None
+
     def _read_control(self) -> Told | None:
         return self._control.read(read_control_watermark(self._connection))
 
@@ -190,7 +195,7 @@ class _Loader:
         with self._connection.transaction():
             write_watermark(self._connection, BRONZE, load.bronze_watermark, None)
 
-    def _run(self, load: LoadRange, load_id: int, told: Told | None) -> dict[str, Any]:
+    def _run(self, load: LoadRange, load_id: int, new: Told | None) -> dict[str, Any]:
         with open_workspace(self._layout.state / "load", self._settings.loader_memory) as workspace:
             found = read_load(workspace, load, self._contract)
             bronze = totals.count_bronze(workspace, self._contract)
@@ -204,28 +209,30 @@ class _Loader:
                 totals.write_totals(self._connection, load_id, bronze, books)
                 totals.write_offsets(self._connection, load_id, load)
                 totals.write_lost(self._connection, workspace, load_id, load)
+                losses.write_gone(self._connection, load_id, load.gone)
                 write_quality(self._connection, workspace, load_id, self._contract, found)
                 write_watermark(self._connection, BRONZE, load.bronze_watermark, load_id)
                 if load.dead_letter_watermark:
                     write_watermark(self._connection, DEAD_LETTERS, load.dead_letter_watermark, load_id)
-                self._count_feeds(workspace, load, load_id, before, told)
+                self._count_feeds(workspace, load, load_id, before, new)
                 done = audit.close_audit(self._connection, load_id, found, path, _counts(books))
-                done["control_totals"] = len(told.totals) if told else 0
+                done["control_totals"] = len(new.totals) if new else 0
                 failpoints.reach("load.before-commit")
             failpoints.reach("load.after-commit")
             return done
 
     def _count_feeds(
-        self, workspace: Any, load: LoadRange, load_id: int, before: dict[int, int], told: Told | None
+        self, workspace: Any, load: LoadRange, load_id: int, before: dict[int, int], new: Told | None
     ) -> None:
-        runs = settle.write_control_totals(self._connection, load_id, told.totals if told else [])
+        runs = told.write_control_totals(self._connection, load_id, new.totals if new else [])
         portions = feeds.count_feeds(self._connection, workspace, self._contract, before)
         feeds.write_feeds(self._connection, load_id, portions)
-        settle.cut_earlier_portions(self._connection, self._contract, runs)
+        told.cut_earlier_portions(self._connection, self._contract, runs)
+        runs |= losses.feeds_of(self._connection, load.topic_id) if load.lost else set()
         ends = settle.Ends(self._connection, load.topic_id, {**before, **load.end})
         settle.settle(self._connection, load_id, runs | {portion.run for portion in portions}, ends)
-        if told is not None:
-            write_control_watermark(self._connection, load_id, told)
+        if new is not None:
+            write_control_watermark(self._connection, load_id, new)
 
     def _load_events(self, workspace: Any, load: LoadRange, load_id: int, before: dict[int, int]) -> tuple[str, Pairs]:
         reread = any(begin < before.get(partition, 0) for partition, begin in load.start.items())

@@ -1,11 +1,11 @@
 """Which commits of the lake the next load takes."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contracts.errors import TieoutError
-from warehouse.delta_log import Commit, Lost, commits_after, exists, table_id
+from warehouse.delta_log import Commit, Gone, Lost, commits_after, exists, table_id
 from warehouse.watermark import Watermark
 
 
@@ -19,6 +19,7 @@ class LoadRange:
         end: offset behind the last one; dead letters beyond it wait.
         expected: how many offsets each partition must account for, in bronze or as dead letter.
         lost: offsets that are accepted as lost, which no row has.
+        gone: topics in place of which another one is accepted.
         bronze: commits with rows, oldest first.
         dead_letters: commits with rows, of which some may lie before or beyond the range.
         bronze_watermark: what is loaded once this load is.
@@ -31,6 +32,7 @@ class LoadRange:
     end: dict[int, int]
     expected: dict[int, int]
     lost: tuple[Lost, ...]
+    gone: tuple[Gone, ...]
     bronze: tuple[Commit, ...]
     dead_letters: tuple[Commit, ...]
     from_version: int
@@ -46,7 +48,8 @@ class LoadRange:
     @property
     def is_empty(self) -> bool:
         """True when the commits hold no offset, such as after a compaction."""
-        return not any(self.expected.values()) and not self.lost and not any(commit.files for commit in self.bronze)
+        told = self.lost or self.gone
+        return not any(self.expected.values()) and not told and not any(commit.files for commit in self.bronze)
 
 
 def _take(commits: Iterator[Commit], max_rows: int, topic_id: str | None) -> list[Commit]:
@@ -165,6 +168,7 @@ def plan_next(
         end=end,
         expected=expected,
         lost=lost,
+        gone=tuple(c.gone for c in taken if c.gone),
         bronze=tuple(c for c in taken if c.files),
         dead_letters=letters,
         from_version=before + 1,
@@ -183,10 +187,31 @@ def plan_nothing(bronze: Watermark, dead_letters: Watermark | None) -> LoadRange
         end=bronze.ends,
         expected={},
         lost=(),
+        gone=(),
         bronze=(),
         dead_letters=(),
         from_version=bronze.version + 1,
         dead_letter_from_version=(dead_letters.version if dead_letters else -1) + 1,
         bronze_watermark=bronze,
         dead_letter_watermark=dead_letters,
+    )
+
+
+def plan_lost(nothing: LoadRange, topic_id: str, loaded: dict[int, int], lost: tuple[Lost, ...]) -> LoadRange:
+    """Return a load that reads none of the lake and accounts for what is lost of a topic.
+
+    Args:
+        nothing: from plan_nothing.
+        topic_id: the topic.
+        loaded: the offset behind the last one that any load of it had, by partition.
+        lost: one loss a partition, each from there on.
+    """
+    return replace(
+        nothing,
+        topic_id=topic_id,
+        loaded=loaded,
+        start={each.partition: each.begin for each in lost},
+        end=loaded | {each.partition: each.behind for each in lost},
+        expected=dict.fromkeys((each.partition for each in lost), 0),
+        lost=lost,
     )

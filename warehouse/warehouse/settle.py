@@ -1,125 +1,25 @@
 """Settles feeds: up to where the gateway's control totals and what has arrived agree, to the cent.
 
-A load writes new totals before it counts, so that what it brings is cut where a total ends. A total that comes after
-the events beyond it cuts the portions of earlier loads, from the rows of just those loads.
+What is missing counts as lost where an operator has accepted a loss that explains it; it stays named as lost.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
 from psycopg.types.json import Jsonb
 
-from contracts.control_total import ControlTotal, Money, amounts_as_json, amounts_from_json, sum_amounts
-from contracts.model import Contract
-from warehouse.feeds import Portion, Seqs, as_ranges, write_portion
+from contracts.control_total import Amounts, amounts_as_json, amounts_from_json
+from warehouse.arrived import Arrived, Ranges, agrees, counted, gaps
+from warehouse.feeds import as_multirange, as_ranges
+from warehouse.losses import lost_between, lost_of, read_lost, take_back
 from warehouse.watermark import loaded_ends
 
 # Portions that are settled are kept for so many loads, for whoever wants to look.
 KEEP_LOADS = 2_000
 
 Connection = psycopg.Connection[Any]
-
-
-def write_control_totals(connection: Connection, load_id: int, totals: Iterable[ControlTotal]) -> set[str]:
-    """Write new control totals; those that a settled one has overtaken are left out. Return their feeds."""
-    runs = set()
-    for total in totals:
-        runs.add(total.run)
-        feed = connection.execute(
-            """
-            insert into metadata.feeds as f (run, closed_seq, first_load_id, last_load_id) values (%s, %s, %s, %s)
-            on conflict (run) do update set closed_seq = coalesce(excluded.closed_seq, f.closed_seq)
-            returning settled_seq
-            """,
-            [total.run, total.seq if total.closed else None, load_id, load_id],
-        ).fetchone()
-        if feed and total.seq >= feed[0]:
-            _write_total(connection, load_id, total)
-    return runs
-
-
-def _write_total(connection: Connection, load_id: int, total: ControlTotal) -> None:
-    connection.execute(
-        """
-        insert into metadata.control_totals as t
-            (run, seq, closed, amounts, broken, last_offsets, topic_id, contract, sent_at, load_id)
-        values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-        on conflict (run, seq) do update set closed = t.closed or excluded.closed, amounts = excluded.amounts,
-            broken = excluded.broken, last_offsets = excluded.last_offsets, topic_id = excluded.topic_id,
-            sent_at = excluded.sent_at, load_id = excluded.load_id
-        """,
-        [
-            *(total.run, total.seq, total.closed),
-            None if total.amounts is None else Jsonb(amounts_as_json(total.amounts)),
-            Jsonb(dict(total.broken)),
-            Jsonb({str(partition): offset for partition, offset in total.last_offsets.items()}),
-            *(total.topic_id, total.contract, total.sent_at, load_id),
-        ],
-    )
-
-
-def cut_earlier_portions(connection: Connection, contract: Contract, runs: Iterable[str]) -> None:
-    """Cut what earlier loads brought where a control total ends that was not known then."""
-    straddling = connection.execute(
-        """
-        select p.load_id, p.run, p.upto_seq, p.seqs, p.copies, t.seq
-        from metadata.load_feeds p
-        join lateral (
-            select max(seq) as seq from metadata.control_totals t
-            where t.run = p.run and t.seq >= lower(p.seqs) and t.seq < upper(p.seqs) - 1
-        ) t on t.seq is not null
-        where not p.settled and p.run = any(%s)
-        """,
-        [list(runs)],
-    ).fetchall()
-    for load_id, run, upto, seqs, copies, cut in straddling:
-        connection.execute(
-            "delete from metadata.load_feeds where load_id = %s and run = %s and upto_seq is not distinct from %s",
-            [load_id, run, upto],
-        )
-        below, beyond = Portion(run, cut), Portion(run, upto)
-        _recount(connection, contract, load_id, seqs, below=below, beyond=beyond)
-        beyond.copies = copies
-        for portion in (below, beyond):
-            write_portion(connection, load_id, portion)
-
-
-def _recount(
-    connection: Connection, contract: Contract, load_id: int, seqs: Seqs, *, below: Portion, beyond: Portion
-) -> None:
-    cut = below.upto or 0
-    for is_below, currency, count, amount in connection.execute(
-        """
-        with rows as (
-            select seq, currency, amount, partition, "offset" from raw.transactions
-            where load_id = %(l)s and run = %(r)s
-            union all
-            select seq, currency, amount, partition, "offset" from raw.duplicates where load_id = %(l)s and run = %(r)s
-            union all
-            select seq, currency, amount, partition, "offset" from raw.rejected_transactions
-            where load_id = %(l)s and run = %(r)s
-            union all
-            select seq, null, null, partition, "offset" from raw.dead_letters where load_id = %(l)s and run = %(r)s
-        ),
-        once as (
-            select distinct on (seq) seq, case when currency = any(%(known)s) then currency end as currency, amount
-            from rows where seq <@ %(seqs)s::int8multirange order by seq, partition, "offset"
-        )
-        select seq <= %(cut)s, currency, count(*), sum(amount) from once group by 1, 2
-        """,
-        {"l": load_id, "r": below.run, "seqs": seqs, "cut": cut, "known": list(contract.currencies)},
-    ).fetchall():
-        portion = below if is_below else beyond
-        portion.events += count
-        if currency is None:
-            portion.without_amount += count
-        else:
-            portion.amounts[currency] = Money(count, amount)
-    ranges = as_ranges(seqs)
-    below.ranges = [(begin, min(behind, cut + 1)) for begin, behind in ranges if begin <= cut]
-    beyond.ranges = [(max(begin, cut + 1), behind) for begin, behind in ranges if behind > cut + 1]
 
 
 @dataclass
@@ -139,17 +39,9 @@ class Ends:
 
 
 def settle(connection: Connection, load_id: int, runs: Iterable[str], ends: Ends) -> None:
-    """Bring each feed's settled sums to its newest control total that agrees with what has arrived."""
-    waiting = connection.execute(
-        """
-        select f.run, f.seen, f.settled_seq, f.settled_without_amount, f.settled_amounts from metadata.feeds f
-        where f.finished_load_id is null and (f.run = any(%s) or f.run in (
-            select run from metadata.control_totals where load_id = %s))
-        """,
-        [list(runs), load_id],
-    ).fetchall()
-    for run, seen, settled_seq, without_amount, amounts in waiting:
-        _settle_feed(connection, _Feed(run, seen, settled_seq, without_amount, amounts_from_json(amounts)), ends)
+    """Bring each feed's settled sums to its newest control total that agrees with what has arrived, or is lost."""
+    for feed in _read_feeds(connection, load_id, list(runs)):
+        _settle_feed(connection, _take_back(connection, feed), ends)
     connection.execute(
         "update metadata.feeds set finished_load_id = %s where finished_load_id is null and settled_seq >= closed_seq "
         "and (isempty(seen) or upper(seen) <= closed_seq + 1) and (run = any(%s) or last_load_id = %s)",
@@ -161,58 +53,124 @@ def settle(connection: Connection, load_id: int, runs: Iterable[str], ends: Ends
 @dataclass(frozen=True)
 class _Feed:
     run: str
-    seen: Seqs
+    seen: Ranges
     settled_seq: int
-    without_amount: int
-    amounts: Mapping[str, Money]
+    settled: Arrived
+    lost_seqs: Ranges
+    lost: Arrived
+    portions: tuple[tuple[int, Arrived], ...]
+
+    def upto(self, seq: int) -> Arrived:
+        """Return what has arrived up to a number."""
+        return self.settled.plus(arrived for behind, arrived in self.portions if behind <= seq + 1)
+
+
+@dataclass(frozen=True)
+class _Total:
+    seq: int
+    amounts: Amounts | None
+    topic_id: str | None
+    last_offsets: Mapping[str, int]
+
+
+def _read_feeds(connection: Connection, load_id: int, runs: list[str]) -> list[_Feed]:
+    rows = connection.execute(
+        """
+        select f.run, f.seen, f.settled_seq, f.settled_without_amount, f.settled_amounts, f.lost_seqs,
+            f.lost_without_amount, f.lost_amounts
+        from metadata.feeds f
+        where f.finished_load_id is null and (f.run = any(%s) or f.run in (
+            select run from metadata.control_totals where load_id = %s))
+        """,
+        [runs, load_id],
+    ).fetchall()
+    portions: dict[str, list[tuple[int, Arrived]]] = {}
+    for run, behind, without_amount, amounts in connection.execute(
+        "select run, upper(seqs), without_amount, amounts from metadata.load_feeds where run = any(%s) "
+        "and not settled and not isempty(seqs)",
+        [[row[0] for row in rows]],
+    ).fetchall():
+        portions.setdefault(run, []).append((behind, Arrived(without_amount, amounts_from_json(amounts))))
+    return [
+        _Feed(
+            run,
+            as_ranges(seen),
+            settled_seq,
+            Arrived(without_amount, amounts_from_json(amounts)),
+            as_ranges(lost_seqs),
+            Arrived(lost_without_amount, amounts_from_json(lost_amounts)),
+            tuple(portions.get(run, [])),
+        )
+        for run, seen, settled_seq, without_amount, amounts, lost_seqs, lost_without_amount, lost_amounts in rows
+    ]
+
+
+def _take_back(connection: Connection, feed: _Feed) -> _Feed:
+    """Count numbers that were lost and have come after all, below what is settled, as arrived."""
+    late = [arrived for behind, arrived in feed.portions if behind <= feed.settled_seq + 1]
+    if not late:
+        return feed
+    here = replace(feed, settled=feed.upto(feed.settled_seq), lost=take_back(feed.lost, Arrived().plus(late)))
+    row = connection.execute(
+        "update metadata.feeds set lost_seqs = lost_seqs - seen where run = %s returning lost_seqs", [feed.run]
+    ).fetchone()
+    _move(connection, here, feed.settled_seq)
+    rest = tuple((behind, arrived) for behind, arrived in feed.portions if behind > feed.settled_seq + 1)
+    return replace(here, lost_seqs=as_ranges(row[0]) if row else [], portions=rest)
 
 
 def _settle_feed(connection: Connection, feed: _Feed, ends: Ends) -> None:
-    totals = connection.execute(
-        "select seq, amounts, topic_id, last_offsets from metadata.control_totals where run = %s and seq > %s "
+    rows = connection.execute(
+        "select seq, amounts, topic_id, last_offsets from metadata.control_totals where run = %s and seq >= %s "
         "order by seq desc",
         [feed.run, feed.settled_seq],
     ).fetchall()
-    if not totals:
-        return
-    portions = connection.execute(
-        "select upper(seqs), without_amount, amounts from metadata.load_feeds where run = %s and not settled "
-        "and not isempty(seqs)",
-        [feed.run],
-    ).fetchall()
-    for seq, amounts, topic_id, last_offsets in totals:
-        if not is_covered(feed.seen, seq) or not ends.passed(topic_id, last_offsets):
-            continue
-        within = [(rest, amounts_from_json(held)) for behind, rest, held in portions if behind <= seq + 1]
-        without_amount = feed.without_amount + sum(rest for rest, _ in within)
-        arrived = sum_amounts([feed.amounts, *(held for _, held in within)])
-        if agrees(seq, amounts, without_amount, arrived):
-            _move(connection, feed.run, seq, without_amount, arrived)
+    totals = [_Total(row[0], None if row[1] is None else amounts_from_json(row[1]), *row[2:]) for row in rows]
+    waiting = [t for t in totals if t.seq > feed.settled_seq and ends.passed(t.topic_id, t.last_offsets)]
+    for total in waiting:
+        if not gaps([*feed.seen, *feed.lost_seqs], total.seq) and agrees(
+            total.seq, total.amounts, feed.upto(total.seq).plus([feed.lost])
+        ):
+            _move(connection, replace(feed, settled=feed.upto(total.seq)), total.seq)
             return
+    _settle_losses(connection, feed, [t for t in totals if t.seq == feed.settled_seq], waiting[::-1])
 
 
-def is_covered(seen: Seqs, seq: int) -> bool:
-    """Say whether the numbers 1 to seq have all arrived."""
-    return seq == 0 or any(begin <= 1 and behind > seq for begin, behind in as_ranges(seen))
+def _settle_losses(connection: Connection, feed: _Feed, settled: list[_Total], waiting: list[_Total]) -> None:
+    """Go from total to total as far as what is missing is explained by accepted losses, and not beyond."""
+    accepted, claimed = read_lost(connection) if waiting else (0, 0)
+    known = counted(feed.lost_seqs)
+    reached, lost_seqs, lost = feed.settled_seq, feed.lost_seqs, feed.lost
+    for total in waiting if accepted > claimed else ():
+        arrived = feed.upto(total.seq)
+        missing = gaps([*feed.seen, *lost_seqs], total.seq)
+        more = lost_of(total.seq, total.amounts, arrived.plus([lost]), counted(missing))
+        # Once a feed has lost something its older totals say nothing about where: the sum of all losses still does.
+        older = [t for t in settled if t.topic_id == total.topic_id and not lost_seqs]
+        fits = lost_between(connection, total.topic_id, older[0].last_offsets if older else {}, total.last_offsets)
+        room = min(fits, accepted - claimed + known)
+        if more is None or counted(lost_seqs) + counted(missing) > room:
+            break
+        reached, lost_seqs, lost = total.seq, [*lost_seqs, *missing], lost.plus([more])
+    if reached > feed.settled_seq:
+        connection.execute(
+            "update metadata.feeds set lost_seqs = %s where run = %s", [as_multirange(lost_seqs), feed.run]
+        )
+        _move(connection, replace(feed, settled=feed.upto(reached), lost=lost), reached)
 
 
-def agrees(seq: int, amounts: Mapping[str, Any] | None, without_amount: int, arrived: Mapping[str, Money]) -> bool:
-    """Say whether a total and what has arrived up to it are equal."""
-    if amounts is None:
-        return without_amount + sum(money.count for money in arrived.values()) == seq
-    said = {currency: money for currency, money in amounts_from_json(amounts).items() if money != Money()}
-    here = {currency: money for currency, money in arrived.items() if money != Money()}
-    return said == here and without_amount == seq - sum(money.count for money in said.values())
-
-
-def _move(connection: Connection, run: str, seq: int, without_amount: int, amounts: Mapping[str, Money]) -> None:
+def _move(connection: Connection, feed: _Feed, seq: int) -> None:
     connection.execute(
-        "update metadata.feeds set settled_seq = %s, settled_without_amount = %s, settled_amounts = %s where run = %s",
-        [seq, without_amount, Jsonb(amounts_as_json(amounts)), run],
+        "update metadata.feeds set settled_seq = %s, settled_without_amount = %s, settled_amounts = %s, "
+        "lost_without_amount = %s, lost_amounts = %s where run = %s",
+        [
+            *(seq, feed.settled.without_amount, Jsonb(amounts_as_json(feed.settled.amounts))),
+            *(feed.lost.without_amount, Jsonb(amounts_as_json(feed.lost.amounts)), feed.run),
+        ],
     )
     connection.execute(
         "update metadata.load_feeds set settled = true where run = %s and not settled "
         "and (isempty(seqs) or upper(seqs) <= %s)",
-        [run, seq + 1],
+        [feed.run, seq + 1],
     )
-    connection.execute("delete from metadata.control_totals where run = %s and seq < %s", [run, seq])
+    connection.execute("delete from metadata.control_totals where run = %s and seq < %s", [feed.run, seq])

@@ -1,24 +1,24 @@
 """E0: what the gateway says it has sent of a feed = what has arrived of it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
 
-from contracts.control_total import Money, amounts_from_json, sum_amounts
+from contracts.control_total import Money, amounts_from_json
+from warehouse.arrived import Arrived, Ranges, counted, gaps, said
 from warehouse.feeds import NO_FEED, as_ranges
+from warehouse.losses import read_lost
 from warehouse.proof.equation import OK, UNATTESTED, Equation, Side
 from warehouse.proof.forward import Balance, Forward, add
 from warehouse.settle import Ends
 
 FEEDS_SHOWN = 20
 
-Ranges = list[tuple[int, int]]
-
 _FEEDS = """
 select f.run, f.seen, f.events, f.without_amount, f.amounts, f.copies, f.settled_seq, f.settled_without_amount,
-    f.settled_amounts, f.closed_seq, f.finished_load_id
+    f.settled_amounts, f.closed_seq, f.finished_load_id, f.lost_seqs, f.lost_without_amount, f.lost_amounts
 from metadata.feeds f where f.finished_load_id is null or f.finished_load_id > %s
 order by f.last_load_id desc, f.run
 """
@@ -44,19 +44,6 @@ class Total:
 
 
 @dataclass(frozen=True)
-class Arrived:
-    """What has arrived of a feed up to some number: events without an amount, and money by currency."""
-
-    without_amount: int
-    amounts: Mapping[str, Money]
-
-    @property
-    def events(self) -> int:
-        """All of them."""
-        return self.without_amount + sum(money.count for money in self.amounts.values())
-
-
-@dataclass(frozen=True)
 class FeedBooks:
     """What is known of a feed.
 
@@ -65,6 +52,8 @@ class FeedBooks:
         events: how many numbers that are; for events without a number, the events.
         settled: the total up to which gateway and arrivals were found equal, and what had arrived then.
         waiting: newer totals, oldest first, each with what has arrived up to it.
+        lost_seqs: settled numbers that stand in offsets accepted as lost.
+        lost: what the gateway says of them.
     """
 
     run: str
@@ -75,12 +64,14 @@ class FeedBooks:
     finished_load_id: int | None
     settled: tuple[Total, Arrived] | None
     waiting: tuple[tuple[Total, Arrived], ...]
+    lost_seqs: Ranges = field(default_factory=list)
+    lost: Arrived = field(default_factory=Arrived)
 
 
 def fold_feeds(books: Iterable[FeedBooks], forward: Forward, ends: Ends) -> list[Equation]:
     """Return E0: the newest feeds on lines of their own, as all that are not equal; the others as sums."""
     shown: list[Equation] = []
-    folded = forward.balance("E0")
+    folded, lost = forward.balance("E0"), forward.balance("feeds_lost")
     number = sum(left.count for left, _ in forward.balance("feeds").values())
     unattested = 0
     for place, each in enumerate(books):
@@ -94,24 +85,28 @@ def fold_feeds(books: Iterable[FeedBooks], forward: Forward, ends: Ends) -> list
             number += 1
             for line in lines:
                 add(folded, (line.currency,), line.left, line.right)
+                add(lost, (line.currency,), Side(int(line.scope.get("LOST", 0))))
     for (currency,), (left, right) in sorted(folded.items(), key=str):
-        scope = {"feeds": number, **_without(currency)}
+        gone = lost[(currency,)][0].count if (currency,) in lost else 0
+        scope = {"feeds": number, **_without(currency), **_lost(gone)}
         shown.append(Equation("E0", scope, None if currency is None else str(currency), left, right))
     if unattested:
-        scope = {"feeds": "others without totals"}
-        shown.append(Equation("E0", scope, None, Side(), Side(unattested), is_unattested=True))
+        shown.append(
+            Equation("E0", {"feeds": "others without totals"}, None, Side(), Side(unattested), is_unattested=True)
+        )
     return shown
 
 
 def bring_feeds_forward(books: Iterable[FeedBooks], forward: Forward, upto_load: int, ends: Ends) -> dict[str, Balance]:
     """Return the balances of the feeds that were finished by a load; call it only when all is equal."""
-    sums, feeds = forward.balance("E0"), forward.balance("feeds")
+    sums, feeds, lost = (forward.balance(name) for name in ("E0", "feeds", "feeds_lost"))
     for each in books:
         if each.finished_load_id is not None and each.finished_load_id <= upto_load:
             add(feeds, ("finished",), Side(1))
             for line in judge(each, ends):
                 add(sums, (line.currency,), line.left, line.right)
-    return {"E0": sums, "feeds": feeds}
+                add(lost, (line.currency,), Side(int(line.scope.get("LOST", 0))))
+    return {"E0": sums, "feeds": feeds, "feeds_lost": lost}
 
 
 def read_feeds(connection: psycopg.Connection[Any], after_load: int) -> Iterable[FeedBooks]:
@@ -124,7 +119,7 @@ def read_feeds(connection: psycopg.Connection[Any], after_load: int) -> Iterable
     for run, behind, without_amount, amounts in connection.execute(_PORTIONS).fetchall():
         portions.setdefault(run, []).append((behind, Arrived(without_amount, amounts_from_json(amounts))))
     for row in connection.execute(_FEEDS, [after_load]).fetchall():
-        run, seen, events, _, _, copies, settled_seq, without_amount, amounts, closed_seq, finished = row
+        run, seen, events, _, _, copies, settled_seq, without_amount, amounts, closed_seq, finished, *lost = row
         before = Arrived(without_amount, amounts_from_json(amounts))
         known = totals.get(run, [])
         settled = next((total for total in known if total.seq == settled_seq), None)
@@ -137,23 +132,31 @@ def read_feeds(connection: psycopg.Connection[Any], after_load: int) -> Iterable
             finished_load_id=finished,
             settled=(settled or Total(settled_seq, {}, None, {}), before) if settled_seq else None,
             waiting=tuple((t, _upto(before, portions.get(run, []), t.seq)) for t in known if t.seq > settled_seq),
+            lost_seqs=as_ranges(lost[0]),
+            lost=Arrived(lost[1], amounts_from_json(lost[2])),
         )
 
 
 def _upto(before: Arrived, portions: list[tuple[int, Arrived]], seq: int) -> Arrived:
-    within = [arrived for behind, arrived in portions if behind <= seq + 1]
-    rest = before.without_amount + sum(arrived.without_amount for arrived in within)
-    return Arrived(rest, sum_amounts([before.amounts, *(arrived.amounts for arrived in within)]))
+    return before.plus(arrived for behind, arrived in portions if behind <= seq + 1)
+
+
+def lost_beyond_acceptance(connection: psycopg.Connection[Any]) -> Iterable[Equation]:
+    """Yield a difference where more numbers of feeds count as lost than offsets were accepted as lost."""
+    accepted, counted_as_lost = read_lost(connection)
+    if counted_as_lost > accepted:
+        scope = {"of": "events that count as lost, and offsets that are accepted as lost"}
+        yield Equation("E0", scope, None, Side(accepted), Side(counted_as_lost))
 
 
 def judge(feed: FeedBooks, ends: Ends) -> Iterable[Equation]:
     """Yield E0 of a feed."""
-    said = {"copies": feed.copies} if feed.copies else {}
+    copies = {"copies": feed.copies} if feed.copies else {}
     if feed.run == NO_FEED or (feed.settled is None and not feed.waiting and feed.closed_seq is None):
-        yield Equation("E0", {"feed": feed.run, **said}, None, Side(), Side(feed.events), is_unattested=True)
+        yield Equation("E0", {"feed": feed.run, **copies}, None, Side(), Side(feed.events), is_unattested=True)
         return
     if feed.settled is not None:
-        yield from _compare(feed, feed.settled, 0, said)
+        yield from _compare(feed, feed.settled, 0, copies)
     after = feed.settled[0].seq if feed.settled else 0
     newest = max([after, *(total.seq for total, _ in feed.waiting)])
     passed = [pair for pair in feed.waiting if ends.passed(pair[0].topic_id, pair[0].last_offsets)]
@@ -170,25 +173,32 @@ def judge(feed: FeedBooks, ends: Ends) -> Iterable[Equation]:
         yield Equation("E0", {"feed": feed.run, "events_behind_the_closing_total": beyond}, None, Side(), Side(beyond))
 
 
-def _compare(feed: FeedBooks, pair: tuple[Total, Arrived], after: int, said: dict[str, Any]) -> Iterable[Equation]:
+def _compare(feed: FeedBooks, pair: tuple[Total, Arrived], after: int, copies: dict[str, Any]) -> Iterable[Equation]:
     total, arrived = pair
     scope: dict[str, Any] = {"feed": feed.run, "events": [after + 1, total.seq]}
     scope |= {"closed": True} if feed.closed_seq == total.seq else {}
-    scope |= said
-    if not is_covered_by(feed.seen, total.seq):
-        scope["missing"] = missing(feed.seen, total.seq)
+    scope |= copies
+    if not is_covered_by([*feed.seen, *feed.lost_seqs], total.seq):
+        scope["missing"] = missing([*feed.seen, *feed.lost_seqs], total.seq)
     if total.amounts is None:
-        yield Equation("E0", scope, None, Side(total.seq), Side(arrived.events))
+        lost = feed.lost.events
+        yield Equation("E0", scope | _lost(lost), None, Side(total.seq), Side(arrived.events + lost))
         return
-    for currency in sorted({*total.amounts, *arrived.amounts}):
+    here = arrived.plus([feed.lost])
+    for currency in sorted({*total.amounts, *here.amounts}):
         sides = [
-            Side(m.count, m.amount)
-            for m in (total.amounts.get(currency, Money()), arrived.amounts.get(currency, Money()))
+            Side(m.count, m.amount) for m in (total.amounts.get(currency, Money()), here.amounts.get(currency, Money()))
         ]
-        yield Equation("E0", scope, currency, sides[0], sides[1])
-    rest = total.seq - sum(money.count for money in total.amounts.values())
-    if rest or arrived.without_amount:
-        yield Equation("E0", scope | _without(None), None, Side(rest), Side(arrived.without_amount))
+        lost = feed.lost.amounts.get(currency, Money()).count
+        yield Equation("E0", scope | _lost(lost), currency, sides[0], sides[1])
+    rest = said(total.seq, total.amounts).without_amount
+    if rest or here.without_amount:
+        scope |= _without(None) | _lost(feed.lost.without_amount)
+        yield Equation("E0", scope, None, Side(rest), Side(here.without_amount))
+
+
+def _lost(count: int) -> dict[str, int]:
+    return {"LOST": count} if count else {}
 
 
 def _without(currency: object) -> dict[str, str]:
@@ -197,19 +207,14 @@ def _without(currency: object) -> dict[str, str]:
 
 def is_covered_by(seen: Ranges, seq: int) -> bool:
     """Say whether the numbers 1 to seq have all arrived."""
-    return seq == 0 or any(begin <= 1 and behind > seq for begin, behind in seen)
+    return not gaps(seen, seq)
 
 
 def missing(seen: Ranges, seq: int) -> str:
     """Return the numbers up to seq that have not arrived, the first few ranges of them."""
-    gaps, at = [], 1
-    for begin, behind in [*sorted(seen), (seq + 1, seq + 1)]:
-        if begin > at and at <= seq:
-            last = min(begin - 1, seq)
-            gaps.append(str(at) if at == last else f"{at}-{last}")
-        at = max(at, behind)
-    return ", ".join(gaps[:5]) + (f" and {len(gaps) - 5} more ranges" if len(gaps) > 5 else "")
+    found = [str(begin) if begin == behind - 1 else f"{begin}-{behind - 1}" for begin, behind in gaps(seen, seq)]
+    return ", ".join(found[:5]) + (f" and {len(found) - 5} more ranges" if len(found) > 5 else "")
 
 
 def _count(seen: Ranges, after: int, upto: int) -> int:
-    return sum(max(0, min(behind, upto + 1) - max(begin, after + 1)) for begin, behind in seen)
+    return counted((max(begin, after + 1), max(after + 1, begin, min(behind, upto + 1))) for begin, behind in seen)

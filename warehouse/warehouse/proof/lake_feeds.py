@@ -7,17 +7,19 @@ from typing import Any
 import duckdb
 import psycopg
 
-from contracts.control_total import Money, amounts_as_json, amounts_from_json
+from contracts.control_total import Money, amounts_from_json
 from contracts.model import Contract
-from warehouse.feeds import NO_FEED
+from warehouse.arrived import Arrived, Ranges, agrees, gaps
+from warehouse.feeds import NO_FEED, as_ranges
 from warehouse.proof.equation import Equation
-from warehouse.proof.feeds import Arrived, FeedBooks, Ranges, Total, fold_feeds, is_covered_by
+from warehouse.proof.feeds import FeedBooks, Total, fold_feeds
 from warehouse.proof.forward import Forward
-from warehouse.settle import Ends, agrees
+from warehouse.settle import Ends
 from warehouse.totals import currency_sql
 
 _TOTALS = "select run, seq, amounts, topic_id, last_offsets from metadata.control_totals order by run, seq"
 _FEEDS = "select run, closed_seq from metadata.feeds"
+_LOST = "select run, lost_seqs, lost_without_amount, lost_amounts from metadata.feeds where not isempty(lost_seqs)"
 
 _EXPIRED = "select distinct run from metadata.retention_floor where book = 'DEAD_LETTERS' and run is not null"
 
@@ -48,11 +50,18 @@ def feeds_in_lake(
         held = None if amounts is None else amounts_from_json(amounts)
         totals.setdefault(run, []).append(Total(seq, held, total_topic, last_offsets))
     closed = {run: seq for run, seq in connection.execute(_FEEDS).fetchall() if run not in expired}
-    yield from fold_feeds(_books(workspace, totals, closed), Forward(), Ends(connection, topic_id, ends))
+    lost = {
+        run: (as_ranges(seqs), Arrived(without_amount, amounts_from_json(amounts)))
+        for run, seqs, without_amount, amounts in connection.execute(_LOST).fetchall()
+    }
+    yield from fold_feeds(_books(workspace, totals, closed, lost), Forward(), Ends(connection, topic_id, ends))
 
 
 def _books(
-    workspace: duckdb.DuckDBPyConnection, totals: dict[str, list[Total]], closed: dict[str, int | None]
+    workspace: duckdb.DuckDBPyConnection,
+    totals: dict[str, list[Total]],
+    closed: dict[str, int | None],
+    lost: dict[str, tuple[Ranges, Arrived]],
 ) -> Iterable[FeedBooks]:
     seen: dict[str, Ranges] = {}
     for run, begin, behind in workspace.execute("""
@@ -67,8 +76,12 @@ def _books(
     for run in sorted({*seen, *totals}, reverse=True):
         ranges = seen.get(run, [])
         events = sum(behind - begin for begin, behind in ranges)
+        lost_seqs, gone = lost.get(run, ([], Arrived()))
         judged = [(total, _upto(workspace, run, total.seq)) for total in totals.get(run, [])]
-        settled = max((n for n, pair in enumerate(judged) if _is_settled(ranges, *pair)), default=None)
+        settled = max(
+            (n for n, (t, here) in enumerate(judged) if _is_settled([*ranges, *lost_seqs], t, here.plus([gone]))),
+            default=None,
+        )
         yield FeedBooks(
             run=run,
             seen=ranges,
@@ -78,6 +91,8 @@ def _books(
             finished_load_id=None,
             settled=None if settled is None else judged[settled],
             waiting=tuple(judged if settled is None else judged[settled + 1 :]),
+            lost_seqs=lost_seqs,
+            lost=gone,
         )
     rows = workspace.execute("select count(*) from lake where run is null or seq is null or seq < 1").fetchall()
     if rows[0][0]:
@@ -85,8 +100,7 @@ def _books(
 
 
 def _is_settled(seen: Ranges, total: Total, arrived: Arrived) -> bool:
-    said = None if total.amounts is None else amounts_as_json(total.amounts)
-    return is_covered_by(seen, total.seq) and agrees(total.seq, said, arrived.without_amount, arrived.amounts)
+    return not gaps(seen, total.seq) and agrees(total.seq, total.amounts, arrived)
 
 
 def _upto(workspace: duckdb.DuckDBPyConnection, run: str, seq: int) -> Arrived:

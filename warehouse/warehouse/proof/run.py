@@ -115,6 +115,7 @@ class _Proof:
         """Yield every line, E0 first."""
         by_totals = [
             *feeds.fold_feeds(self._feeds, self._before, self._ends),
+            *feeds.lost_beyond_acceptance(self._connection),
             *books.offsets_by_totals(self._connection, self._before, self._known()),
             *books.loads_by_totals(self._connection, self._before),
         ]

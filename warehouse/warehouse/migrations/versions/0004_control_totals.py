@@ -24,6 +24,9 @@ create table metadata.feeds (
     settled_seq bigint not null default 0,
     settled_without_amount bigint not null default 0,
     settled_amounts jsonb not null default '{}',
+    lost_seqs int8multirange not null default '{}',
+    lost_without_amount bigint not null default 0,
+    lost_amounts jsonb not null default '{}',
     closed_seq bigint,
     finished_load_id bigint,
     first_load_id bigint not null,
@@ -31,6 +34,7 @@ create table metadata.feeds (
 );
 create index feeds_unfinished on metadata.feeds (run) where finished_load_id is null;
 create index feeds_finished on metadata.feeds (finished_load_id) where finished_load_id is not null;
+create index feeds_lost on metadata.feeds (run) where not isempty(lost_seqs);
 create table metadata.load_feeds (
     load_id bigint not null references metadata.load_audit,
     run text not null,
@@ -64,6 +68,11 @@ create table metadata.control_watermark (
     unreadable bigint not null default 0,
     load_id bigint not null references metadata.load_audit,
     updated_at timestamptz not null default now()
+);
+create table metadata.gone_topics (
+    topic_id text primary key,
+    reason text not null,
+    load_id bigint not null references metadata.load_audit
 );
 create table metadata.load_statuses (
     load_id bigint not null references metadata.load_audit,
@@ -154,11 +163,15 @@ $$;
 COMMENTS = """
 comment on table metadata.feeds is
     'One row a feed: which of its events have arrived (each number once), re-sent copies beside, and up to where the '
-    'gateway''s control totals agree (settled). The feed (none) is events without run and seq.';
+    'gateway''s control totals agree (settled). lost_*: settled numbers that stand in offsets accepted as lost, with '
+    'what the gateway says of them. The feed (none) is events without run and seq.';
 comment on table metadata.load_feeds is
     'What a load brought of each feed, cut where a control total ends; new numbers only, copies beside.';
 comment on table metadata.control_totals is 'What the gateway says it has sent, up to seq, of each feed.';
 comment on table metadata.control_watermark is 'How far the topic of control totals is read; written with a load.';
+comment on table metadata.gone_topics is
+    'Topics that were deleted and in place of which an operator accepted another one: what was sent to them and not '
+    'loaded is lost.';
 comment on table metadata.load_statuses is
     'New rows of silver by status; SETTLED: transactions whose PENDING row a final status has followed.';
 comment on table metadata.proof_forward is
@@ -169,11 +182,12 @@ comment on table metadata.data_quality_days is 'Quality metrics of loads that we
 
 GRANTS = """
 grant select on metadata.feeds, metadata.load_feeds, metadata.control_totals, metadata.control_watermark,
-    metadata.load_statuses, metadata.proof_forward, metadata.proof_days, metadata.data_quality_days
+    metadata.gone_topics, metadata.load_statuses, metadata.proof_forward, metadata.proof_days,
+    metadata.data_quality_days
     to loader, dbt, reader;
 grant insert, update on metadata.feeds, metadata.control_watermark to loader;
 grant insert, update, delete on metadata.load_feeds, metadata.control_totals to loader;
-grant insert on metadata.load_statuses to loader;
+grant insert on metadata.gone_topics, metadata.load_statuses to loader;
 grant insert, update, delete on metadata.proof_forward to dbt;
 revoke all on function metadata.prune_proofs, metadata.prune_quality from public;
 grant execute on function metadata.prune_proofs to dbt;
