@@ -65,6 +65,13 @@ SOUND = json.loads(ControlTotal("r", 3, True, {"USD": Money(2, Decimal(1))}, {0:
                 {"amounts": []},
                 {"last_offsets": {"x": 1}},
                 {"sent_at": "2026-11-21T10:00:00"},
+                {"sent_at": "9999-12-31T23:59:59-23:59"},
+                {"contract": "1\0"},
+                {"contract": "\ud800"},
+                {"broken": {"\0": 1}},
+                {"amounts": {"\ud800": {"count": 1, "amount": "1"}}},
+                {"amounts": {"USD": {"count": 1, "amount": "1e999999"}}},
+                {"last_offsets": {"9999999999": 1}},
             )
         ),
     ],
