@@ -179,6 +179,31 @@ def test_events_behind_a_closing_total_are_different(load: Load, lake: LakeWrite
 
 
 @pytest.mark.services
+def test_a_feed_that_was_brought_forward_and_goes_on_is_looked_at_again(
+    load: Load, lake: LakeWriter, gateway: Gateway, e0: Prove
+) -> None:
+    lake.commit(sent(1, 2, 3))
+    gateway.say(3, 2, closed=True)
+    load()
+    for number in range(24):
+        lake.commit(sent(1, run=f"s{number:02}"))
+        gateway.say(1, 3 + number, closed=True, run=f"s{number:02}")
+        load()
+    folded = ({"feeds": 5}, "INR", 7, 7, "OK")
+    assert [row for row in e0() if "feeds" in row[0]] == [folded]
+    lake.commit(sent(4))
+    load()
+    assert ({"feed": "r", "events_behind_the_closing_total": 1}, None, 0, 1, "DIFFERENT") in e0()
+    gateway.say(4, 27, closed=True)
+    load()
+    for _ in range(2):
+        lines = e0()
+        assert {row[-1] for row in lines} == {"OK"}
+        assert ({"feed": "r", "events": [1, 4], "closed": True}, "INR", 4, 4, "OK") in lines
+        assert sum(row[0].get("feeds", 1) for row in lines) == 25
+
+
+@pytest.mark.services
 @BOTH
 def test_feeds_without_totals_and_events_without_a_number_are_unattested(
     load: Load, lake: LakeWriter, gateway: Gateway, e0: Prove, full: bool

@@ -158,7 +158,9 @@ values (%(run)s, %(seen)s, %(events)s, %(without_amount)s, %(amounts)s, %(copies
 on conflict (run) do update set seen = f.seen + excluded.seen, events = f.events + excluded.events,
     without_amount = f.without_amount + excluded.without_amount, amounts = %(sums)s,
     copies = f.copies + excluded.copies, last_load_id = excluded.last_load_id,
-    finished_load_id = case when not f.lost_seqs && excluded.seen then f.finished_load_id end
+    finished_load_id = case
+        when not f.lost_seqs && excluded.seen and coalesce(upper(excluded.seen) <= f.closed_seq + 1, true)
+        then f.finished_load_id end
 """
 
 

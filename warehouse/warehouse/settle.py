@@ -43,9 +43,10 @@ def settle(connection: Connection, load_id: int, runs: Iterable[str], ends: Ends
     for feed in _read_feeds(connection, load_id, list(runs)):
         _settle_feed(connection, _take_back(connection, feed), ends)
     connection.execute(
-        "update metadata.feeds set finished_load_id = %s where finished_load_id is null and settled_seq >= closed_seq "
-        "and (isempty(seen) or upper(seen) <= closed_seq + 1) and (run = any(%s) or last_load_id = %s)",
-        [load_id, list(runs), load_id],
+        "update metadata.feeds set finished_load_id = %(load)s, first_finished_load_id = "
+        "coalesce(first_finished_load_id, %(load)s) where finished_load_id is null and settled_seq >= closed_seq "
+        "and (isempty(seen) or upper(seen) <= closed_seq + 1) and (run = any(%(runs)s) or last_load_id = %(load)s)",
+        {"load": load_id, "runs": list(runs)},
     )
     connection.execute("delete from metadata.load_feeds where settled and load_id < %s", [load_id - KEEP_LOADS])
 

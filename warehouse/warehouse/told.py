@@ -25,10 +25,11 @@ def write_control_totals(connection: Connection, load_id: int, totals: Iterable[
         feed = connection.execute(
             """
             insert into metadata.feeds as f (run, closed_seq, first_load_id, last_load_id) values (%s, %s, %s, %s)
-            on conflict (run) do update set closed_seq = coalesce(excluded.closed_seq, f.closed_seq)
+            on conflict (run) do update set closed_seq = coalesce(excluded.closed_seq, f.closed_seq),
+                finished_load_id = case when %s <= f.settled_seq then f.finished_load_id end
             returning settled_seq
             """,
-            [total.run, total.seq if total.closed else None, load_id, load_id],
+            [total.run, total.seq if total.closed else None, load_id, load_id, total.seq],
         ).fetchone()
         if feed and total.seq >= feed[0]:
             _write_total(connection, load_id, total)

@@ -109,6 +109,19 @@ def bring_feeds_forward(books: Iterable[FeedBooks], forward: Forward, upto_load:
     return {"E0": sums, "feeds": feeds, "feeds_lost": lost}
 
 
+def feeds_forward(connection: psycopg.Connection[Any], forward: Forward) -> Forward:
+    """Return where E0 begins: at the first feed again when one that was brought forward has gone on since.
+
+    A feed goes on when events come behind its closing total, or another total does.
+    """
+    row = connection.execute(
+        "select exists (select from metadata.feeds where first_finished_load_id <= %(load)s"
+        " and (finished_load_id is null or finished_load_id > %(load)s))",
+        {"load": forward.load_id},
+    ).fetchone()
+    return Forward() if row and row[0] else forward
+
+
 def read_feeds(connection: psycopg.Connection[Any], after_load: int) -> Iterable[FeedBooks]:
     """Yield the feeds that are not brought forward, newest first."""
     totals: dict[str, list[Total]] = {}

@@ -108,13 +108,14 @@ class _Proof:
         self._loaded = watermark.ends if watermark else {}
         self._loaded_topic = watermark.topic_id if watermark else None
         self._ends = Ends(connection, self._loaded_topic, self._loaded)
-        self._feeds = list(feeds.read_feeds(connection, self._before.load_id))
+        self._feeds_before = feeds.feeds_forward(connection, self._before)
+        self._feeds = list(feeds.read_feeds(connection, self._feeds_before.load_id))
         self._marts = marts.read_marts(connection, self._before, full=self._full)
 
     def equations(self) -> Iterable[Equation]:
         """Yield every line, E0 first."""
         by_totals = [
-            *feeds.fold_feeds(self._feeds, self._before, self._ends),
+            *feeds.fold_feeds(self._feeds, self._feeds_before, self._ends),
             *feeds.lost_beyond_acceptance(self._connection),
             *books.offsets_by_totals(self._connection, self._before, self._known()),
             *books.loads_by_totals(self._connection, self._before),
@@ -138,7 +139,7 @@ class _Proof:
             epoch=self._marts.epoch,
             seq=self._marts.seq,
             balances={
-                **feeds.bring_feeds_forward(self._feeds, self._before, upto, self._ends),
+                **feeds.bring_feeds_forward(self._feeds, self._feeds_before, upto, self._ends),
                 "E1": books.bring_offsets_forward(self._connection, self._before, upto),
                 **books.bring_loads_forward(sides, self._before, upto),
                 **marts.bring_marts_forward(self._marts),

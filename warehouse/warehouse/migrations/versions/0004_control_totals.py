@@ -29,6 +29,7 @@ create table metadata.feeds (
     lost_amounts jsonb not null default '{}',
     closed_seq bigint,
     finished_load_id bigint,
+    first_finished_load_id bigint,
     first_load_id bigint not null,
     last_load_id bigint not null
 );
