@@ -1,5 +1,6 @@
 """`tieout load --accept-table`: go on with a table of the lake that was made anew in the place of the loaded one."""
 
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -7,7 +8,7 @@ import psycopg
 from contracts.errors import TieoutError
 from contracts.layout import Layout, find_layout
 from warehouse import audit
-from warehouse.delta_log import exists, newest_record, table_id
+from warehouse.delta_log import Commit, commits_after, exists, newest_record, table_id
 from warehouse.errors import DatabaseAwayError
 from warehouse.settings import WarehouseSettings, read_settings
 from warehouse.watermark import BRONZE, DEAD_LETTERS, Watermark, read_watermark, write_watermark
@@ -19,17 +20,19 @@ NOTHING_READ = -1
 def accept_table(
     accepted: str, reason: str, *, settings: WarehouseSettings | None = None, layout: Layout | None = None
 ) -> None:
-    """Set the watermark before the first commit of both of the lake's tables, one of which is a new one.
+    """Set the watermark before the first commit of a new table of the lake.
 
-    The next loads read the lake from its begin: what silver has is counted as already loaded, and nothing comes twice.
-    The reason stays in metadata.load_audit.
+    After a new bronze the next loads read both tables from their begin: what silver has is counted as already loaded,
+    and nothing comes twice. After new dead letters they read those from their begin, and bronze from where it was.
+    The reason stays in metadata.load_audit. Nothing is written unless the lake can be read that way.
 
     Args:
         accepted: the id of the new table, as the refusal named it.
         reason: the operator's words.
 
     Raises:
-        TieoutError: no table of the lake has this id, it is the loaded one, or it does not yet hold what is loaded.
+        TieoutError: no table of the lake has this id, it is the loaded one, it does not hold what is loaded, or a file
+            that would have to be read again is gone.
     """
     layout = layout or find_layout()
     settings = settings or read_settings(layout)
@@ -60,13 +63,21 @@ def _accept(connection: psycopg.Connection[Any], layout: Layout, accepted: str, 
             "./scripts/tieout load, which names a table that is not the loaded one",
         )
     _refuse_unfilled(name, newest_record(tables[name]), loaded)
+    # Bronze is judged together with the dead letters between its offsets; new dead letters are read by themselves.
+    again = tables if name == BRONZE else {name: tables[name]}
+    for each, path in again.items():
+        commits = list(commits_after(path, NOTHING_READ, table_id(path)))
+        _refuse_unreadable(path, commits)
+        if each == name:
+            _refuse_lost(connection, name, loaded, commits)
     with connection.transaction():
         detail = f"{name} is {accepted} from now on, instead of {loaded.table_id}: {reason}"
         audit.fail_audit(connection, None, "TABLE_ACCEPTED", detail)
         for each, before in known.items():
-            if before is not None:
+            if before is not None and each in again:
                 identity = accepted if each == name else before.table_id
-                write_watermark(connection, each, Watermark(identity, NOTHING_READ, before.topic_id, {}), None)
+                ends = {} if name == BRONZE else before.ends
+                write_watermark(connection, each, Watermark(identity, NOTHING_READ, before.topic_id, ends), None)
 
 
 def _refuse_unfilled(name: str, record: tuple[str | None, dict[int, int]], loaded: Watermark) -> None:
@@ -82,3 +93,55 @@ def _refuse_unfilled(name: str, record: tuple[str | None, dict[int, int]], loade
         "./scripts/tieout stream --once, which fills it from Kafka, then the same again; restore data/ from a copy "
         "where Kafka no longer has the events",
     )
+
+
+def _refuse_unreadable(table: Path, commits: list[Commit]) -> None:
+    """Every commit is read as it was written: files that were merged or have expired since must still be there."""
+    gone = [(commit.version, file.path) for commit in commits for file in commit.files if not file.path.exists()]
+    if gone:
+        version, path = gone[0]
+        raise TieoutError(
+            f"{table} would have to be read again from its begin, and {len(gone)} of its files are gone: version "
+            f"{version} names {path.name}. They were merged into others, or have expired.",
+            LEFT,
+            "restore data/ from a copy that has them",
+        )
+
+
+def _refuse_lost(connection: psycopg.Connection[Any], name: str, loaded: Watermark, commits: list[Commit]) -> None:
+    """A new table that was filled too late tells of losses: below what is loaded, silver has what the lake lost."""
+    for lost in (lost for commit in commits if commit.topic_id == loaded.topic_id for lost in commit.lost):
+        behind = min(lost.behind, loaded.ends.get(lost.partition, 0))
+        count = _loaded_within(connection, name, loaded.topic_id, (lost.partition, lost.begin, behind))
+        if count:
+            raise TieoutError(
+                f"the new {name} does not hold what is loaded: partition {lost.partition} from {lost.begin} to "
+                f"{lost.behind} was accepted as lost when it was filled, and {count} of these offsets are loaded.",
+                LEFT,
+                "restore data/ from a copy: Kafka no longer has the events",
+            )
+
+
+def _loaded_within(
+    connection: psycopg.Connection[Any], name: str, topic_id: str | None, span: tuple[int, int, int]
+) -> int:
+    """Count the offsets of a span that the table had before: of bronze all that no loss in the books accounts for."""
+    partition, begin, behind = span
+    if begin >= behind:
+        return 0
+    known = {"topic": topic_id, "partition": partition, "begin": begin, "behind": behind}
+    row = connection.execute(
+        """
+        select count(*) from raw.dead_letters
+        where topic_id = %(topic)s and partition = %(partition)s and "offset" >= %(begin)s and "offset" < %(behind)s
+        """
+        if name == DEAD_LETTERS
+        else """
+        select coalesce(sum(upper(each) - lower(each)), 0)::bigint from unnest(
+            int8multirange(int8range(%(begin)s, %(behind)s)) - (
+                select coalesce(range_agg(int8range(start_offset, end_offset)), '{}') from metadata.lost_offsets
+                where topic_id = %(topic)s and partition = %(partition)s)) as each
+        """,
+        known,
+    ).fetchone()
+    return int(row[0]) if row else 0

@@ -208,7 +208,7 @@ class _Loader:
                 totals.check_books(bronze, books)
                 totals.write_totals(self._connection, load_id, bronze, books)
                 totals.write_offsets(self._connection, load_id, load)
-                totals.write_lost(self._connection, workspace, load_id, load)
+                totals.write_lost(self._connection, workspace, load_id, load, before)
                 losses.write_gone(self._connection, load_id, load.gone)
                 write_quality(self._connection, workspace, load_id, self._contract, found)
                 write_watermark(self._connection, BRONZE, load.bronze_watermark, load_id)

@@ -2,6 +2,8 @@
 """Control totals of a load: counted in the lake on one side and in silver's books on the other, and they must agree."""
 
 from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -128,10 +130,20 @@ def write_offsets(connection: psycopg.Connection[Any], load_id: int, load: LoadR
 
 
 def write_lost(
-    connection: psycopg.Connection[Any], workspace: duckdb.DuckDBPyConnection, load_id: int, load: LoadRange
+    connection: psycopg.Connection[Any],
+    workspace: duckdb.DuckDBPyConnection,
+    load_id: int,
+    load: LoadRange,
+    before: Mapping[int, int],
 ) -> None:
-    """Write the losses that an operator accepted, without those of their offsets that are dead letters after all."""
-    for lost in load.lost:
+    """Write the losses that an operator accepted, without those of their offsets that are dead letters after all.
+
+    A lake that is read again tells of a loss again: what lies before the loaded ends (before) is in the books already.
+    """
+    for told in load.lost:
+        lost = replace(told, begin=max(told.begin, before.get(told.partition, 0)))
+        if lost.begin >= lost.behind:
+            continue
         offsets = lost.behind - lost.begin - dead_letters_among(workspace, load, lost)
         connection.execute(
             "insert into metadata.lost_offsets "
