@@ -13,7 +13,7 @@ from contracts.layout import Layout
 from control.locks import exclusive
 
 KAFKA_USERS = ("BROKER", "ADMIN", "GATEWAY", "STREAM", "LOADER", "REDRIVE", "LIVE", "AUDITOR")
-POSTGRES_ROLES = ("POSTGRES", "OWNER", "LOADER", "DBT", "READER", "REDRIVE", "AIRFLOW")
+POSTGRES_ROLES = ("POSTGRES", "OWNER", "LOADER", "DBT", "READER", "REDRIVE", "LIVE", "AIRFLOW")
 
 SECRETS = (
     *(f"KAFKA_PASSWORD_{user}" for user in KAFKA_USERS),

@@ -9,8 +9,9 @@ from contracts.errors import TieoutError
 if TYPE_CHECKING:
     import psycopg
 
-# Connections each role may hold: one loader, dbt's threads, readers of dashboards, a person with dead letters.
-ROLES = {"owner": 5, "loader": 5, "dbt": 12, "reader": 15, "redrive": 3, "airflow": 30}
+# Connections each role may hold: one loader, dbt's threads, readers of dashboards, a person with dead
+# letters, the live view and a person with an alert.
+ROLES = {"owner": 5, "loader": 5, "dbt": 12, "reader": 15, "redrive": 3, "live": 5, "airflow": 30}
 
 
 def dsn(settings: Mapping[str, str], role: str, database: str | None = None) -> str:
@@ -77,7 +78,7 @@ def ensure_roles(settings: Mapping[str, str]) -> None:
 def _connect_rights() -> tuple[str, ...]:
     return (
         "REVOKE ALL ON DATABASE {payments}, airflow, postgres, template1 FROM PUBLIC",
-        "GRANT CONNECT ON DATABASE {payments} TO loader, dbt, reader, redrive",
+        "GRANT CONNECT ON DATABASE {payments} TO loader, dbt, reader, redrive, live",
         "GRANT TEMPORARY ON DATABASE {payments} TO loader, dbt",
         # Grants are the guard; these two keep an honest reader from harm.
         "ALTER ROLE reader SET default_transaction_read_only = on",

@@ -78,7 +78,7 @@ def _everyone(services):
 def test_the_fixture_has_a_migrated_database(services):
     with psycopg.connect(dsn(services.env, "owner")) as connection:
         schemas = {name for (name,) in connection.execute("select schema_name from information_schema.schemata")}
-    assert {"raw", "metadata", "staging", "intermediate", "marts"} <= schemas
+    assert {"raw", "metadata", "staging", "intermediate", "marts", "live"} <= schemas
 
 
 def test_the_settings_file_is_readable_by_its_owner_only(services):

@@ -39,7 +39,7 @@ class OwnDatabase(WarehouseSettings):
         with self.connect() as connection:
             tables = connection.execute(
                 "select format('%I.%I', schemaname, tablename) from pg_tables "
-                "where schemaname in ('raw', 'metadata') and tablename <> 'alembic_version'"
+                "where schemaname in ('raw', 'metadata', 'live') and tablename <> 'alembic_version'"
             ).fetchall()
             connection.execute(f"truncate {', '.join(name for (name,) in tables)} restart identity cascade")
 

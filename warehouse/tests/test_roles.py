@@ -58,6 +58,7 @@ REFUSED = {
         "create temporary table mine ()",
         "delete from metadata.proof",
         "insert into metadata.load_watermark select * from metadata.load_watermark",
+        "delete from live.alerts",
         "create schema mine",
     ],
     "redrive": [
@@ -73,6 +74,19 @@ REFUSED = {
         "delete from metadata.unmask_log",
         "update metadata.unmask_log set asked_by = 'somebody else'",
         "create table metadata.mine ()",
+        "create schema mine",
+    ],
+    "live": [
+        "select * from raw.transactions",
+        "select customer_name from raw.transactions",
+        "select customer_email from raw.transactions",
+        "select ip_address from raw.transactions",
+        "select * from raw.rejected_transactions",
+        "select * from raw.dead_letters",
+        "insert into raw.transactions select * from raw.transactions",
+        "update metadata.builds set status = 'FAILED'",
+        "delete from marts.shown",
+        "create table live.mine ()",
         "create schema mine",
     ],
     "airflow": ["select * from metadata.load_audit", "select * from raw.transactions", "create schema mine"],
@@ -97,6 +111,15 @@ ALLOWED = {
         "select * from metadata.proof",
         "select * from marts.shown",
         "select * from metadata.dead_letter_book",
+        "select * from live.payments",
+        "select * from live.drift",
+    ],
+    "live": [
+        'select transaction_id, identity_hash, status, topic_id, partition, "offset" from raw.transactions',
+        "select topic_id, redrive_of from raw.rejected_transactions",
+        "select * from marts.shown",
+        "select * from metadata.consumer_watermarks",
+        "delete from live.payments",
     ],
     "redrive": [
         "select * from metadata.dead_letter_book",
@@ -136,7 +159,7 @@ def test_a_role_enters_with_its_password_only(services: Handle) -> None:
 def test_two_migrations_at_once_and_a_third_give_one_schema(services: Handle) -> None:
     with own_database(services.env) as database:
         with database.connect() as connection:
-            connection.execute("drop schema raw, metadata, staging, intermediate, marts cascade")
+            connection.execute("drop schema raw, metadata, staging, intermediate, marts, live cascade")
         failures: list[Exception] = []
 
         def run() -> None:

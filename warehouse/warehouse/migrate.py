@@ -42,7 +42,7 @@ def migrate(dsn: str) -> None:
 
 
 def let_reader_read_marts(dsn: str) -> None:
-    """Let the reader see every table that dbt will make in marts, and let dbt's statements end with dbt.
+    """Let reader and live view see every table that dbt will make in marts, and let dbt's statements end with dbt.
 
     Only dbt itself can say this of its own future tables; the owner is no member of it.
 
@@ -50,8 +50,8 @@ def let_reader_read_marts(dsn: str) -> None:
         dsn: connection string of role dbt on database payments.
     """
     with psycopg.connect(dsn) as connection:
-        connection.execute("alter default privileges in schema marts grant select on tables to reader")
-        connection.execute("grant select on all tables in schema marts to reader")
+        connection.execute("alter default privileges in schema marts grant select on tables to reader, live")
+        connection.execute("grant select on all tables in schema marts to reader, live")
         # Of a dbt that was killed in the middle of a statement nothing goes on in the database.
         connection.execute("alter role current_user set client_connection_check_interval = '2s'")
 
