@@ -16,9 +16,9 @@ compile() { # output, constraint ("" for none), extra...
 
 [[ ${1:-} != --upgrade ]] || UPGRADE=yes
 mkdir -p requirements
-compile requirements/dev.txt "" contracts data-generator spark-streaming warehouse control dashboard dev
-compile requirements/platform.txt requirements/dev.txt contracts data-generator spark-streaming warehouse control dashboard
-for component in contracts data-generator spark-streaming warehouse control dashboard; do
+compile requirements/dev.txt "" contracts data-generator spark-streaming warehouse live control dashboard dev
+compile requirements/platform.txt requirements/dev.txt contracts data-generator spark-streaming warehouse live control dashboard
+for component in contracts data-generator spark-streaming warehouse live control dashboard; do
   compile "$component/requirements.txt" requirements/dev.txt contracts "$component"
 done
 compile transformation/requirements.txt "" transformation

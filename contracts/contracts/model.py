@@ -200,6 +200,7 @@ def parse_contract(text: str) -> Contract:
     names = {
         "transactions": ("topic", event["physicalName"]),
         "control": ("controlTopic", f"{event['physicalName']}.control"),
+        "alerts": ("alertsTopic", f"{event['physicalName']}.alerts"),
     }
     topics = {}
     for key, (setting, name) in names.items():

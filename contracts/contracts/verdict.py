@@ -50,7 +50,7 @@ def judge(value: bytes | None, contract: Contract) -> Verdict:
     reasons = frozenset(_field_reasons(event, contract))
     if reasons:
         return Verdict(reasons)
-    occurred_at, offset = _instant(event["timestamp"])  # type: ignore[misc]
+    occurred_at, offset = read_instant(event["timestamp"])  # type: ignore[misc]
     names = {field.name for field in contract.fields}
     unknown = len(event.keys() - names)
     return Verdict(frozenset(), event, Decimal(event["amount"].text), occurred_at, offset, unknown)
@@ -122,7 +122,7 @@ def _field_reasons(event: dict[str, Any], contract: Contract) -> Iterator[str]:
                 yield f"{code}_TYPE"
         elif not isinstance(value, str):
             yield f"{code}_TYPE"
-        elif field.type == "timestamp" and _instant(value) is None:
+        elif field.type == "timestamp" and read_instant(value) is None:
             yield f"{code}_FORMAT"
     texts = [event.get(field.name) for field in contract.fields if field.type in {"string", "timestamp"}]
     if any(isinstance(text, str) and "\0" in text for text in texts):
@@ -145,7 +145,8 @@ def _amount_reasons(value: Any, currency: Any, contract: Contract) -> Iterator[s
         yield "AMOUNT_SCALE"
 
 
-def _instant(text: str) -> tuple[datetime, int] | None:
+def read_instant(text: str) -> tuple[datetime, int] | None:
+    """Return the instant that a text states and its zone in minutes east of UTC; None where the contract refuses it."""
     match = TIMESTAMP.fullmatch(text)
     if not match:
         return None

@@ -15,6 +15,8 @@ from control.services import KNOWS, base_environment
 WORK_OF = {
     "produce": ("producer",),
     "stream": ("stream",),
+    "live": ("live",),
+    "alert": ("live",),
     "maintain": ("stream", "pipeline"),
     "check": ("pipeline",),
     "docs": ("pipeline",),

@@ -19,6 +19,7 @@ COMPONENTS = (
     "warehouse.dlq.cli",
     "warehouse.reconcile.cli",
     "warehouse.restate.cli",
+    "live.cli",
     "control.build_cli",
     "control.check",
     "control.incident",

@@ -56,6 +56,11 @@ OPTIONAL = (
     "BRONZE_MAX_AGE",
     "FULL_TESTS_EVERY_HOURS",
     "DASHBOARD_STALE_AFTER_SECONDS",
+    "LIVE_BATCH_EVENTS",
+    "LIVE_LINGER_MS",
+    "LIVE_KEEP_PAYMENTS_HOURS",
+    "LIVE_KEEP_SECONDS",
+    "LIVE_KEEP_ALERTS_DAYS",
 )
 
 HEADER = "# Settings and secrets of this platform; .env.example says what each is.\n"

@@ -13,7 +13,7 @@ from control import airflow, kafka, postgres
 from control.accounts import Accounts
 
 BASE = ("kafka", "postgres")
-JOBS = ("stream", "lineage", "dashboard")
+JOBS = ("stream", "live", "lineage", "dashboard")
 DEMO = ("producer",)
 # What repeats the way from the lake to the marts, by the setting LOOP.
 LOOPS: dict[str, tuple[str, ...]] = {"airflow": airflow.NAMES, "follow": ("pipeline",), "off": ()}
@@ -40,11 +40,19 @@ _PIPELINE = (
     "BRONZE_MAX_AGE",
 )
 _DAGS = ("PIPELINE_SCHEDULE", "FULL_TESTS_EVERY_HOURS", "DOCS_PORT")
+_LIVE = (
+    "LIVE_BATCH_EVENTS",
+    "LIVE_LINGER_MS",
+    "LIVE_KEEP_PAYMENTS_HOURS",
+    "LIVE_KEEP_SECONDS",
+    "LIVE_KEEP_ALERTS_DAYS",
+)
 _DASHBOARD = ("DASHBOARD_PORT", "DASHBOARD_TOKEN", "DASHBOARD_STALE_AFTER_SECONDS")
 KNOWS: dict[str, tuple[str, ...]] = {
     "kafka": (),
     "postgres": (),
     "stream": (*_KAFKA, *_POSTGRES, *_SPARK, "KAFKA_PASSWORD_STREAM", "POSTGRES_PASSWORD_READER"),
+    "live": (*_KAFKA, *_POSTGRES, "KAFKA_PASSWORD_LIVE", "POSTGRES_PASSWORD_LIVE", *_LIVE),
     "pipeline": (*_PIPELINE, "RUN_EVERY_SECONDS"),
     "lineage": (),
     "dashboard": (*_POSTGRES, "POSTGRES_PASSWORD_READER", *_DASHBOARD),
@@ -157,6 +165,7 @@ def _commands(layout: Layout, settings: Mapping[str, str]) -> dict[str, tuple[st
         "kafka": _waiting("SIGTERM", (), kafka.broker_command(layout)),
         # Only Python gets the signal: it must stop its query before its JVM ends.
         "stream": _waiting("SIGTERM", broker, [*tieout, "stream"]),
+        "live": _waiting("SIGTERM", (*broker, *database), [*tieout, "live"]),
         "producer": _waiting("SIGTERM", broker, [*tieout, "produce", "--rate", settings["PRODUCER_RATE"]]),
         "pipeline": _waiting("SIGTERM", (*broker, *database), [*tieout, "run", "--follow", "--stream", "service"]),
         "lineage": _waiting("SIGTERM", (), _lineage_command(layout, settings)),

@@ -48,7 +48,8 @@ def _start_jobs(platform: Platform, *, demo: bool) -> None:
     preparation = prepare_loop(platform) if airflow_is_wanted(platform) else None
     # Payments first: the stream's first batch then has them, instead of the one a trigger later.
     plan = produce_first_load(platform) if demo else None
-    supervision.start_service(platform.layout, platform.services["lineage"])
+    for name in ("lineage", "live"):  # the live view is to see the first payments arrive
+        supervision.start_service(platform.layout, platform.services[name])
     if preparation:  # Airflow takes its time: it comes up beside the stream and the first load
         preparation.finish()
         start_airflow(platform)

@@ -28,6 +28,7 @@ def read_stations(layout: Layout, settings: Mapping[str, str]) -> list[Station]:
         "marts": lambda: _query(settings, MARTS),
         "event to gold": lambda: _delay(settings),
         "proof": lambda: _proof(settings),
+        "live": lambda: _live(settings),
     }
     return [_answer(name, ask) for name, ask in asked.items()]
 
@@ -143,11 +144,27 @@ def _proof(settings: Mapping[str, str]) -> Station:
     return row | ({"error": "; ".join(wrong)} if wrong else {})
 
 
-def _query(settings: Mapping[str, str], query: str) -> Station:
+LIVE = """\
+select coalesce(sum(next_offset), 0)::bigint as count, extract(epoch from now() - max(arrived_at))::bigint as newest,
+    (select verdict from live.checks order by checked_at desc limit 1) as last_check,
+    (select count(*) from live.alerts where arrived_at > now() - interval '1 hour')::bigint as alerts_of_an_hour
+from live.positions
+"""
+
+
+def _live(settings: Mapping[str, str]) -> Station:
+    """Return how far the live view has counted; totals that are not gold's are an error of the station."""
+    row = _query(settings, LIVE, role="reader")
+    row["lag_seconds"] = row.pop("newest")
+    different = "totals and gold differ: ./scripts/tieout live --check"
+    return row | ({"error": different} if row["last_check"] == "DIFFERENT" else {})
+
+
+def _query(settings: Mapping[str, str], query: str, *, role: str = "dbt") -> Station:
     import psycopg
     from psycopg.rows import dict_row
 
-    with psycopg.connect(dsn(settings, "dbt"), row_factory=dict_row) as connection:
+    with psycopg.connect(dsn(settings, role), row_factory=dict_row) as connection:
         connection.execute("set statement_timeout = '5s'")
         try:
             row = connection.execute(query.encode()).fetchone() or {}

@@ -9,18 +9,17 @@ from contracts.errors import TieoutError
 from contracts.model import Contract
 
 USERS = ("gateway", "stream", "loader", "redrive", "live", "auditor")
-ALERTS = "transactions.alerts"
 
 
 def rights(contract: Contract) -> dict[str, list[tuple[str, str]]]:
     """Return what each user may do: operation and topic. Nothing else is allowed to anyone but admin and broker."""
-    events, control = contract.topics["transactions"].name, contract.topics["control"].name
+    events, control, alerts = (contract.topics[name].name for name in ("transactions", "control", "alerts"))
     return {
         "gateway": [("WRITE", events), ("WRITE", control)],
         "stream": [("READ", events)],
         "loader": [("READ", control)],
         "redrive": [("WRITE", events), ("WRITE", control)],
-        "live": [("READ", events), ("WRITE", ALERTS)],
+        "live": [("READ", events), ("WRITE", alerts)],
         "auditor": [("READ", events), ("READ", control)],
     }
 

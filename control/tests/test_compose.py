@@ -80,6 +80,6 @@ def test_every_part_has_a_memory_limit_and_every_lasting_part_a_health_check(par
 
 
 def test_jobs_know_no_more_secrets_than_the_services_do(parts):
-    for name in ("stream", "pipeline", "dashboard", "producer"):
+    for name in ("stream", "live", "pipeline", "dashboard", "producer"):
         secrets = set(parts[name]["environment"]) & set(SECRETS)
         assert secrets == set(KNOWS[name]) & set(SECRETS), name

@@ -98,7 +98,7 @@ def test_a_broker_and_a_database_elsewhere_are_used_and_not_started(layout):
     values = ensure_env(layout) | {"KAFKA_BOOTSTRAP": "kafka.example:9092", "POSTGRES_HOST": "db.example"}
     accounts = Accounts(None, None, layout.postgres_data, layout.state / "runtime")
     services = all_services(layout, accounts, values)
-    assert set(services) == {"stream", "lineage", "dashboard", "producer", *airflow.NAMES}
+    assert set(services) == {"stream", "live", "lineage", "dashboard", "producer", *airflow.NAMES}
     assert not any(word.startswith("tcp:") for service in services.values() for word in service.command)
     assert services["stream"].environment["KAFKA_BOOTSTRAP"] == "kafka.example:9092"
     assert not {"KAFKA_BOOTSTRAP", "KAFKA_PORT", "POSTGRES_PORT"} & set(settle_ports(values))

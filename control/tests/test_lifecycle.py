@@ -73,6 +73,7 @@ def test_a_platform_starts_twice_survives_its_supervisor_and_leaves_nothing(layo
         "kafka",
         "postgres",
         "stream",
+        "live",
         "lineage",
         "dashboard",
     }

@@ -211,14 +211,14 @@ comment on table live.drift is
 # The engine reads of silver what is not personal, and of gold what it compares itself with.
 GRANTS = """
 grant usage on schema live, raw, metadata, marts to live;
-grant select, insert, update, delete on all tables in schema live to live;
+grant select, insert, update, delete, truncate on all tables in schema live to live;
 grant usage on schema live to reader;
 grant select on all tables in schema live to reader;
 alter default privileges in schema live grant select on tables to reader;
 grant select (transaction_id, customer_id, merchant_name, merchant_category, amount, payment_method, status,
     failure_reason, occurred_at, city, state, country, currency, device_type, is_fraud, utc_offset_minutes, redrive_of,
     status_at, known_at, identity_hash, load_id, topic_id, partition, "offset") on raw.transactions to live;
-grant select (topic_id, redrive_of) on raw.rejected_transactions to live;
+grant select (topic_id, partition, "offset", redrive_of) on raw.rejected_transactions to live;
 grant select on metadata.builds, metadata.processed_loads, metadata.load_audit, metadata.load_offsets,
     metadata.consumer_watermarks to live;
 """

@@ -1,0 +1,123 @@
+"""The engine's side of Kafka: one consumer at positions that PostgreSQL keeps, without a group's commits."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from contracts.errors import OutageError, RefusalError, TieoutError
+from contracts.topic_id import as_kafka_spells
+from live.settings import LiveSettings
+
+ANSWER_SECONDS = 20
+LEFT = "what was counted stays counted; nothing of the unread events is."
+_LOG = logging.getLogger("live.librdkafka")
+_LOG.addHandler(logging.NullHandler())
+_LOG.propagate = False
+
+
+class Broker:
+    """Reads the topic of the events.
+
+    Args:
+        settings: where the broker is, and the password of user live.
+        topic: the topic's name.
+    """
+
+    def __init__(self, settings: LiveSettings, topic: str) -> None:
+        self._settings, self._topic = settings, topic
+        self._consumer = Consumer(
+            {
+                **settings.kafka_login(),
+                "client.id": "tieout-live",
+                "group.id": "live-engine",  # librdkafka asks for one; nothing is ever committed under it
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "auto.offset.reset": "error",
+                "fetch.wait.max.ms": 100,
+                "queued.min.messages": 5_000,
+                "queued.max.messages.kbytes": 16_384,
+                "log_level": 2,
+            },
+            logger=_LOG,
+        )
+
+    def topic_id(self) -> str:
+        """Return the broker's id of the topic; one that is deleted and made again has another.
+
+        Raises:
+            OutageError: the broker does not answer, or does not have the topic yet.
+        """
+        client = AdminClient({**self._settings.kafka_login(), "log_level": 2}, logger=_LOG)
+        try:
+            answer = client.describe_topics(TopicCollection([self._topic]), request_timeout=ANSWER_SECONDS)
+            return as_kafka_spells(str(answer[self._topic].result(timeout=ANSWER_SECONDS).topic_id))
+        except (KafkaException, TimeoutError) as error:
+            raise self._away(error) from error
+
+    def reach(self) -> dict[int, tuple[int, int]]:
+        """Return the first offset that the broker still has and the one behind the last, by partition.
+
+        Raises:
+            OutageError: the broker does not answer.
+        """
+        try:
+            partitions = self._consumer.list_topics(self._topic, timeout=ANSWER_SECONDS).topics[self._topic].partitions
+            return {
+                number: self._consumer.get_watermark_offsets(
+                    TopicPartition(self._topic, number), timeout=ANSWER_SECONDS
+                )
+                for number in sorted(partitions)
+            }
+        except KafkaException as error:
+            raise self._away(error) from error
+
+    def begin(self, positions: Mapping[int, int]) -> None:
+        """Read on from these offsets.
+
+        Raises:
+            RefusalError: the broker has dropped events that were not counted yet.
+        """
+        for partition, (low, high) in self.reach().items():
+            at = positions.get(partition, 0)
+            if at < low or at > high:
+                raise RefusalError(
+                    f"the live view would go on at offset {at} of partition {partition}, and the broker holds "
+                    f"{low} to {high}: events between would never be counted.",
+                    "the totals stand where they stood.",
+                    "./scripts/tieout run, ./scripts/tieout live --restart-from-gold --once, ./scripts/start.sh",
+                )
+        self._consumer.assign(
+            [TopicPartition(self._topic, partition, at or OFFSET_BEGINNING) for partition, at in positions.items()]
+        )
+
+    def poll(self, most: int, seconds: float) -> list[Any]:
+        """Return the messages of the next moments, at most so many.
+
+        Raises:
+            OutageError: the broker is away or refuses to go on.
+        """
+        try:
+            messages = self._consumer.consume(most, seconds)
+        except KafkaException as error:
+            raise self._away(error) from error
+        for message in messages:
+            trouble = message.error()
+            if trouble is not None and trouble.code() != KafkaError._PARTITION_EOF:
+                raise self._away(KafkaException(trouble))
+        return [message for message in messages if message.error() is None]
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._consumer.close()
+
+    def _away(self, error: Exception) -> TieoutError:
+        cause = error.args[0] if error.args else error
+        said = cause.str() if isinstance(cause, KafkaError) else str(cause) or type(error).__name__
+        return OutageError(
+            f"kafka does not answer the live view on {self._settings.kafka_bootstrap}: {said}.",
+            LEFT,
+            "./scripts/tieout logs kafka, or ./scripts/tieout doctor; the service starts again by itself",
+        )

@@ -1,0 +1,182 @@
+"""`tieout live`: events from Kafka, one database transaction a batch, positions in the same transaction."""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+
+from contracts import failpoints
+from contracts.errors import OutageError
+from contracts.layout import Layout
+from contracts.model import Contract, load_contract
+from live import books, drift, lookup
+from live.batch import take
+from live.broker import Broker
+from live.channels import read_channels
+from live.events import Event, Judge, Kind, Place
+from live.expiry import expire
+from live.gold import snapshot
+from live.opening import open_totals, read_positions
+from live.settings import LiveSettings
+
+Connection = psycopg.Connection[Any]
+Say = Callable[[str], None]
+
+LEFT = "a batch that was under way is rolled back: none of it is counted."
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+CHECK_EVERY_SECONDS = 2.0
+EXPIRE_EVERY_SECONDS = 30.0
+SAY_EVERY_SECONDS = 60.0
+# Any constant: what counts is that two engines ask for the same one.
+ADVISORY_KEY = 0x6C697665
+
+
+def connect(settings: LiveSettings) -> Connection:
+    """Open the engine's connection.
+
+    Raises:
+        OutageError: the database is away.
+    """
+    try:
+        return psycopg.connect(settings.dsn(), autocommit=True)
+    except psycopg.OperationalError as error:
+        raise database_away(error) from error
+
+
+def database_away(error: psycopg.Error) -> OutageError:
+    """Return the error of a database that does not go on; of what it says, only the first line and no row."""
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return OutageError(
+        f"the database does not go on with the live view: {said}",
+        LEFT,
+        "./scripts/tieout doctor; the service starts again by itself",
+    )
+
+
+class Engine:
+    """Counts events until it is told to stop.
+
+    Args:
+        connection: autocommit, role live, used by nobody else.
+        settings: limits and the broker.
+        layout: where the channels' seed stands.
+        say: takes a line for people.
+    """
+
+    def __init__(self, connection: Connection, settings: LiveSettings, layout: Layout, say: Say) -> None:
+        contract: Contract = load_contract()
+        self._connection, self._settings, self._say = connection, settings, say
+        self._judge, self._channels = Judge(contract), read_channels(layout)
+        self._broker = Broker(settings, contract.topics["transactions"].name)
+        self._topic_id = ""
+        self._positions: dict[int, int] = {}
+        self._is_due = _Clock()
+        self.stopping = False
+
+    def run(self, *, restart_from_gold: bool = False, once: bool = False) -> int:
+        """Count events until stopping is set; return how many.
+
+        Args:
+            restart_from_gold: begin anew with gold's balance.
+            once: end when all that the topic held at the begin is counted.
+
+        Raises:
+            OutageError: broker or database is away, or another engine runs.
+            RefusalError: the broker has dropped events that were not counted.
+        """
+        counted = 0
+        try:
+            self._begin(restart_from_gold)
+            ends = {partition: high for partition, (_, high) in self._broker.reach().items()} if once else {}
+            while not self.stopping:
+                counted += self._step()
+                if once and all(self._positions.get(partition, 0) >= end for partition, end in ends.items()):
+                    break
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise database_away(error) from error
+        finally:
+            self._broker.close()
+        return counted
+
+    def _begin(self, restart_from_gold: bool) -> None:
+        row = self._connection.execute("select pg_try_advisory_lock(%s)", [ADVISORY_KEY]).fetchone()
+        if not row or not row[0]:
+            raise OutageError(
+                "another live view is at work on this database.",
+                "it goes on; nothing was changed.",
+                "./scripts/tieout status; stop the service first where you want to run it by hand",
+            )
+        # Of an engine that was killed nothing goes on in the database, and the lock is free again.
+        self._connection.execute("set client_connection_check_interval = '1s'")
+        self._topic_id = self._broker.topic_id()
+        positions = None if restart_from_gold else read_positions(self._connection, self._topic_id)
+        if positions is None:
+            self._say(open_totals(self._connection, self._topic_id, self._broker.reach()))
+            positions = read_positions(self._connection, self._topic_id) or {}
+        self._positions = positions
+        self._broker.begin(positions)
+        self._say(f"counts on at {', '.join(f'{p}:{at}' for p, at in sorted(positions.items()))}")
+
+    def _step(self) -> int:
+        settings = self._settings
+        messages = self._broker.poll(settings.live_batch_events, settings.live_linger_ms / 1000)
+        events = [event for event in map(self._event, messages) if self._is_next(event)]
+        if events:
+            self._count(events)
+        if self._is_due("check", CHECK_EVERY_SECONDS):
+            self._check()
+        if self._is_due("expire", EXPIRE_EVERY_SECONDS):
+            expire(self._connection, settings, self._topic_id)
+        return len(events)
+
+    def _event(self, message: Any) -> Event:
+        _, milliseconds = message.timestamp()
+        arrived_at = EPOCH + timedelta(milliseconds=milliseconds)
+        place = Place(self._topic_id, message.partition(), message.offset())
+        return self._judge.event(place, arrived_at, message.value(), message.headers() or ())
+
+    def _is_next(self, event: Event) -> bool:
+        return event.place.offset >= self._positions.get(event.place.partition, 0)
+
+    def _count(self, events: list[Event]) -> None:
+        """Count a batch in one transaction; a kill at any moment leaves all of it or nothing."""
+        connection, topic_id, positions = self._connection, self._topic_id, self._positions
+        with connection.transaction():
+            # Payments are looked up by key, also while statistics still say that the table is small.
+            connection.execute("set local enable_seqscan = off")
+            names = [event.text("transaction_id") for event in events if event.kind is Kind.SOUND]
+            standings = lookup.standings(connection, names, topic_id, positions)
+            again = lookup.redriven_before(connection, events, topic_id, positions)
+            batch = take(events, standings, again, self._channels)
+            books.write(connection, batch, topic_id, positions, self._channels)
+            failpoints.reach("live.before-commit")
+        failpoints.reach("live.after-commit")
+        self._positions = positions | {partition: end for partition, (end, _) in batch.ends.items()}
+        if self._is_due("say", SAY_EVERY_SECONDS):
+            self._say(f"{len(events)} events in the last batch; counted up to {sum(self._positions.values())}")
+
+    def _check(self) -> None:
+        # A mart that is gone between two looks is there again at the next.
+        with suppress(psycopg.errors.UndefinedTable):
+            with snapshot(self._connection):
+                check = drift.check_newest_build(self._connection, self._topic_id)
+            if check is not None:
+                wrong = [line for line in check.lines if not line.is_equal]
+                self._say(f"build {check.build_id}: {check.verdict}; {len(wrong)} of {len(check.lines)} totals differ")
+
+
+class _Clock:
+    """Says when something is due again."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, float] = {}
+
+    def __call__(self, name: str, seconds: float) -> bool:
+        now = time.monotonic()
+        if now - self._last.get(name, float("-inf")) < seconds:
+            return False
+        self._last[name] = now
+        return True

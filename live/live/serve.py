@@ -1,0 +1,37 @@
+"""The engine as a process: its connection, its signals, its end."""
+
+import signal
+from collections.abc import Callable
+from contextlib import closing
+from types import FrameType
+
+from contracts.layout import Layout, find_layout
+from live.engine import Engine, connect
+from live.settings import LiveSettings, read_settings
+
+
+def serve(
+    *,
+    once: bool,
+    restart_from_gold: bool,
+    say: Callable[[str], None],
+    settings: LiveSettings | None = None,
+    layout: Layout | None = None,
+) -> int:
+    """Count events until SIGTERM or SIGINT; return how many.
+
+    Raises:
+        OutageError: broker or database is away; what was counted is kept, and the same command goes on.
+        RefusalError: the broker has dropped events that were not counted.
+    """
+    layout = layout or find_layout()
+    settings = settings or read_settings(layout)
+    with closing(connect(settings)) as connection:
+        engine = Engine(connection, settings, layout, say)
+
+        def stop(_: int, __: FrameType | None) -> None:
+            engine.stopping = True
+
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, stop)
+        return engine.run(restart_from_gold=restart_from_gold, once=once)
