@@ -6,12 +6,15 @@ from typing import Annotated
 
 import typer
 
+alert = typer.Typer(no_args_is_help=True, help="Alerts: look at them, and have one computed again from silver.")
+
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable, on stdout.")]
 
 
 def mount(root: typer.Typer) -> None:
     """Register the live view's commands on the root application."""
     root.command()(live)
+    root.add_typer(alert, name="alert")
 
 
 def live(
@@ -48,5 +51,41 @@ def _check(as_json: bool) -> None:
 
     found = check_now()
     typer.echo(json.dumps(to_json(found)) if as_json else as_text(found))
+    if found.verdict == "DIFFERENT":
+        raise typer.Exit(1)
+
+
+@alert.command("list")
+def list_(
+    *,
+    rule: Annotated[str | None, typer.Option(metavar="CODE", help="Only alerts of this rule.")] = None,
+    customer: Annotated[str | None, typer.Option(metavar="ID", help="Only alerts of this customer.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="The most alerts.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """List alerts, the newest first.
+
+    Example: ./scripts/tieout alert list --rule VELOCITY
+    """
+    from live.alerts.listing import list_alerts, list_as_text
+
+    found = list_alerts(rule, customer, limit)
+    typer.echo(json.dumps(found, default=str) if as_json else list_as_text(found))
+
+
+@alert.command()
+def explain(
+    alert_id: Annotated[str, typer.Argument(metavar="ID", help="An alert's id, or the begin of it.")],
+    as_json: Json = False,
+) -> None:
+    """Compute an alert again from silver, and say whether it is the same; exit 1 when it is not.
+
+    Example: ./scripts/tieout alert explain 4f1c2a
+    """
+    from live.alerts import listing
+    from live.alerts.explain import explain as compute
+
+    found = compute(alert_id)
+    typer.echo(json.dumps(listing.as_json(found)) if as_json else listing.as_text(found))
     if found.verdict == "DIFFERENT":
         raise typer.Exit(1)

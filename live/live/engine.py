@@ -3,16 +3,20 @@
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 
 from contracts import failpoints
+from contracts.alerts import load_alert_rules
 from contracts.errors import OutageError
 from contracts.layout import Layout
 from contracts.model import Contract, load_contract
 from live import books, drift, lookup
+from live.alerts.memory import EPOCH
+from live.alerts.outbox import Outbox
+from live.alerts.watch import Watch, write_rules
 from live.batch import take
 from live.broker import Broker
 from live.channels import read_channels
@@ -26,7 +30,6 @@ Connection = psycopg.Connection[Any]
 Say = Callable[[str], None]
 
 LEFT = "a batch that was under way is rolled back: none of it is counted."
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 CHECK_EVERY_SECONDS = 2.0
 EXPIRE_EVERY_SECONDS = 30.0
 SAY_EVERY_SECONDS = 60.0
@@ -71,6 +74,8 @@ class Engine:
         self._connection, self._settings, self._say = connection, settings, say
         self._judge, self._channels = Judge(contract), read_channels(layout)
         self._broker = Broker(settings, contract.topics["transactions"].name)
+        self._watch = Watch(load_alert_rules())
+        self._outbox = Outbox(settings, contract.topics["alerts"].name)
         self._topic_id = ""
         self._positions: dict[int, int] = {}
         self._is_due = _Clock()
@@ -95,10 +100,12 @@ class Engine:
                 counted += self._step()
                 if once and all(self._positions.get(partition, 0) >= end for partition, end in ends.items()):
                     break
+            self._outbox.finish(self._connection)
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise database_away(error) from error
         finally:
             self._broker.close()
+            self._outbox.close()
         return counted
 
     def _begin(self, restart_from_gold: bool) -> None:
@@ -118,6 +125,8 @@ class Engine:
             positions = read_positions(self._connection, self._topic_id) or {}
         self._positions = positions
         self._broker.begin(positions)
+        write_rules(self._connection, load_alert_rules())
+        self._outbox.resume(self._connection)
         self._say(f"counts on at {', '.join(f'{p}:{at}' for p, at in sorted(positions.items()))}")
 
     def _step(self) -> int:
@@ -126,6 +135,7 @@ class Engine:
         events = [event for event in map(self._event, messages) if self._is_next(event)]
         if events:
             self._count(events)
+        self._outbox.note_delivered(self._connection)
         if self._is_due("check", CHECK_EVERY_SECONDS):
             self._check()
         if self._is_due("expire", EXPIRE_EVERY_SECONDS):
@@ -152,8 +162,10 @@ class Engine:
             again = lookup.redriven_before(connection, events, topic_id, positions)
             batch = take(events, standings, again, self._channels)
             books.write(connection, batch, topic_id, positions, self._channels)
+            alerts = self._watch.judge(connection, batch, self._channels)
             failpoints.reach("live.before-commit")
         failpoints.reach("live.after-commit")
+        self._outbox.send(alerts)
         self._positions = positions | {partition: end for partition, (end, _) in batch.ends.items()}
         if self._is_due("say", SAY_EVERY_SECONDS):
             self._say(f"{len(events)} events in the last batch; counted up to {sum(self._positions.values())}")
