@@ -47,6 +47,7 @@ host {database} loader   127.0.0.1/32 scram-sha-256
 host {database} dbt      127.0.0.1/32 scram-sha-256
 host {database} reader   127.0.0.1/32 scram-sha-256
 host {database} redrive  127.0.0.1/32 scram-sha-256
+host {database} live     127.0.0.1/32 scram-sha-256
 host airflow  airflow  127.0.0.1/32 scram-sha-256
 """
 

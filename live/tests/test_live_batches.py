@@ -2,6 +2,7 @@
 
 from collections import Counter
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, settings
@@ -64,7 +65,7 @@ def count(events: list[Event], cuts: set[int]) -> tuple[dict[tuple[str, str], tu
     letters: set[str] = set()
     batches = []
     edges = [0, *sorted(cuts), len(events)]
-    for begin, end in zip(edges, edges[1:], strict=False):
+    for begin, end in pairwise(edges):
         batch = take(events[begin:end], standings, letters, CHANNELS)
         letters |= set(batch.redriven)
         for (currency, status, _, __), (number, amount) in batch.totals().items():

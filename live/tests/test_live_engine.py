@@ -1,0 +1,277 @@
+"""The engine on a real broker and a real database: killed, repeated, opened with gold, compared with gold."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from small_gold import CHANNELS, forget_everything, produce, random_messages, superuser, taken, write_gold, write_silver
+
+from contracts.errors import OutageError
+from contracts.layout import find_layout
+from contracts.model import load_contract
+from control.offsets import end_offsets, topic_id
+from control.roles import dsn
+from control.testing import Handle
+from live.alerts.explain import explain
+from live.alerts.memory import EPOCH
+from live.batch import take
+from live.drift import check_newest_build
+from live.engine import Engine, connect
+from live.events import Event, Judge, Place
+from live.gold import snapshot
+from live.settings import LiveSettings
+from live.show import check_now
+
+pytestmark = pytest.mark.services
+
+SENT = 700
+Rows = list[tuple[Any, ...]]
+
+
+@pytest.fixture(scope="module")
+def env(services: Handle) -> Iterator[Mapping[str, str]]:
+    produce(services.env, random_messages(7, SENT))
+    yield services.env
+    forget_everything(services.env)
+
+
+def live(env: Mapping[str, str], failpoint: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the command as a process of its own, killed at the failpoint."""
+    changed = {"LIVE_BATCH_EVENTS": "100", "TIEOUT_FAILPOINT": failpoint}
+    command = [sys.executable, "-P", "-m", "control", "live", "--once"]
+    return subprocess.run(
+        command, env=os.environ | env | changed, cwd="/", capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def settings(env: Mapping[str, str]) -> LiveSettings:
+    known = {name: env[name.upper()] for name in LiveSettings.model_fields if name.upper() in env}
+    return LiveSettings(**{**known, "live_batch_events": 100, "live_linger_ms": 20})  # type: ignore[arg-type]
+
+
+def count(env: Mapping[str, str], *, restart_from_gold: bool = False) -> None:
+    """Count all that the topic holds, in this process."""
+    chosen = settings(env)
+    with closing(connect(chosen)) as connection:
+        Engine(connection, chosen, find_layout(), lambda _: None).run(restart_from_gold=restart_from_gold, once=True)
+        for _ in range(2):  # the check of a build has its own clock
+            with snapshot(connection):
+                check_newest_build(connection, topic_id(env, "transactions"))
+
+
+def verdict(env: Mapping[str, str]) -> str:
+    return check_now(settings(env)).verdict
+
+
+def rows(env: Mapping[str, str], query: str, *values: Any) -> Rows:
+    with superuser(env) as connection:
+        return connection.execute(query.encode(), values or None).fetchall()
+
+
+TOTALS = """
+select currency, status, merchant_category, payment_channel, count, amount from live.totals where count <> 0
+order by 1, 2, 3, 4
+"""
+ALERTS = "select alert_id, rule_code, transaction_id, status, evidence from live.alerts order by 1"
+PAYMENTS = 'select transaction_id, status, has_pending, amount, partition, "offset" from live.payments order by 1'
+
+
+def messages(env: Mapping[str, str]) -> list[Event]:
+    """Return all events of the topic, read as the auditor, by partition and offset."""
+    topic, judge = topic_id(env, "transactions"), Judge(load_contract())
+    consumer = Consumer(
+        {
+            "bootstrap.servers": env["KAFKA_BOOTSTRAP"],
+            "security.protocol": "SASL_PLAINTEXT",
+            "sasl.mechanism": "SCRAM-SHA-256",
+            "sasl.username": "auditor",
+            "sasl.password": env["KAFKA_PASSWORD_AUDITOR"],
+            "group.id": "auditor-live-test",
+            "enable.auto.commit": False,
+        }
+    )
+    ends = end_offsets(env, "transactions")
+    consumer.assign([TopicPartition("transactions", partition, 0) for partition in ends])
+    found: list[Event] = []
+    while len(found) < sum(ends.values()):
+        for message in consumer.consume(1000, 5):
+            assert message.error() is None
+            place = Place(topic, message.partition() or 0, message.offset() or 0)
+            arrived_at = EPOCH + timedelta(milliseconds=message.timestamp()[1])
+            found.append(judge.event(place, arrived_at, message.value(), message.headers() or ()))
+    consumer.close()
+    return found
+
+
+def test_a_kill_before_and_behind_a_commit_counts_nothing_twice(env: Mapping[str, str]) -> None:
+    forget_everything(env)
+    count(env)
+    whole = [rows(env, query) for query in (TOTALS, ALERTS, PAYMENTS)]
+    assert all(len(part) > 5 for part in whole)
+    assert len({row[1] for row in whole[1]}) >= 4
+
+    forget_everything(env)
+    for failpoint in ("live.before-commit:2", "live.after-commit", "live.before-commit:1"):
+        assert live(env, failpoint).returncode == -signal.SIGKILL
+    done = live(env)
+    assert done.returncode == 0, done.stderr
+    assert [rows(env, query) for query in (TOTALS, ALERTS, PAYMENTS)] == whole
+    positions = dict(rows(env, "select partition, next_offset from live.positions"))
+    assert positions == end_offsets(env, "transactions")
+    assert rows(env, "select sum(events) from live.arrivals") == [(sum(positions.values()),)]
+    assert rows(env, "select count(*) from live.alerts where published_at is null") == [(0,)]
+
+
+def test_alerts_are_on_their_topic_keyed_by_their_id(env: Mapping[str, str]) -> None:
+    consumer = Consumer(
+        {
+            "bootstrap.servers": env["KAFKA_BOOTSTRAP"],
+            "security.protocol": "SASL_PLAINTEXT",
+            "sasl.mechanism": "SCRAM-SHA-256",
+            "sasl.username": "admin",
+            "sasl.password": env["KAFKA_PASSWORD_ADMIN"],
+            "group.id": "admin-live-test",
+        }
+    )
+    _, end = consumer.get_watermark_offsets(TopicPartition("transactions.alerts", 0), timeout=20)
+    assert end > 0
+    consumer.assign([TopicPartition("transactions.alerts", 0, 0)])
+    found: dict[int, Any] = {}
+    while len(found) < end:
+        for message in consumer.consume(1000, 5):
+            found[message.offset()] = (message.key(), json.loads(message.value() or b"{}"))
+    consumer.close()
+    raised = {row[0] for row in rows(env, ALERTS)}
+    assert raised
+    assert raised <= {value["alert_id"] for _, value in found.values()}
+    assert all(key == value["alert_id"].encode() for key, value in found.values())
+    values: dict[str, Any] = {}
+    for _, value in found.values():
+        assert values.setdefault(value["alert_id"], value) == value, "sent again with another content"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_opened_with_gold_the_totals_are_those_of_a_whole_count_and_gold_agrees(
+    env: Mapping[str, str], share: float
+) -> None:
+    forget_everything(env)
+    count(env)
+    whole = rows(env, TOTALS)
+    everything, ends = messages(env), end_offsets(env, "transactions")
+    cut = {partition: int(end * share) for partition, end in ends.items()}
+    first = take([e for e in everything if e.place.offset < cut[e.place.partition]], {}, set(), CHANNELS)
+    last = take(everything, {}, set(), CHANNELS)
+    with superuser(env) as connection:
+        write_silver(connection, taken(first))
+        write_gold(connection, topic_id(env, "transactions"), cut)
+    count(env, restart_from_gold=True)
+    assert rows(env, TOTALS) == whole
+    assert verdict(env) == "OK"
+    known = {event.place for event in taken(first)}
+    with superuser(env) as connection:
+        write_silver(connection, [event for event in taken(last) if event.place not in known])
+        write_gold(connection, topic_id(env, "transactions"), ends)
+    count(env)
+    assert verdict(env) == "OK"
+    assert {row[0] for row in rows(env, "select verdict from live.checks")} == {"OK"}
+    assert rows(env, "select count(*) from live.changes") == [(0,)], "covered changes are forgotten"
+    drift = rows(env, "select drift_count, drift_amount from live.drift")
+    assert drift
+    assert all(row == (0, 0) for row in drift)
+
+
+def test_what_silver_holds_beyond_the_positions_is_not_counted_already(env: Mapping[str, str]) -> None:
+    forget_everything(env)
+    everything = take(messages(env), {}, set(), CHANNELS)
+    with superuser(env) as connection:
+        write_silver(connection, taken(everything))
+    count(env)
+    counted = rows(env, "select status, sum(count) from live.totals group by 1 having sum(count) <> 0 order by 1")
+    latest = rows(
+        env,
+        """
+        select status, count(*) from (
+            select distinct on (transaction_id) status from raw.transactions order by transaction_id, status = 'PENDING'
+        ) as latest group by 1 order by 1
+    """,
+    )
+    assert counted == latest
+    assert latest
+
+
+def test_a_payment_that_was_forgotten_settles_by_what_silver_says_of_it(env: Mapping[str, str]) -> None:
+    forget_everything(env)
+    count(env)
+    with superuser(env) as connection:
+        write_silver(connection, taken(take(messages(env), {}, set(), CHANNELS)))
+        (pending,) = connection.execute(
+            "select transaction_id from live.payments where status = 'PENDING' limit 1"
+        ).fetchone() or ("",)
+        value = next(e for e in messages(env) if e.fields and e.fields.get("transaction_id") == pending)
+        connection.execute("truncate live.payments")
+    before = dict(rows(env, "select status, sum(count) from live.totals group by 1"))
+    settled = {**(value.fields or {}), "status": "SUCCESS", "amount": 0}
+    text = json.dumps(settled).replace('"amount": 0', f'"amount": {value.amount}').encode()
+    produce(env, [(value.text("customer_id").encode(), text), (value.text("customer_id").encode(), text)])
+    count(env)
+    after = dict(rows(env, "select status, sum(count) from live.totals group by 1"))
+    assert after == before | {"PENDING": before["PENDING"] - 1, "SUCCESS": before["SUCCESS"] + 1}
+    assert rows(env, "select status from live.payments where transaction_id = %s", pending) == [("SUCCESS",)]
+
+
+def test_totals_that_are_not_golds_are_found(env: Mapping[str, str]) -> None:
+    forget_everything(env)
+    with superuser(env) as connection:
+        write_silver(connection, taken(take(messages(env), {}, set(), CHANNELS)))
+        write_gold(connection, topic_id(env, "transactions"), end_offsets(env, "transactions"))
+    count(env)
+    with superuser(env) as connection:
+        connection.execute(
+            "update live.totals set amount = amount + 0.01 where ctid = (select min(ctid) from live.totals)"
+        )
+    assert verdict(env) == "DIFFERENT"
+
+
+def test_an_alert_is_computed_again_from_silver_and_a_changed_payment_is_told(env: Mapping[str, str]) -> None:
+    forget_everything(env)
+    count(env)
+    raised = rows(env, "select rule_code, min(alert_id) from live.alerts group by 1")
+    assert len(raised) >= 4
+    assert explained(env, raised[0][1]) == "WAITING"
+    with superuser(env) as connection:
+        write_silver(connection, taken(take(messages(env), {}, set(), CHANNELS)))
+    assert {explained(env, alert_id) for _, alert_id in raised} == {"EQUAL"}
+    alert_id = next(alert_id for code, alert_id in raised if code == "AMOUNT_OVER_LIMIT")
+    with superuser(env) as connection:
+        connection.execute(
+            "update raw.transactions t set amount = t.amount + 1 from live.alerts a where a.alert_id = %s "
+            'and (t.partition, t."offset") = (a.partition, a."offset")',
+            [alert_id],
+        )
+    assert explained(env, alert_id) == "DIFFERENT"
+
+
+def explained(env: Mapping[str, str], alert_id: str) -> str:
+    return explain(alert_id[:20], settings(env)).verdict
+
+
+def test_two_engines_do_not_count_at_once(env: Mapping[str, str]) -> None:
+    with superuser(env) as connection:
+        connection.execute("select pg_advisory_lock(1818850917)")
+        with pytest.raises(OutageError, match="another live view is at work"):
+            count(env)
+
+
+def test_a_reader_sees_all_of_it(env: Mapping[str, str]) -> None:
+    with psycopg.connect(dsn(env, "reader")) as connection:
+        for table in ("positions", "totals", "payments", "seconds", "arrivals", "alerts", "checks", "drift"):
+            connection.execute(f"select * from live.{table} limit 1".encode())
