@@ -35,6 +35,7 @@ EXPIRE_EVERY_SECONDS = 30.0
 SAY_EVERY_SECONDS = 60.0
 # Any constant: what counts is that two engines ask for the same one.
 ADVISORY_KEY = 0x6C697665
+LOCK_WAIT_SECONDS = 10.0
 
 
 def connect(settings: LiveSettings) -> Connection:
@@ -109,8 +110,7 @@ class Engine:
         return counted
 
     def _begin(self, restart_from_gold: bool) -> None:
-        row = self._connection.execute("select pg_try_advisory_lock(%s)", [ADVISORY_KEY]).fetchone()
-        if not row or not row[0]:
+        if not self._has_lock():
             raise OutageError(
                 "another live view is at work on this database.",
                 "it goes on; nothing was changed.",
@@ -128,6 +128,17 @@ class Engine:
         write_rules(self._connection, load_alert_rules())
         self._outbox.resume(self._connection)
         self._say(f"counts on at {', '.join(f'{p}:{at}' for p, at in sorted(positions.items()))}")
+
+    def _has_lock(self) -> bool:
+        """Wait a moment for the lock: a killed engine's session holds it until the database has noticed."""
+        deadline = time.monotonic() + LOCK_WAIT_SECONDS
+        while True:
+            row = self._connection.execute("select pg_try_advisory_lock(%s)", [ADVISORY_KEY]).fetchone()
+            if row and row[0]:
+                return True
+            if self.stopping or time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
 
     def _step(self) -> int:
         settings = self._settings

@@ -21,6 +21,7 @@ from contracts.model import load_contract
 from control.offsets import end_offsets, topic_id
 from control.roles import dsn
 from control.testing import Handle
+from live import engine
 from live.alerts.explain import explain
 from live.alerts.memory import EPOCH
 from live.batch import take
@@ -264,7 +265,8 @@ def explained(env: Mapping[str, str], alert_id: str) -> str:
     return explain(alert_id[:20], settings(env)).verdict
 
 
-def test_two_engines_do_not_count_at_once(env: Mapping[str, str]) -> None:
+def test_two_engines_do_not_count_at_once(env: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "LOCK_WAIT_SECONDS", 0.3)
     with superuser(env) as connection:
         connection.execute("select pg_advisory_lock(1818850917)")
         with pytest.raises(OutageError, match="another live view is at work"):
