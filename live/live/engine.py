@@ -23,7 +23,7 @@ from live.channels import read_channels
 from live.events import Event, Judge, Kind, Place
 from live.expiry import expire
 from live.gold import snapshot
-from live.opening import open_totals, read_positions
+from live.opening import ask_for_restart, open_totals, read_positions, restart_is_asked
 from live.settings import LiveSettings
 
 Connection = psycopg.Connection[Any]
@@ -95,7 +95,8 @@ class Engine:
         """
         counted = 0
         try:
-            self._begin(restart_from_gold)
+            if not self._begin(restart_from_gold):
+                return 0
             ends = {partition: high for partition, (_, high) in self._broker.reach().items()} if once else {}
             while not self.stopping:
                 counted += self._step()
@@ -109,8 +110,13 @@ class Engine:
             self._outbox.close()
         return counted
 
-    def _begin(self, restart_from_gold: bool) -> None:
+    def _begin(self, restart_from_gold: bool) -> bool:
+        """Go to where counting goes on; False where another engine is at work and does what was asked."""
         if not self._has_lock():
+            if restart_from_gold:
+                ask_for_restart(self._connection)
+                self._say("the live view that is at work begins anew with gold within seconds")
+                return False
             raise OutageError(
                 "another live view is at work on this database.",
                 "it goes on; nothing was changed.",
@@ -119,14 +125,18 @@ class Engine:
         # Of an engine that was killed nothing goes on in the database, and the lock is free again.
         self._connection.execute("set client_connection_check_interval = '1s'")
         self._topic_id = self._broker.topic_id()
+        write_rules(self._connection, load_alert_rules())
+        self._outbox.resume(self._connection)
+        self._go_on(restart_from_gold=restart_from_gold)
+        return True
+
+    def _go_on(self, *, restart_from_gold: bool) -> None:
         positions = None if restart_from_gold else read_positions(self._connection, self._topic_id)
         if positions is None:
             self._say(open_totals(self._connection, self._topic_id, self._broker.reach()))
             positions = read_positions(self._connection, self._topic_id) or {}
         self._positions = positions
         self._broker.begin(positions)
-        write_rules(self._connection, load_alert_rules())
-        self._outbox.resume(self._connection)
         self._say(f"counts on at {', '.join(f'{p}:{at}' for p, at in sorted(positions.items()))}")
 
     def _has_lock(self) -> bool:
@@ -149,6 +159,8 @@ class Engine:
         self._outbox.note_delivered(self._connection)
         if self._is_due("check", CHECK_EVERY_SECONDS):
             self._check()
+            if restart_is_asked(self._connection):
+                self._go_on(restart_from_gold=True)
         if self._is_due("expire", EXPIRE_EVERY_SECONDS):
             expire(self._connection, settings, self._topic_id)
         return len(events)

@@ -78,6 +78,17 @@ def open_totals(connection: Connection, topic_id: str, reach: Mapping[int, tuple
     return f"opened with {where}; offsets {', '.join(f'{p}:{at}' for p, at in starts.items())}"
 
 
+def ask_for_restart(connection: Connection) -> None:
+    """Ask the engine that is at work to begin anew with gold; it looks every few seconds."""
+    connection.execute("update live.opening set restart_asked_at = clock_timestamp()")
+
+
+def restart_is_asked(connection: Connection) -> bool:
+    """Say whether somebody has asked for it since the totals were opened."""
+    row = connection.execute("select restart_asked_at is not null from live.opening").fetchone()
+    return bool(row and row[0])
+
+
 def _starts(gold: Gold | None, reach: Mapping[int, tuple[int, int]]) -> dict[int, int]:
     """Return where to begin: without gold where the broker begins, else behind what gold holds."""
     if gold is None:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import timedelta
@@ -263,6 +264,26 @@ def test_an_alert_is_computed_again_from_silver_and_a_changed_payment_is_told(en
 
 def explained(env: Mapping[str, str], alert_id: str) -> str:
     return explain(alert_id[:20], settings(env)).verdict
+
+
+def test_an_engine_at_work_begins_anew_when_it_is_asked_to(
+    env: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget_everything(env)
+    count(env)
+    whole = rows(env, TOTALS)
+    with superuser(env) as connection:
+        connection.execute("update live.totals set count = count + 1")
+        connection.execute("select pg_advisory_lock(1818850917)")
+        monkeypatch.setattr(engine, "LOCK_WAIT_SECONDS", 0.3)
+        count(env, restart_from_gold=True)
+        assert rows(env, TOTALS) != whole
+    count(env)  # asked before, it looks in its first seconds
+    deadline = time.monotonic() + 60
+    while rows(env, TOTALS) != whole and time.monotonic() < deadline:
+        count(env)
+    assert rows(env, TOTALS) == whole
+    assert rows(env, "select restart_asked_at from live.opening") == [(None,)]
 
 
 def test_two_engines_do_not_count_at_once(env: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ create table live.opening (
     source text not null check (source in ('GOLD', 'BEGINNING')),
     build_id uuid,
     starts jsonb not null,
+    restart_asked_at timestamptz,
     constraint gold_has_a_build check ((source = 'GOLD') = (build_id is not null))
 );
 create table live.positions (
@@ -181,7 +182,7 @@ comment on schema live is
     'The flow this second, kept by `tieout live` from Kafka. All of it expires or can be opened again from gold.';
 comment on table live.opening is
     'Where the totals began: with gold as of a build, or with nothing at the topic''s beginning. '
-    'starts: offset by partition.';
+    'starts: offset by partition. restart_asked_at: the engine is to begin anew with gold.';
 comment on table live.positions is
     'The next offset of each partition that is not counted yet. arrived_at: when its last counted event arrived.';
 comment on table live.totals is
