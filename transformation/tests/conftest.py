@@ -27,6 +27,7 @@ MARTS = (
     ("intermediate", "int_transactions_enriched"),
     ("intermediate", "int_customer_cities"),
     ("intermediate", "int_customers"),
+    ("intermediate", "int_customer_segments"),
     ("marts", "fact_transactions"),
     ("marts", "dim_customers"),
     ("marts", "customer_lifetime"),
@@ -40,6 +41,7 @@ MARTS = (
     ("marts", "daily_city_totals"),
     ("marts", "daily_hour_totals"),
     ("marts", "daily_merchant_totals"),
+    ("marts", "daily_segment_totals"),
 )
 
 
