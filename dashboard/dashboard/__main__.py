@@ -27,6 +27,9 @@ def streamlit_options(address: str, port: int) -> dict[str, Any]:
         "client.showErrorDetails": "none",
         "client.toolbarMode": "viewer",
         "runner.magicEnabled": False,
+        "theme.paddingTop": "1rem",
+        "theme.headingFontSizes": ["2rem", "1.6rem", "1.2rem"],
+        "theme.metricValueFontSize": "1.8rem",
         "theme.light.primaryColor": "#0072B2",
         "theme.dark.primaryColor": "#56B4E9",
     }

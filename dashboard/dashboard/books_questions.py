@@ -70,12 +70,19 @@ group by currency, occurred_on, newest.day order by occurred_on, currency limit 
 WINDOW_DAYS = 3
 
 # Hop, what its newest trace is, and the command that looks closer. Each is asked on its own, so that one missing table
-# is one missing line.
+# is one missing line. The reader does not see the lake: that events reached it is what a load has found there.
 HOPS = (
     (
         "gateway's control totals",
         "select max(sent_at) as at from metadata.control_totals",
         "./scripts/tieout logs producer",
+    ),
+    ("Kafka to live", "select max(moved_at) as at from live.positions", "./scripts/tieout logs live"),
+    (
+        "Kafka to lake",
+        "select max(finished_at) as at from metadata.load_audit"
+        " where status = 'SUCCESS' and rows_read + dead_letters_read > 0",
+        "./scripts/tieout logs stream",
     ),
     (
         "lake to silver",
@@ -94,6 +101,8 @@ HOPS = (
         "./scripts/tieout reconcile FILE",
     ),
 )
+# Asked for by a person, not by the clock: never stale.
+WHEN_ASKED = ("outside statement",)
 DELAY = """\
 select finished_at as at, events, delay_p50_seconds, delay_p95_seconds from metadata.builds
 where delay_p95_seconds is not null order by started_at desc limit 1

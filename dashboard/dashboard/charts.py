@@ -11,8 +11,8 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-# Okabe and Ito: blue, vermillion, bluish green, orange.
-BLUE, RED, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
+# Okabe and Ito: blue, vermillion, bluish green, orange, sky blue.
+BLUE, RED, GREEN, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9"
 HEIGHT = 260
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -44,7 +44,7 @@ def trend(frame: pd.DataFrame, daily: str, average: str, title: str, form: str) 
     ]
     axis = alt.Axis(format=form, tickCount=5)
     base = alt.Chart(frame).encode(x=day, tooltip=tips)
-    bars = base.mark_bar(color=BLUE, opacity=0.35).encode(y=alt.Y(f"{daily}:Q", title=title, axis=axis))
+    bars = base.mark_bar(color=SKY, opacity=0.7).encode(y=alt.Y(f"{daily}:Q", title=title, axis=axis))
     line = base.mark_line(color=RED, strokeWidth=2.5, point=len(frame) < 3).encode(y=alt.Y(f"{average}:Q", title=title))
     return _finished(bars + line)
 
@@ -76,6 +76,29 @@ def columns(frame: pd.DataFrame, name: str, value: str, title: str) -> Any:
         )
     )
     return _finished(chart)
+
+
+def durations(frame: pd.DataFrame, name: str, value: str, title: str) -> Any:
+    """Low bars in order, one each; what failed in another colour."""
+    chart = (
+        alt.Chart(frame)
+        .mark_bar()
+        .encode(
+            x=alt.X(f"{name}:O", title=None, axis=alt.Axis(labelOverlap=True, labelAngle=0)),
+            y=alt.Y(f"{value}:Q", title=title, axis=alt.Axis(tickCount=4)),
+            color=alt.Color(
+                "status:N",
+                scale=alt.Scale(domain=["SUCCESS", "FAILED", "RUNNING"], range=[BLUE, RED, ORANGE]),
+                legend=None,
+            ),
+            tooltip=[
+                alt.Tooltip(f"{name}:O", title="load"),
+                alt.Tooltip(f"{value}_said:N", title="took"),
+                alt.Tooltip("status:N", title="ended as"),
+            ],
+        )
+    )
+    return _finished(chart, 150)
 
 
 def heat_map(frame: pd.DataFrame, value: str, title: str) -> Any:

@@ -46,7 +46,7 @@ def _sums(names: tuple[str, ...]) -> sql.Composable:
     )
 
 
-def _where(view: View, first_day: date) -> tuple[sql.Composable, dict[str, Any]]:
+def _where(view: View, source: Source, first_day: date) -> tuple[sql.Composable, dict[str, Any]]:
     clauses = ["occurred_on between %(first_day)s and %(last_day)s", "currency = %(currency)s"]
     values: dict[str, Any] = {"first_day": first_day, "last_day": view.last_day, "currency": view.currency}
     for column, chosen in (
@@ -58,7 +58,7 @@ def _where(view: View, first_day: date) -> tuple[sql.Composable, dict[str, Any]]
             clauses.append(f"{column} = any(%({column})s)")
             values[column] = list(chosen)
     if view.segments:
-        clauses.append("customer_id in (select customer_id from marts.dim_customers where segment = any(%(segments)s))")
+        clauses.append(_SEGMENT_OF_CUSTOMER if source is FACT else "segment = any(%(segments)s)")
         values["segments"] = list(view.segments)
     if places := view.cities or view.states:
         # The plain conditions are for the index, the last one says which of its rows are meant.
@@ -69,6 +69,7 @@ def _where(view: View, first_day: date) -> tuple[sql.Composable, dict[str, Any]]
     return sql.SQL(" and ").join(sql.SQL(clause) for clause in clauses), values
 
 
+_SEGMENT_OF_CUSTOMER = "customer_id in (select customer_id from marts.dim_customers where segment = any(%(segments)s))"
 _STATE_IS_MEANT = "(country, state) in (select * from unnest(%(country)s::text[], %(state)s::text[]))"
 _CITY_IS_MEANT = (
     "(country, state, city) in (select * from unnest(%(country)s::text[], %(state)s::text[], %(city)s::text[]))"
@@ -79,7 +80,7 @@ Question = tuple[sql.Composed, dict[str, Any]]
 
 def by_day(view: View, source: Source, first_day: date) -> Question:
     """A row a day, from an earlier day on: what stands before is compared with, and fills the moving averages."""
-    where, values = _where(view, first_day)
+    where, values = _where(view, source, first_day)
     return sql.SQL("select occurred_on, {} from {} where {} group by occurred_on order by occurred_on").format(
         _sums((*COUNTS, *DELAYS)), _from(source), where
     ), values
@@ -87,7 +88,7 @@ def by_day(view: View, source: Source, first_day: date) -> Question:
 
 def by_groups(view: View, source: Source) -> Question:
     """A row a channel, a region and a category; `grouped` names which of the three it is."""
-    where, values = _where(view, view.first_day)
+    where, values = _where(view, source, view.first_day)
     return sql.SQL(
         "select case when grouping(payment_channel) = 0 then 'payment_channel'"
         " when grouping(region) = 0 then 'region' else 'merchant_category' end as grouped,"
@@ -99,7 +100,7 @@ def by_groups(view: View, source: Source) -> Question:
 
 def by_hour(view: View, source: Source) -> Question:
     """A row an hour and weekday, both in the zone of the payments; 1 is Monday."""
-    where, values = _where(view, view.first_day)
+    where, values = _where(view, source, view.first_day)
     return sql.SQL(
         "select extract(isodow from occurred_on)::int as weekday, hour_of_day, {} from {} where {}"
         " group by 1, 2 order by 1, 2"
@@ -108,7 +109,7 @@ def by_hour(view: View, source: Source) -> Question:
 
 def by_merchant(view: View, source: Source, most: int = 10) -> Question:
     """The merchants with the highest successful amount."""
-    where, values = _where(view, view.first_day)
+    where, values = _where(view, source, view.first_day)
     return sql.SQL(
         "select merchant_name, merchant_category, {} from {} where {} group by merchant_name, merchant_category"
         " order by success_amount desc, merchant_name, merchant_category limit %(most)s"

@@ -17,6 +17,8 @@ from dashboard.words import duration
 
 REFRESH_EVERY = timedelta(minutes=10)
 KEPT_ANSWERS = 500
+# Visitors of the flow share its answers; each is older than the time between two looks of one visitor.
+FLOW_ANSWERS_LAST = timedelta(seconds=0.8)
 
 
 @st.cache_resource(show_spinner=False)
@@ -47,6 +49,22 @@ def ask(query: sql.Composed | str, values: Mapping[str, Any] | None = None, stat
     return _answer(text, dict(values or {}), state)
 
 
+@st.cache_resource(show_spinner=False)
+def flow_database() -> Database:
+    """Return a connection of its own for the flow: a long question of another page does not hold it up."""
+    return Database(settings().dsn())
+
+
+@st.cache_data(ttl=FLOW_ANSWERS_LAST, max_entries=KEPT_ANSWERS, show_spinner=False)
+def ask_flow(query: str, values: Mapping[str, Any] | None = None) -> list[Row]:
+    """Return the rows of a question about this second.
+
+    Raises:
+        UnreadableError: there is no answer, for a reason that can be shown.
+    """
+    return flow_database().rows(query, values)
+
+
 @contextmanager
 def surviving() -> Iterator[None]:
     """Show in place of what cannot be read why, and what to do; the rest of the page goes on."""
@@ -75,17 +93,22 @@ def download(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
     )
 
 
-def header(title: str, line: str) -> str:
-    """Write a page's title, the age of its data and the button that reads anew; return the state of the marts.
+def title(name: str, line: str) -> None:
+    """Write a page's title, one line on it, and the button that reads anew."""
+    left, right = st.columns([4, 1], vertical_alignment="bottom")
+    left.title(name, anchor=False)
+    if right.button("Refresh", icon=":material/refresh:", help="Read everything anew now", width="stretch"):
+        st.cache_data.clear()
+    st.caption(line)
+
+
+def header(name: str, line: str) -> str:
+    """Write a page's title and the age of its data; return the state of the marts.
 
     Raises:
         UnreadableError: the age cannot be read, and so nothing else either.
     """
-    left, right = st.columns([4, 1], vertical_alignment="bottom")
-    left.title(title, anchor=False)
-    if right.button("Refresh", icon=":material/refresh:", help="Read everything anew now", width="stretch"):
-        st.cache_data.clear()
-    st.caption(line)
+    title(name, line)
     newest = database().rows(AGE)
     if not newest:
         st.error(

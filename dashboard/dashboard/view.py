@@ -60,6 +60,7 @@ class Source:
 _EVERY = frozenset({"payment_channel", "merchant_category"})
 REGIONS = Source("daily_region_totals", _EVERY | {"region", "delay"})
 CITIES = Source("daily_city_totals", _EVERY | {"region", "state", "city", "delay"})
+SEGMENTS = Source("daily_segment_totals", _EVERY | {"region", "segment", "delay"})
 HOURS = Source("daily_hour_totals", _EVERY | {"hour_of_day"})
 MERCHANTS = Source("daily_merchant_totals", frozenset({"merchant_category", "merchant_name"}))
 FACT = Source(
@@ -67,10 +68,9 @@ FACT = Source(
 )
 
 # From the smallest to the one that knows everything.
-SOURCES = (REGIONS, HOURS, MERCHANTS, CITIES, FACT)
+SOURCES = (REGIONS, HOURS, MERCHANTS, SEGMENTS, CITIES, FACT)
 
-# The fact is read for so many days at most, the period before included: a segment is what a customer is today, so that
-# no summary can be kept by it; and no summary has, say, the hours of a city.
+# The fact is read for so many days at most, the period before included: no summary has, say, the hours of a city.
 MOST_FACT_DAYS = 62
 
 

@@ -24,6 +24,8 @@ from dashboard.settings import DashboardSettings
 from warehouse.migrate import let_reader_read_marts, migrate
 
 PAYMENTS = Path(__file__).with_name("payments.sql").read_text(encoding="utf-8")
+BOOKS = Path(__file__).with_name("books.sql").read_text(encoding="utf-8")
+FLOW = Path(__file__).with_name("live.sql").read_text(encoding="utf-8")
 SMALL = {"payments": 6000, "days": 45, "towns": 1, "customers": 40, "merchants": 25}
 TOKEN = "a-token-of-the-tests"
 
@@ -39,6 +41,11 @@ class Filled:
         with psycopg.connect(dsn(self.env, "postgres"), autocommit=True, row_factory=dict_row) as db:
             cursor = db.execute(query, values)
             return cursor.fetchall() if cursor.description else []
+
+    def script(self, text: str) -> None:
+        """Run statements one after the other, all or none."""
+        with psycopg.connect(dsn(self.env, "postgres")) as db:
+            db.execute(text)
 
     def settings(self, **changed: Any) -> DashboardSettings:
         """Return the dashboard's settings for this warehouse."""
@@ -78,17 +85,29 @@ def own_warehouse() -> Iterator[Filled]:
                 server.wait(60)
 
 
-def fill(database: Filled, size: Mapping[str, int]) -> None:
-    """Load payments and build the marts."""
+def fill(database: Filled, size: Mapping[str, int]) -> dict[str, Any]:
+    """Load payments, those with the numbers from `first` on, and build the marts; return the build's report."""
     load = database.sql("insert into metadata.load_audit (status) values ('RUNNING') returning load_id")[0]["load_id"]
-    database.sql(PAYMENTS, {**size, "newest": datetime(2026, 3, 31, 18, tzinfo=UTC), "load": load})
+    database.sql(PAYMENTS, {"first": 1, **size, "newest": datetime(2026, 3, 31, 18, tzinfo=UTC), "load": load})
     database.sql(
-        "with loaded as (select count(*) as n from raw.transactions)"
+        "with loaded as (select count(*) as n from raw.transactions where load_id = %(load)s)"
         " update metadata.load_audit set status = 'SUCCESS', finished_at = clock_timestamp(), seconds = 1.5,"
         " rows_expected = n, rows_read = n, rows_loaded = n, duplicates = 0, rejected = 0, already_loaded = 0,"
         " dead_letters_expected = 0, dead_letters_read = 0, dead_letters = 0 from loaded"
+        " where load_id = %(load)s",
+        {"load": load},
     )
     with pytest.MonkeyPatch.context() as patch:
         for name, value in database.env.items():
             patch.setenv(name, value)
-        run_build(False)
+        return run_build(False)
+
+
+def fill_books(database: Filled) -> None:
+    """Write what operations would see after a working night, beside the payments."""
+    database.script(BOOKS)
+
+
+def fill_flow(database: Filled) -> None:
+    """Write the live view up to this second, in balance with the marts."""
+    database.script(FLOW)

@@ -1,7 +1,7 @@
--- Payments of silver, the same ones each time: %(payments)s of them over %(days)s days up to %(newest)s, of one load.
+-- Payments of silver, the same ones each time: %(payments)s of them from number %(first)s on, over %(days)s days up to %(newest)s, of one load.
 with numbered as (
     select i, (hashint8extended(i, 1) & 2147483647)::bigint as a, (hashint8extended(i, 2) & 2147483647)::bigint as b
-    from generate_series(1, %(payments)s::bigint) i
+    from generate_series(%(first)s::bigint, %(first)s::bigint + %(payments)s::bigint - 1) i
 ),
 places (n, city, state, country) as (
     values (0, 'Pune', 'Maharashtra', 'IN'), (1, 'Mumbai', 'Maharashtra', 'IN'), (2, 'Kochi', 'Kerala', 'IN'),

@@ -6,7 +6,7 @@ from decimal import Decimal
 from dashboard import questions
 from dashboard.figures import change, figures, with_moving_averages
 from dashboard.meanings import meanings
-from dashboard.view import CITIES, FACT, HOURS, MERCHANTS, REGIONS, SOURCES, View, source_for
+from dashboard.view import CITIES, FACT, HOURS, MERCHANTS, REGIONS, SEGMENTS, SOURCES, View, source_for
 from dashboard.words import amount, duration, money, place, share, signed_share
 
 FIRST = date(2026, 3, 1)
@@ -63,8 +63,10 @@ def test_the_smallest_table_that_knows_the_filters_answers():
     assert source_for(view(cities=(("US", "TX", "Dallas"),)), "delay") is CITIES
     assert source_for(view(categories=("food",)), "hour_of_day") is HOURS
     assert source_for(view(categories=("food",)), "merchant_name") is MERCHANTS
+    assert source_for(view(segments=("NEW",), channels=("UPI",)), "delay") is SEGMENTS
     for filters, wanted in (
-        ({"segments": ("NEW",)}, "delay"),
+        ({"segments": ("NEW",)}, "hour_of_day"),
+        ({"segments": ("NEW",), "states": (("US", "TX"),)}, "delay"),
         ({"regions": ("South",)}, "hour_of_day"),
         ({"channels": ("UPI",)}, "merchant_name"),
     ):
@@ -76,9 +78,10 @@ def test_what_a_visitor_chose_is_never_part_of_a_question():
     evil = "x'; drop table marts.fact_transactions; --"
     chosen = view(channels=(evil,), categories=(evil,), segments=(evil,), regions=(evil,), cities=((evil, evil, evil),))
     for ask in (questions.by_groups, questions.by_hour, questions.by_merchant):
-        text, values = ask(chosen, FACT)
-        assert evil not in text.as_string()
-        assert [evil] in values.values()
+        for source in (FACT, SEGMENTS):
+            text, values = ask(chosen, source)
+            assert evil not in text.as_string()
+            assert [evil] in values.values()
 
 
 def test_every_definition_that_the_pages_ask_for_stands_in_the_dbt_project():

@@ -48,7 +48,7 @@ def _source(view: View, *wanted: str) -> Source:
         raise UnreadableError(
             "No summary of the marts knows this combination of filters, and payments are read one by one for at most "
             f"{MOST_FACT_DAYS // 2} days; {view.days} are chosen.",
-            "Choose fewer days, or take away the segment or the place.",
+            "Choose fewer days, or take away a filter.",
         )
     return source
 

@@ -1,18 +1,15 @@
 """The Books page: do the numbers tie out, what came in, what did not, and what to do about it."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from dashboard import books_questions as questions
 from dashboard import charts
+from dashboard.blocks import grid, section
 from dashboard.database import Row, UnreadableError
-from dashboard.shell import REFRESH_EVERY, ask, download, header, surviving
-from dashboard.words import amount, duration
+from dashboard.shell import REFRESH_EVERY, ask, download, header, settings, surviving
+from dashboard.words import duration
 
 SIGNS = {"OK": "✔ OK", "OPEN": "… OPEN", "UNATTESTED": "? UNATTESTED", "DIFFERENT": "✘ DIFFERENT"}
 VERDICTS = {
@@ -28,12 +25,12 @@ def show() -> None:
     """Write the page; again by itself when its answers are ten minutes old."""
     with surviving():
         header("Books", "Whether every count and amount agrees, hop by hop, and what is left to do.")
-    with _section("Proof of the latest run", "Each line compares the two sides of one hop, per currency."), surviving():
+    with section("Proof of the latest run", "Each line compares the two sides of one hop, per currency."), surviving():
         _proof()
-    with _section("Freshness of each hop", "When each step last left a trace, and how to look closer."), surviving():
+    with section("Freshness of each hop", "When each step last left a trace, and how to look closer."), surviving():
         _hops()
     with (
-        _section(
+        section(
             "Dead letters and rejected rows",
             "What is undecided, by reason; rows with several reasons stand under each.",
         ),
@@ -41,47 +38,24 @@ def show() -> None:
     ):
         _letters()
     with (
-        _section(
+        section(
             "Pending beyond the window",
             f"Payments that have not settled {questions.WINDOW_DAYS} days before the newest.",
         ),
         surviving(),
     ):
         _pending()
-    with _section("Loads", "The newest 200, from the lake to silver."), surviving():
+    with section("Loads", "The newest 200, from the lake to silver."), surviving():
         _loads()
-    with _section("Quality by rule", "Rows that broke a rule, load by load: the eight rules broken most."), surviving():
+    with section("Quality by rule", "Rows that broke a rule, load by load: the eight rules broken most."), surviving():
         _quality()
     with (
-        _section("History of differences", "Every line that any proof has found DIFFERENT, newest first."),
+        section("History of differences", "Every line that any proof has found DIFFERENT, newest first."),
         surviving(),
     ):
         _differences()
-    with _section("Incidents", "Tasks of the orchestrator that failed for good."), surviving():
+    with section("Incidents", "Tasks of the orchestrator that failed for good."), surviving():
         _incidents()
-
-
-def _section(title: str, line: str) -> Any:
-    box = st.container(border=True)
-    box.subheader(title, anchor=False)
-    box.caption(line)
-    return box
-
-
-def _grid(name: str, rows: Sequence[Row], **columns: str) -> None:
-    """Show the named columns under their titles; times to the second, what is empty as nothing."""
-    shown = [{title: _said(row, column) for column, title in columns.items()} for row in rows]
-    st.dataframe(pd.DataFrame(shown), hide_index=True, width="stretch", height=min(38 + 35 * max(len(shown), 1), 400))
-    download(name, rows)
-
-
-def _said(row: Row, column: str) -> Any:
-    value = row[column]
-    if value is not None and "amount" in column and row["currency"]:
-        return amount(Decimal(value), row["currency"])
-    if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M:%S}"
-    return "" if value is None else value if isinstance(value, int) else str(value)
 
 
 def _proof() -> None:
@@ -96,7 +70,7 @@ def _proof() -> None:
     )
     if found["DIFFERENT"]:
         st.error("The books do not tie out. Run ./scripts/tieout proof --explain.", icon=":material/error:")
-    _grid(
+    grid(
         "proof",
         [row | {"said": SIGNS[row["verdict"]]} for row in rows],
         said="verdict", equation="equation", currency="currency", left_count="left", right_count="right",
@@ -111,11 +85,13 @@ def _hops() -> None:
     for hop, query, command in questions.HOPS:
         try:
             at = ask(query)[0]["at"]
-            age = duration(int((now - at).total_seconds())) if at else "never"
+            seconds = max(0, int((now - at).total_seconds())) if at else None
+            age = "never" if seconds is None else duration(seconds)
         except UnreadableError as error:
-            at, age = None, error.what
-        lines.append({"hop": hop, "at": at, "age": age, "command": command})
-    _grid("freshness", lines, hop="hop", age="age", at="last, UTC", command="look closer")
+            at, seconds, age = None, None, error.what
+        said = _fresh(hop, seconds)
+        lines.append({"hop": hop, "at": at, "age": age, "command": command, "said": said})
+    grid("freshness", lines, hop="hop", said="is", age="age", at="last, UTC", command="look closer")
     with surviving():
         delay = ask(questions.DELAY)
         if delay:
@@ -126,6 +102,13 @@ def _hops() -> None:
             )
 
 
+def _fresh(hop: str, seconds: int | None) -> str:
+    if seconds is None:
+        return "-"
+    stale = seconds > settings().dashboard_stale_after_seconds and hop not in questions.WHEN_ASKED
+    return "✘ stale" if stale else "✔ fresh"
+
+
 def _letters() -> None:
     try:
         rows = ask(questions.LETTERS)
@@ -133,11 +116,11 @@ def _letters() -> None:
     except UnreadableError:
         counted = ask(questions.LETTERS_COUNTED)
         st.caption("This warehouse has no book of its letters yet (./scripts/start.sh makes it): counts only.")
-        _grid("dead-letters", counted, reason="reason", letters="letters")
+        grid("dead-letters", counted, reason="reason", letters="letters")
         return
     if rows:
         lines = [row | {"age_said": duration(row["age"]), "command": _redrive(row)} for row in rows]
-        _grid(
+        grid(
             "dead-letters", lines,
             book="book", reason="reason", letters="letters", amount="amount", currency="currency",
             age_said="oldest", command="put back",
@@ -162,9 +145,7 @@ def _pending() -> None:
     if not rows:
         st.success("Everything older than the window has settled.", icon=":material/check_circle:")
         return
-    _grid(
-        "pending", rows, occurred_on="day", days="days old", payments="payments", amount="amount", currency="currency"
-    )
+    grid("pending", rows, occurred_on="day", days="days old", payments="payments", amount="amount", currency="currency")
 
 
 def _loads() -> None:
@@ -172,7 +153,11 @@ def _loads() -> None:
     if not rows:
         st.info("Nothing was loaded yet. Run ./scripts/tieout load.", icon=":material/info:")
         return
-    _grid(
+    timed = [row for row in reversed(rows) if row["seconds"] is not None]
+    if len(timed) > 1:
+        frame = charts.table(timed, ["seconds"], {"seconds": duration})
+        st.altair_chart(charts.durations(frame, "load_id", "seconds", "seconds a load"))
+    grid(
         "loads", rows,
         load_id="load", status="status", started_at="started, UTC", seconds="seconds", rows_read="read",
         rows_loaded="new", duplicates="duplicates", rejected="rejected", already_loaded="already loaded",
@@ -193,7 +178,7 @@ def _quality() -> None:
 def _differences() -> None:
     rows = ask(questions.DIFFERENCES)
     if rows:
-        _grid(
+        grid(
             "differences", rows,
             checked_at="checked, UTC", equation="equation", currency="currency", difference_count="difference",
             difference_amount="difference in amount", scope="scope",
@@ -209,7 +194,7 @@ def _incidents() -> None:
     if not rows:
         st.success("None.", icon=":material/check_circle:")
         return
-    _grid(
+    grid(
         "incidents", rows,
         at="at, UTC", dag_id="DAG", task_id="task", run_id="run", try_number="try", reason="reason", sent_at="told",
     )  # fmt: skip

@@ -1,0 +1,145 @@
+"""Live, Alerts, Customer and Connect on a real warehouse: what they show is what stands there."""
+
+from decimal import Decimal
+
+import pytest
+from reading import open_page, settings_of
+
+from dashboard.words import amount
+
+pytestmark = pytest.mark.services
+
+SUCCESSFUL = (
+    "select sum(amount) as amount, count(*) as n from marts.fact_transactions"
+    " where status = 'SUCCESS' and currency = 'INR'"
+)
+
+
+def metrics(app):
+    return {metric.label: metric.value for metric in app.metric}
+
+
+def tables(app):
+    return [frame.value for frame in app.dataframe]
+
+
+def listed(app):
+    return next(frame for frame in tables(app) if "compute again" in frame)
+
+
+def test_the_live_page_shows_totals_that_equal_gold_and_no_drift(flow):
+    truth = flow.sql(SUCCESSFUL)[0]
+    with settings_of(flow):
+        app = open_page("live", currency="INR")
+    assert not app.error
+    shown = metrics(app)
+    assert shown["Drift against gold"] == "0"
+    assert 190 <= Decimal(shown["Events a second"]) <= 240
+    assert shown["Success rate, last minute"].endswith(" %")
+    totals = next(frame for frame in tables(app) if "successful in all" in frame).set_index("currency")
+    assert totals.loc["INR", "successful in all"] == amount(truth["amount"], "INR")
+    assert totals.loc["INR", "successful"] == truth["n"]
+    for name in ("category", "channel"):
+        spending = next(frame for frame in tables(app) if name in frame and "share" in frame)
+        assert sum(Decimal(value.replace(",", "")) for value in spending["amount"]) == truth["amount"]
+    last = next(frame for frame in tables(app) if "arrived" in frame and "merchant" in frame)
+    assert len(last) == 20
+    assert list(last["arrived"]) == sorted(last["arrived"], reverse=True)
+
+
+def test_a_drift_is_an_error_with_both_sides(flow):
+    flow.sql("update live.drift set live_count = live_count + 2 where currency = 'INR' and status = 'SUCCESS'")
+    flow.sql("update live.checks set verdict = 'DIFFERENT'")
+    with settings_of(flow):
+        app = open_page("live")
+    assert "differ, and must not" in app.error[0].value
+    assert metrics(app)["Drift against gold"] == "2 payments"
+    off = next(frame for frame in tables(app) if "drift" in frame)
+    assert list(off["drift"]) == [2]
+
+
+def test_a_flow_that_stands_still_and_one_that_never_ran_are_said_with_what_to_do(flow):
+    flow.sql("update live.positions set moved_at = now() - interval '4 minutes'")
+    with settings_of(flow):
+        assert "live is not running" in open_page("live").error[0].value
+    flow.sql("delete from live.opening")
+    with settings_of(flow):
+        app = open_page("live")
+    assert "./scripts/start.sh" in app.info[0].value
+    assert not app.metric
+
+
+def test_alerts_are_narrowed_by_rule_and_each_has_evidence_and_its_command(flow):
+    with settings_of(flow):
+        app = open_page("alerts")
+        assert len(listed(app)) == 30
+        app = open_page("alerts", rule=["IMPOSSIBLE_TRAVEL"])
+        found = listed(app)
+        assert set(found["rule"]) == {"IMPOSSIBLE_TRAVEL"}
+        assert len(found) == 10
+        # One that is not among the newest is found by its id all the same.
+        oldest = flow.sql("select alert_id, amount::text as amount from live.alerts order by arrived_at limit 1")[0]
+        app = open_page("alerts", alert=oldest["alert_id"])
+    assert f"./scripts/tieout alert explain {oldest['alert_id']}" in [code.value for code in app.code]
+    evidence = next(frame for frame in tables(app) if "evidence" in frame and "is" in frame)
+    assert oldest["amount"] in list(evidence["is"])
+
+
+def test_no_alert_and_no_engine_are_two_sentences(flow):
+    flow.sql("delete from live.alerts")
+    with settings_of(flow):
+        assert open_page("alerts").success[0].value == "No alert yet."
+    flow.sql("delete from live.alert_rules")
+    with settings_of(flow):
+        assert "live is not running" in open_page("alerts").info[0].value
+
+
+def test_a_customers_page_has_their_latest_payments_newest_first_and_what_is_on_the_way(flow):
+    customer = flow.sql("select customer_id from live.payments where transaction_id = 'new-1'")[0]["customer_id"]
+    truth = flow.sql(
+        "select transaction_id from marts.fact_transactions where customer_id = %(c)s"
+        " order by occurred_at desc, transaction_id desc limit 50", {"c": customer}
+    )  # fmt: skip
+    with settings_of(flow):
+        app = open_page("customer", customer=f" {customer} ")
+    ahead, latest, lifetime = tables(app)
+    assert "new-1" in list(ahead["payment"])
+    assert len(truth) == 50
+    assert list(latest["payment"]) == [row["transaction_id"] for row in truth]
+    assert sum(lifetime["payments"]) == int(metrics(app)["Payments"].replace(",", ""))
+    forbidden = {"customer_name", "customer_email", "ip_address", "name", "email"}
+    assert not forbidden & {column for frame in tables(app) for column in frame}
+
+
+def test_an_unknown_customer_and_none_at_all_are_said_in_a_sentence(flow):
+    with settings_of(flow):
+        assert "Paste a customer's id" in open_page("customer").info[0].value
+        evil = "x'; drop table marts.fact_transactions; --"
+        assert "No payment of this customer" in open_page("customer", customer=evil).info[0].value
+        app = open_page("customer")
+        first = app.selectbox(key="newest").options[0]
+        app.selectbox(key="newest").select(first).run()
+        assert app.text_input(key="customer").value == first
+        assert app.metric
+
+
+def test_a_customer_is_found_through_the_index(flow):
+    plan = flow.sql(
+        "explain select * from marts.fact_transactions where customer_id = 'customer-1'"
+        " order by occurred_at desc, transaction_id desc limit 50"
+    )
+    assert "customer_id" in str(flow.sql("select indexdef from pg_indexes where tablename = 'fact_transactions'"))
+    assert "Seq Scan" not in str(plan)
+
+
+def test_the_password_is_on_the_page_only_when_it_is_asked_for(warehouse):
+    password = warehouse.env["POSTGRES_PASSWORD_READER"]
+    with settings_of(warehouse):
+        app = open_page("connect", mart="dim_customers")
+        assert password not in str(app)
+        assert any("jdbc:postgresql://" in code.value for code in app.code)
+        assert {"customer_id", "segment"} <= set(tables(app)[-1]["column"])
+        next(button for button in app.button if "password" in button.label).click().run()
+        assert password in [code.value for code in app.code]
+        app.run()
+        assert password not in str(app)
