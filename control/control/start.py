@@ -19,6 +19,15 @@ SAMPLE = (
     "select occurred_on, currency, success_count, success_amount "
     "from marts.daily_revenue_summary order by occurred_on desc, currency limit 5"
 )
+# Behind the door that the address with the token opens.
+DASHBOARD_PAGES = {
+    "business": "fees, volume, failures",
+    "live": "the flow this second",
+    "alerts": "what the rules have found, with evidence",
+    "customer": "one customer's latest payments",
+    "books": "do the numbers tie out",
+    "connect": "for other tools",
+}
 
 
 def start_platform(layout: Layout, *, demo: bool, jobs: bool = True) -> None:
@@ -116,10 +125,16 @@ def show_addresses(layout: Layout, settings: Mapping[str, str]) -> None:
             f"http://127.0.0.1:{settings['DASHBOARD_PORT']}/?token={settings['DASHBOARD_TOKEN']}",
             "with this address",
         ),
+        *_dashboard_pages(settings),
         ("lake", str(layout.data), ""),
     ]
     say(columns(rows))
     say(f'try: ./scripts/tieout sql "{SAMPLE}"')
+
+
+def _dashboard_pages(settings: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    base = f"http://127.0.0.1:{settings['DASHBOARD_PORT']}"
+    return [(f"- {page}", f"{base}/{page}", about) for page, about in DASHBOARD_PAGES.items()]
 
 
 def _airflow_address(layout: Layout, settings: Mapping[str, str]) -> list[tuple[str, str, str]]:
