@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 from reading import open_page, settings_of
 
+from dashboard.screens import live
 from dashboard.words import amount
 
 pytestmark = pytest.mark.services
@@ -56,6 +57,15 @@ def test_a_drift_is_an_error_with_both_sides(flow):
     assert metrics(app)["Drift against gold"] == "2 payments"
     off = next(frame for frame in tables(app) if "drift" in frame)
     assert list(off["drift"]) == [2]
+
+
+def test_a_page_that_nobody_touches_looks_less_often(flow, monkeypatch):
+    with settings_of(flow):
+        assert not any("Nobody has touched" in caption.value for caption in open_page("live").caption)
+        monkeypatch.setattr(live, "QUICK_FOR_SECONDS", -1)
+        app = open_page("live")
+    assert any("so it looks every 10 seconds" in caption.value for caption in app.caption)
+    assert metrics(app)["Drift against gold"] == "0"
 
 
 def test_a_flow_that_stands_still_and_one_that_never_ran_are_said_with_what_to_do(flow):

@@ -117,7 +117,8 @@ def _drift_metric() -> None:
     found = ask_flow(questions.CHECK)
     verdict = found[0]["verdict"] if found else ""
     drift = sum(abs(row["drift_count"] or 0) for row in found)
-    text = {"OK": "0", "DIFFERENT": f"{drift:,} payments"}.get(verdict, "not judged")
+    different = f"{drift:,} payments" if drift else "amounts"
+    text = {"OK": "0", "DIFFERENT": different}.get(verdict, "not judged")
     said = f"compared {found[0]['checked_at']:%H:%M:%S} UTC" if found else "no build was compared yet"
     st.metric(
         "Drift against gold", text, said, delta_color="inverse" if verdict == "DIFFERENT" else "off",
