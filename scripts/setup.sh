@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
 # Installs what is missing: Python environments, JARs, settings. Safe to repeat, to interrupt, and to run twice at once.
-# Usage: scripts/setup.sh [--dev]    --dev adds what ./scripts/test.sh needs.
+# Usage: scripts/setup.sh [--dev|--bench]    --dev adds what ./scripts/test.sh needs, --bench what `tieout bench` does.
 set -euo pipefail
 umask 022
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 UV_VERSION=0.13.8
 DEV=no
+BENCH=no
 case "${1:-}" in
   "") ;;
   --dev) DEV=yes ;;
-  *) echo "usage: scripts/setup.sh [--dev]" >&2; exit 2 ;;
+  --bench) BENCH=yes ;;
+  *) echo "usage: scripts/setup.sh [--dev|--bench]" >&2; exit 2 ;;
 esac
 
 fail() { # what, next
@@ -124,5 +126,6 @@ timed "platform environment" environment platform "$REQUIREMENTS" yes 9>&-
 timed "dbt environment" environment dbt transformation/requirements.txt no 9>&-
 timed "Airflow environment" environment airflow airflow/requirements.txt no 9>&-
 timed "JARs of broker and Spark" jars 9>&-
+[[ $BENCH == no ]] || timed "peers of the benchmark" environment bench benchmarks/requirements.txt no 9>&-
 [[ $DEV == no ]] || timed "browser for tests" browser 9>&-
 timed "settings" "$ENVIRONMENTS/platform/bin/tieout" configure 9>&-

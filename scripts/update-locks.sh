@@ -23,4 +23,5 @@ for component in contracts data-generator spark-streaming warehouse live control
 done
 compile transformation/requirements.txt "" transformation
 compile airflow/requirements.txt "" airflow
+compile benchmarks/requirements.txt "" bench
 .tieout/env/platform/bin/python -m control.jars lock

@@ -27,6 +27,7 @@ COMPONENTS = (
     "control.backfill",
     "control.maintain",
     "control.drill.cli",
+    "bench.cli",
 )
 
 # sysexits.h: try again later.

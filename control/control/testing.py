@@ -6,7 +6,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,9 +70,9 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def temporary_home() -> Iterator[Path]:
+def temporary_home(prefix: str = "tieout-test.", folder: Path | None = None) -> Iterator[Path]:
     """Yield a new home that service accounts can reach: pytest's own folders have mode 700."""
-    home = Path(tempfile.mkdtemp(prefix="tieout-test."))
+    home = Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
     home.chmod(0o755)
     try:
         yield home
@@ -81,15 +81,19 @@ def temporary_home() -> Iterator[Path]:
 
 
 @contextmanager
-def temporary_platform() -> Iterator[Handle]:
-    """Yield a running broker and database with topics, users, roles and schemas; stop and remove them at the end."""
-    with temporary_home() as home:
-        layout = find_layout({"TIEOUT_HOME": str(home)})
+def temporary_platform(home: Path | None = None) -> Iterator[Handle]:
+    """Yield a running broker and database with topics, users, roles and schemas; stop and remove them at the end.
+
+    Args:
+        home: the caller's own new folder, which stays; None: a temporary one.
+    """
+    with nullcontext(home) if home else temporary_home() as own:
+        layout = find_layout({"TIEOUT_HOME": str(own)})
         ensure_env(layout)
         change_env(layout, dict(zip(LISTENING, map(str, free_ports(len(LISTENING))), strict=True)) | {"LOOP": "off"})
         platform = prepare(layout)
         try:
             bring_up_base(platform)
-            yield Handle(platform, home, {**platform.settings, "TIEOUT_HOME": str(home)})
+            yield Handle(platform, own, {**platform.settings, "TIEOUT_HOME": str(own)})
         finally:
             supervision.shut_down(layout)

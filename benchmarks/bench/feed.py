@@ -1,0 +1,37 @@
+"""The events of the measurements: the gateway's own, the same bytes in every run."""
+
+from collections.abc import Iterator
+
+from contracts.layout import find_layout
+from contracts.model import load_contract
+from data_generator.book import FeedBook
+from data_generator.card_file import CardFile
+from data_generator.cli import SAMPLE
+from data_generator.delivery import Message
+from data_generator.feed import Feed
+from data_generator.options import Asked, make_plan
+from data_generator.produce import make_feed
+
+SEED = 20260101
+START = "2026-01-01T00:00:00Z"
+
+
+def words(payments: int, faults: str = "0") -> list[str]:
+    """Return the arguments that make `tieout produce` send the same events."""
+    made = ["--total", str(payments), "--rate", "0", "--seed", str(SEED), "--start", START]
+    return [*made, "--faults", faults, "--json"]
+
+
+def open_feed(payments: int, card_hash_key: str) -> Feed:
+    """Return the feed of so many payments; settlements come on top."""
+    file = CardFile(find_layout().samples / SAMPLE, 0, lambda _: None)
+    plan = make_plan(Asked(0, str(payments), "0.7", SEED, START, "live", "0", "3d", dry_run=False), file, 5)
+    return make_feed(plan, file, load_contract(), card_hash_key)
+
+
+def messages(feed: Feed) -> Iterator[tuple[Message, str | None, int]]:
+    """Yield each event as it is sent, with currency and amount in minor units."""
+    book = FeedBook("bench", load_contract().version)
+    for event in feed:
+        _, message = book.enter(event)
+        yield message, event.currency, event.units

@@ -1,0 +1,48 @@
+"""The regression guard: which ratio fell by more than a fifth below the baseline."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+BASELINE = Path(__file__).parents[1] / "baseline.json"
+ALLOWED = 0.2
+
+
+def read_baseline(path: Path = BASELINE) -> dict[str, dict[str, Any]]:
+    """Return the baseline's ratios by hop and name; empty where there is none yet."""
+    if not path.exists():
+        return {}
+    found: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["ratios"]
+    return found
+
+
+def ratios_of(report: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return a report's ratios in the baseline's form; plain times and sizes are a machine's own and left out."""
+    return {
+        name: {
+            goal["name"]: {"value": goal["value"], "at_least": goal["at_least"]}
+            for goal in hop["goals"]
+            if goal["unit"] == "x" and goal["value"] is not None
+        }
+        for name, hop in report["hops"].items()
+    }
+
+
+def fallen(report: Mapping[str, Any], baseline: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Say which ratios are worse than the baseline by more than a fifth; what either side lacks is not compared."""
+    lines = []
+    for hop, goals in ratios_of(report).items():
+        for name, now in goals.items():
+            before = baseline.get(hop, {}).get(name)
+            if before is None:
+                continue
+            worse = before["value"] / now["value"] if now["at_least"] else now["value"] / before["value"]
+            if worse > 1 / (1 - ALLOWED):
+                lines.append(f"{hop}: {name}: {now['value']:.2f}, and {before['value']:.2f} in the baseline")
+    return lines
+
+
+def compared(report: Mapping[str, Any], baseline: Mapping[str, Mapping[str, Any]]) -> int:
+    """Return how many ratios have a counterpart in the baseline."""
+    return sum(name in baseline.get(hop, {}) for hop, goals in ratios_of(report).items() for name in goals)

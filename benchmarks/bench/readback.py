@@ -1,0 +1,80 @@
+"""What a topic holds, read back with a client and counted: a side's books are never its own word."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from bench.frame import BenchError, Books
+from control.topics import administrator
+
+TOPIC = "transactions"
+
+
+def read_topic(env: Mapping[str, str], topic: str = TOPIC) -> Books:
+    """Return count and exact amount by currency of all that a topic holds."""
+    from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+
+    consumer = Consumer(login(env) | {"group.id": "bench", "enable.auto.commit": False})
+    try:
+        numbers = sorted(consumer.list_topics(topic, timeout=20).topics[topic].partitions)
+        ends = {n: consumer.get_watermark_offsets(TopicPartition(topic, n), timeout=20) for n in numbers}
+        wanted = sum(high - low for low, high in ends.values())
+        consumer.assign([TopicPartition(topic, n, OFFSET_BEGINNING) for n in numbers])
+        count, sums = 0, Counter[str]()
+        exact: dict[str, Decimal] = {}
+        while count < wanted:
+            batch = consumer.consume(10_000, timeout=20)
+            if not batch:
+                raise BenchError(f"{topic} gave {count} of {wanted} events.", "nothing was kept.", "run it again")
+            for message in batch:
+                count += 1
+                currency, amount = _money(message.value())
+                if currency:
+                    exact[currency] = exact.get(currency, Decimal(0)) + amount
+                    sums[currency] += 1
+        return Books(count, exact or None)
+    finally:
+        consumer.close()
+
+
+def _money(value: bytes | None) -> tuple[str | None, Decimal]:
+    try:
+        fields: Any = json.loads(value or b"", parse_float=Decimal, parse_int=Decimal)
+    except ValueError:
+        return None, Decimal(0)
+    if not isinstance(fields, dict) or not isinstance(fields.get("amount"), Decimal):
+        return None, Decimal(0)
+    return fields.get("currency"), fields["amount"]
+
+
+def login(env: Mapping[str, str], user: str = "admin") -> dict[str, str]:
+    """Return librdkafka's settings for a user of the broker."""
+    return {
+        "bootstrap.servers": env["KAFKA_BOOTSTRAP"],
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "SCRAM-SHA-256",
+        "sasl.username": user,
+        "sasl.password": env[f"KAFKA_PASSWORD_{user.upper()}"],
+    }
+
+
+def fresh_topic(env: Mapping[str, str]) -> None:
+    """Make the topic of transactions anew, empty: every run begins on the same ground."""
+    import time
+
+    from contracts.model import load_contract
+
+    contract = load_contract().topics["transactions"]
+    with administrator(env) as admin:
+        admin.delete_topics([contract.name])
+        deadline = time.monotonic() + 30
+        while contract.name in admin.list_topics():
+            if time.monotonic() > deadline:
+                raise BenchError("the topic is not deleted after 30 s.", "nothing was kept.", "run it again")
+            time.sleep(0.1)
+        wanted = {
+            "num_partitions": contract.partitions, "replication_factor": 1, "configs": dict(contract.config)
+        }  # fmt: skip
+        admin.create_topics({contract.name: wanted}, wait_for_metadata=True)

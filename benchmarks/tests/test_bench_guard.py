@@ -1,0 +1,86 @@
+"""The regression guard and the report."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from bench import cli, play
+from bench.frame import Books, Figure, Goal, NotRun, Outcome
+from bench.guard import compared, fallen, ratios_of, read_baseline
+from bench.hops import NAMES
+from bench.report import as_json, table, write
+from control.cli import build_app
+
+FIGURE = Figure("gateway", "ours", 2.0, 0.1, 50.0, Books(100), (2.0,), {"peak_mib": 80})
+
+
+def report(rate: float, seconds: float = 1.0) -> dict[str, Any]:
+    goals = [Goal("ours / limit", rate, 0.6), Goal("large / small", seconds, 1.2, at_least=False)]
+    goals += [Goal("memory", 200.0, 300, at_least=False, unit="MiB"), Goal("ours / peer", None, 2)]
+    outcome = Outcome([FIGURE], goals, [NotRun("dlt", "no network")], ["a note"])
+    return {"at": "2026-11-21T10:00:00+00:00", "hops": {"produce": as_json(outcome, "events a second")}}
+
+
+def test_only_measured_ratios_are_in_the_baseline() -> None:
+    assert ratios_of(report(0.9)) == {
+        "produce": {
+            "ours / limit": {"value": 0.9, "at_least": True},
+            "large / small": {"value": 1.0, "at_least": False},
+        }
+    }
+
+
+@pytest.mark.parametrize(("rate", "seconds", "lines"), [(0.81, 1.24, 0), (0.79, 1.0, 1), (1.0, 1.26, 1), (5.0, 0.1, 0)])
+def test_a_ratio_fell_when_it_is_worse_by_more_than_a_fifth(rate: float, seconds: float, lines: int) -> None:
+    found = fallen(report(rate, seconds), ratios_of(report(1.0)))
+    assert len(found) == lines
+
+
+def test_a_ratio_that_the_baseline_lacks_is_not_compared() -> None:
+    assert fallen(report(0.1), {}) == []
+    assert compared(report(0.1), {}) == 0
+    assert compared(report(0.1), ratios_of(report(1.0))) == 2
+
+
+def test_the_table_says_what_was_reached_missed_and_not_run() -> None:
+    said = table(report(0.5))
+    assert "missed" in said
+    assert "reached" in said
+    assert "not measured" in said
+    assert "not run: dlt: no network" in said
+
+
+def test_the_report_is_written_as_json(tmp_path: Path) -> None:
+    path = write(report(0.5), tmp_path / "deep" / "report.json")
+    assert json.loads(path.read_text())["hops"]["produce"]["goals"][0]["verdict"] == "missed"
+
+
+def test_a_baseline_can_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "baseline.json"
+    assert read_baseline(path) == {}
+    path.write_text(json.dumps({"ratios": ratios_of(report(1.0))}))
+    assert fallen(report(0.7), read_baseline(path)) != []
+
+
+def test_check_exits_1_when_a_ratio_fell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(play, "play", lambda _names, _size: report(0.5))
+    monkeypatch.setattr("bench.guard.read_baseline", lambda: ratios_of(report(1.0)))
+    words = ["bench", "--hop", "produce", "--check", "--out", str(tmp_path / "r.json")]
+    result = CliRunner().invoke(build_app(), words)
+    assert result.exit_code == 1
+    assert "fell by more than 20%" in result.output
+    monkeypatch.setattr("bench.guard.read_baseline", lambda: ratios_of(report(0.6)))
+    assert CliRunner().invoke(build_app(), words).exit_code == 0
+
+
+def test_an_unknown_hop_is_misuse() -> None:
+    result = CliRunner().invoke(build_app(), ["bench", "--hop", "kafka"])
+    assert result.exit_code == 2
+
+
+def test_the_hops_are_named_in_the_help() -> None:
+    text = (Path(cli.__file__)).read_text()
+    assert [name for name in NAMES if name not in text] == []
