@@ -1,5 +1,6 @@
 """The events of the measurements: the gateway's own, the same bytes in every run."""
 
+from collections import deque
 from collections.abc import Iterator
 
 from contracts.layout import find_layout
@@ -8,12 +9,14 @@ from data_generator.book import FeedBook
 from data_generator.card_file import CardFile
 from data_generator.cli import SAMPLE
 from data_generator.delivery import Message
+from data_generator.events import Event
 from data_generator.feed import Feed
 from data_generator.options import Asked, make_plan
 from data_generator.produce import make_feed
 
 SEED = 20260101
 START = "2026-01-01T00:00:00Z"
+REPEATS_WAIT = 500
 
 
 def words(payments: int, faults: str = "0") -> list[str]:
@@ -29,9 +32,19 @@ def open_feed(payments: int, card_hash_key: str) -> Feed:
     return make_feed(plan, file, load_contract(), card_hash_key)
 
 
-def messages(feed: Feed) -> Iterator[tuple[Message, str | None, int]]:
-    """Yield each event as it is sent, with currency and amount in minor units."""
+def messages(feed: Feed, repeat_every: int = 0) -> Iterator[Message]:
+    """Yield each event as it is sent.
+
+    Args:
+        repeat_every: send every so-manieth event a second time, a while after the first; 0: none.
+    """
     book = FeedBook("bench", load_contract().version)
-    for event in feed:
-        _, message = book.enter(event)
-        yield message, event.currency, event.units
+    late: deque[Event] = deque()
+    for number, event in enumerate(feed):
+        yield book.enter(event)[1]
+        if repeat_every and number % repeat_every == 0:
+            late.append(event)
+        if len(late) > REPEATS_WAIT:
+            yield book.enter(late.popleft())[1]
+    for event in late:
+        yield book.enter(event)[1]

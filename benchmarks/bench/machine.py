@@ -13,7 +13,7 @@ from contracts.layout import CHECKOUT, find_layout
 from control.java import java_version
 
 PACKAGES = ("pyspark", "confluent-kafka", "kafka-python", "duckdb", "deltalake", "pyarrow", "psycopg")
-PEERS = ("polars", "deltalake", "dlt", "adbc-driver-postgresql")
+PEERS = ("deltalake", "msgspec", "dlt", "adbc-driver-postgresql")
 
 
 def processor() -> str:

@@ -11,9 +11,9 @@ from typing import Any
 from bench.feed import words
 from bench.frame import LIMIT, OURS, PEER, BenchError, Goal, Hop, Outcome, Run, Side, Wish, speed_ratio, take_turns
 from bench.ground import GONE, Ground, ask, dying, own_platform
+from bench.lake import told as sending
 from bench.readback import TOPIC, fresh_topic, read_topic
 from contracts.layout import find_layout
-from contracts.model import load_contract
 from data_generator.delivery import producer_settings
 
 BUILT = "gateway, with the builder"
@@ -27,7 +27,7 @@ def measure(wish: Wish) -> Outcome:
     """Measure the gateway beside Kafka's own tool and beside the other client."""
     payments = wish.of(500_000, 120_000, 2_000)
     with own_platform() as ground:
-        told = _told(ground, payments)
+        told = sending(ground, payments)
         size = _look(told)
         sides = [
             Side(BUILT, OURS, _on_fresh_topic(ground, lambda: _gateway(ground, payments))),
@@ -51,17 +51,6 @@ def measure(wish: Wish) -> Outcome:
     peak = next((f.more["peak_mib"] for f in figures if f.side == BUILT), None)
     goals.append(Goal("memory of the gateway at its peak", peak, 300, at_least=False, unit="MiB"))
     return Outcome(figures, goals, not_run)
-
-
-def _told(ground: Ground, payments: int) -> dict[str, Any]:
-    return {
-        "payments": payments,
-        "bootstrap": ground.env["KAFKA_BOOTSTRAP"],
-        "password": ground.env["KAFKA_PASSWORD_GATEWAY"],
-        "card_hash_key": ground.env["CARD_HASH_KEY"],
-        "topic": TOPIC,
-        "max_bytes": load_contract().topics["transactions"].max_message_bytes,
-    }
 
 
 def _look(told: dict[str, Any]) -> dict[str, int]:

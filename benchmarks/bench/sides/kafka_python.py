@@ -31,7 +31,7 @@ def main() -> None:
         max_request_size=told["max_bytes"],
     )
     begun = time.perf_counter()
-    for message, _, _ in messages(feed):
+    for message in messages(feed):
         headers = [(name, value.encode() if isinstance(value, str) else value) for name, value in message.headers]
         sent = producer.send(told["topic"], key=message.key, value=message.value, headers=headers)
         sent.add_errback(failed.append)

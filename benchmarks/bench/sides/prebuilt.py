@@ -14,7 +14,8 @@ from data_generator.stopping import Stop
 def main() -> None:
     """Build everything, then send it and wait for every acknowledgement."""
     told = json.loads(sys.stdin.read())
-    built = [message for message, _, _ in messages(open_feed(told["payments"], told["card_hash_key"]))]
+    feed = open_feed(told["payments"], told["card_hash_key"])
+    built = list(messages(feed, told.get("repeat_every", 0)))
     gc.freeze()
     gc.set_threshold(100_000, 50, 1_000)
     acknowledged = 0

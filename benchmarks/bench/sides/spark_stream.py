@@ -1,0 +1,121 @@
+"""The stream's own work and its limit in one warm session: into the lake, and read and classified to nowhere."""
+
+import json
+import logging
+import secrets
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import DataFrame
+
+from contracts.layout import CHECKOUT, Layout, find_layout
+from contracts.model import load_contract
+from spark_streaming import broker
+from spark_streaming.classify import classify
+from spark_streaming.job import _prepare
+from spark_streaming.session import start_session
+from spark_streaming.settings import load_settings
+
+
+class Work:
+    """One session that drains the topic again and again.
+
+    Args:
+        master: what the session runs on, such as local[2].
+    """
+
+    def __init__(self, master: str | None) -> None:
+        self.layout = find_layout()
+        found = load_settings(self.layout)
+        self.settings = found.model_copy(update={"spark_master": master}) if master else found
+        self.spark = start_session(self.settings, self.layout, "bench stream", ui=False)
+        self.spark.sparkContext.setLogLevel("ERROR")
+
+    def lake(self, home: str) -> dict[str, Any]:
+        """Drain the topic into a new lake, as the stream does."""
+        layout = Layout(CHECKOUT, Path(home))
+        layout.data.mkdir(parents=True)
+        stream = _prepare(self.spark, self.settings, layout, None)
+        begun = time.perf_counter()
+        stream.start({"availableNow": True}).awaitTermination()
+        return {"seconds": time.perf_counter() - begun}
+
+    def nowhere(self, home: str) -> dict[str, Any]:
+        """Read and classify the topic in the same batches, and write nothing."""
+        contract, sentinel = load_contract(), secrets.token_hex(16)
+        rows = 0
+
+        def batch(messages: DataFrame, _number: int) -> None:
+            classify(messages, contract, sentinel).write.format("noop").mode("overwrite").save()
+
+        checkpoint = Path(home) / "checkpoint"
+        begun = time.perf_counter()
+        query = (
+            self._messages(streaming=True)
+            .writeStream.foreachBatch(batch)
+            .option("checkpointLocation", checkpoint.as_uri())
+            .trigger(availableNow=True)
+            .start()
+        )
+        query.awaitTermination()
+        seconds = time.perf_counter() - begun
+        for number in (checkpoint / "offsets").iterdir():
+            if number.name.isdigit():
+                ends = json.loads(number.read_text(encoding="utf-8").strip().splitlines()[-1])
+                rows = max(rows, sum(sum(each.values()) for each in ends.values()))
+        shutil.rmtree(checkpoint)
+        return {"seconds": seconds, "rows": rows}
+
+    def books(self, home: str) -> dict[str, Any]:
+        """Return what classifying gives: dead letters, and count and sum by currency of what is well-formed."""
+        _ = home
+        judged = classify(self._messages(streaming=False), load_contract(), secrets.token_hex(16))
+        found = (
+            judged.selectExpr("size(reasons) > 0 AS dead", "currency", "amount")
+            .groupBy("dead", "currency")
+            .agg({"*": "count", "amount": "sum"})
+            .collect()
+        )
+        alive = [row for row in found if not row["dead"]]
+        return {
+            "dead": sum(row["count(1)"] for row in found if row["dead"]),
+            "count": sum(row["count(1)"] for row in alive),
+            "amounts": {row["currency"]: str(row["sum(amount)"]) for row in alive},
+        }
+
+    def _messages(self, *, streaming: bool) -> DataFrame:
+        reader: Any = self.spark.readStream if streaming else self.spark.read
+        options = broker.client_options(self.settings, self.layout)
+        reader = (
+            reader.format("kafka")
+            .options(**{f"kafka.{name}": value for name, value in options.items()})
+            .option("subscribe", load_contract().topics["transactions"].name)
+            .option("startingOffsets", "earliest")
+            .option("includeHeaders", "true")
+        )
+        if streaming:
+            reader = reader.option("maxOffsetsPerTrigger", self.settings.max_offsets_per_trigger)
+        messages: DataFrame = reader.load()
+        return messages
+
+
+def main() -> None:
+    """Answer each line; the first one starts the session."""
+    answer, sys.stdout = sys.stdout, sys.stderr
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)
+    work = Work(json.loads(sys.stdin.readline()).get("master"))
+    answer.write("{}\n")
+    answer.flush()
+    for line in sys.stdin:
+        asked = json.loads(line)
+        said = getattr(work, asked["do"])(asked["home"])
+        answer.write(json.dumps(said) + "\n")
+        answer.flush()
+    work.spark.stop()
+
+
+if __name__ == "__main__":
+    main()
