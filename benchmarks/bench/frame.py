@@ -206,11 +206,16 @@ class Hop:
     needs_peers: bool = False
 
 
-def take_turns(sides: Sequence[Side], wish: Wish, *, warm_up: bool = True) -> tuple[list[Figure], list[NotRun]]:
+def take_turns(
+    sides: Sequence[Side], wish: Wish, *, warm_up: bool = True, before: Callable[[], None] | None = None
+) -> tuple[list[Figure], list[NotRun]]:
     """Run every side in rounds and return their figures, and the sides that could not be run with the reason.
 
     The first round warms up and does not count; each further one begins with another side. Every run's books are held
-    against those of ours.
+    against those of ours in the same round.
+
+    Args:
+        before: prepares a round, such as by adding what all sides are then to take.
 
     Raises:
         BenchError: a side moved something else than ours did, so that its time says nothing.
@@ -219,6 +224,8 @@ def take_turns(sides: Sequence[Side], wish: Wish, *, warm_up: bool = True) -> tu
     away: dict[str, str] = {}
     for number in range(-1 if warm_up else 0, wish.rounds):
         turned = number % len(sides)
+        if before:
+            before()
         for side in (*sides[turned:], *sides[:turned]):
             if side.name in away:
                 continue
@@ -238,17 +245,16 @@ def take_turns(sides: Sequence[Side], wish: Wish, *, warm_up: bool = True) -> tu
 
 
 def check_books(sides: Sequence[Side], rounds: Mapping[str, Sequence[Run]]) -> None:
-    """Hold every run's books against those of the first side's first run.
+    """Hold every run's books against those of the first side in the same round.
 
     Raises:
         BenchError: with the two books that differ.
     """
-    first = rounds[sides[0].name][0].books
     for side in sides:
-        for run in rounds[side.name]:
-            if side.is_right and not same(run.books, first):
+        for run, first in zip(rounds[side.name], rounds[sides[0].name], strict=False):
+            if side.is_right and not same(run.books, first.books):
                 raise BenchError(
-                    f"{side.name} moved {run.books}, and {sides[0].name} moved {first}: its time says nothing.",
+                    f"{side.name} moved {run.books}, and {sides[0].name} moved {first.books}: its time says nothing.",
                     "everything that the benchmark made is gone.",
                     "look at the side's code; a peer that cannot give the same result is to be marked so",
                 )

@@ -26,11 +26,10 @@ class Served:
             BenchError: the process ended, or says that it failed.
         """
         assert self._process.stdin is not None  # noqa: S101  # Popen was given pipes
-        assert self._process.stdout is not None  # noqa: S101
         try:
             self._process.stdin.write(json.dumps(words) + "\n")
             self._process.stdin.flush()
-            line = self._process.stdout.readline()
+            line = self._next_answer()
         except BrokenPipeError:
             line = ""
         if not line:
@@ -39,6 +38,13 @@ class Served:
         if "failed" in answer:
             raise BenchError(f"a side failed: {answer['failed']}", GONE, "run the hop alone")
         return answer
+
+    def _next_answer(self) -> str:
+        """Return the next line that is an answer: dbt tells of each model before."""
+        assert self._process.stdout is not None  # noqa: S101
+        while (line := self._process.stdout.readline()).startswith('{"event": "node"'):
+            pass
+        return line
 
     @property
     def pid(self) -> int:
@@ -51,11 +57,11 @@ class Served:
 
 
 @contextmanager
-def served(command: list[str], first: Mapping[str, Any], environment: Mapping[str, str]) -> Iterator[Served]:
+def served(command: list[str], first: Mapping[str, Any] | None, environment: Mapping[str, str]) -> Iterator[Served]:
     """Start such a process, tell it the first line, and end it with the block.
 
     Args:
-        first: what it needs to begin; its answer is waited for.
+        first: what it needs to begin; its answer is waited for. None: it needs nothing.
         environment: all that it gets.
     """
     with tempfile.NamedTemporaryFile("w+", suffix=".log") as said:
@@ -70,7 +76,8 @@ def served(command: list[str], first: Mapping[str, Any], environment: Mapping[st
         )
         try:
             server = Served(process, Path(said.name))
-            server.ask(**first)
+            if first is not None:
+                server.ask(**first)
             yield server
         finally:
             assert process.stdin is not None  # noqa: S101  # Popen was given a pipe

@@ -1,0 +1,188 @@
+"""Seconds from silver to gold for one day's change, at growing history."""
+
+import os
+import re
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from bench.frame import OURS, PEER, BenchError, Figure, Goal, Hop, Outcome, Run, Side, Wish, take_turns
+from bench.ground import GONE, Ground, own_platform
+from bench.history import History
+from bench.served import Served, served
+from bench.silver_rows import connect
+from contracts.layout import CHECKOUT
+from control import dbt_worker
+
+BUILD = "tieout build, all marts and tests"
+# Those with a lookback cannot see what is older than their window.
+STOCK = {
+    "stock full refresh": ("full", True),
+    "stock merge by load": ("merge_by_load", False),
+    "stock merge with lookback": ("merge", False),
+    "stock delete+insert with lookback": ("delete_insert", False),
+    "stock microbatch with lookback": ("microbatch", False),
+}
+PROJECT = Path(__file__).parents[2] / "peers" / "dbt"
+
+
+def measure(wish: Wish) -> Outcome:
+    """Measure one day's change at each size of history, beside dbt's stock strategies."""
+    sizes = {"full": (1_000_000, 5_000_000, 20_000_000), "quick": (200_000, 1_000_000), "tiny": (26_000, 52_000)}
+    outcome, ours = Outcome(), []
+    with own_platform() as ground, ExitStack() as ends:
+        work = _Work(ground, ends)
+        for rows in sizes[wish.size]:
+            wish.say(f"  {rows:,} rows of history")
+            work.grow(rows)
+            figures, not_run = take_turns(work.sides(), wish, before=work.add_day)
+            ours.append(figures[0])
+            outcome.figures += [replace(figure, side=f"{figure.side}, {_short(rows)}") for figure in figures]
+            outcome.not_run += not_run
+            outcome.goals += _goals(figures, _short(rows))
+    growth = ours[-1].seconds / ours[0].seconds
+    first, last = _short(sizes[wish.size][0]), _short(sizes[wish.size][-1])
+    outcome.goals.insert(0, Goal(f"seconds at {last} / at {first} rows of history", growth, 1.2, at_least=False))
+    outcome.notes.append("ours builds and tests every mart; the stock projects build the fact and one daily summary")
+    outcome.notes.append("the lookback strategies miss what settles late, so they need not be beaten, only named")
+    return outcome
+
+
+def _short(rows: int) -> str:
+    return f"{rows / 1_000_000:g} M"
+
+
+def _goals(figures: list[Figure], size: str) -> list[Goal]:
+    ours = figures[0]
+    return [
+        Goal(f"{figure.side} / ours, {size}", figure.seconds / ours.seconds, 1.0)
+        for figure in figures[1:]
+        if figure.right
+    ]
+
+
+class _Work:
+    """The history, our build and the stock projects on it."""
+
+    def __init__(self, ground: Ground, ends: ExitStack) -> None:
+        self._ground = ground
+        self._db = ends.enter_context(connect(ground.env))
+        self._db.execute("create schema bench; create schema bench_dbt")
+        self._history = History(self._db)
+        self._dbt = ends.enter_context(_stock_dbt(ground))
+        ends.callback(_forget_workers)
+
+    def grow(self, rows: int) -> None:
+        """Bring the history to a size, and every side to it."""
+        self._history.grow(rows)
+        _build(self._ground, full=True)
+        _make_views(self._db)
+        for tag, _ in STOCK.values():
+            self._db.execute(
+                f"drop table if exists bench_dbt.fact_{tag} cascade;"
+                f" create table bench_dbt.fact_{tag} as table bench.enriched;"
+                f" create unique index on bench_dbt.fact_{tag} (transaction_id);"
+                f" create index on bench_dbt.fact_{tag} (occurred_at); create index on bench_dbt.fact_{tag} (load_id)"
+            )
+        self._db.execute("vacuum analyze")
+
+    def add_day(self) -> None:
+        """Add one day's change."""
+        self._history.add_day()
+        self._db.execute("checkpoint")
+
+    def sides(self) -> list[Side]:
+        """Return ours and the stock strategies."""
+        ours = Side(BUILD, OURS, self._run("marts.fact_transactions", lambda: _build(self._ground)))
+        stock = [
+            Side(name, PEER, self._run(f"bench_dbt.fact_{tag}", self._stock(tag)), is_right=right)
+            for name, (tag, right) in STOCK.items()
+        ]
+        return [ours, *stock]
+
+    def _run(self, fact: str, work: Callable[[], dict[str, Any]]) -> Callable[[], Run]:
+        def run() -> Run:
+            begun = time.perf_counter()
+            more = work()
+            return Run(time.perf_counter() - begun, self._history.books(fact), more)
+
+        return run
+
+    def _stock(self, tag: str) -> Callable[[], dict[str, Any]]:
+        def run() -> dict[str, Any]:
+            words = ["run", "--select", f"tag:{tag}"]
+            if tag == "microbatch":
+                # It counts from the clock unless it is told; the data's clock is the history's.
+                days = f"{self._history.now:%Y-%m-%d}"
+                words += ["--event-time-start", f"{self._history.days_ago(4):%Y-%m-%d}", "--event-time-end", days]
+            return _ask_dbt(self._ground, self._dbt, words)
+
+        return run
+
+
+def _build(ground: Ground, *, full: bool = False) -> dict[str, Any]:
+    """Build as the following loop does: by a dbt that is warm."""
+    from control.build import run_build
+
+    os.environ["TIEOUT_HOME"] = str(ground.handle.home)
+    try:
+        report = run_build(full)
+    finally:
+        del os.environ["TIEOUT_HOME"]
+    seconds = {model["name"]: model["seconds"] for model in report["models"]}
+    return {"fact_seconds": seconds["fact_transactions"], "models": len(seconds), "tests": report["tests"]}
+
+
+def _forget_workers() -> None:
+    """End the warm dbt of this platform: the platform is about to go."""
+    from control import build
+
+    for worker in build._workers.values():
+        worker.close()
+    build._workers.clear()
+
+
+def _make_views(db: psycopg.Connection[Any]) -> None:
+    """Let the stock projects begin with our own views, without what limits those to the loads of one build."""
+    for schema, name, made in (
+        ("staging", "stg_transactions", "stg_transactions"),
+        ("intermediate", "int_transactions_enriched", "enriched"),
+    ):
+        row = db.execute(f"select pg_get_viewdef('{schema}.{name}'::regclass)").fetchone()
+        assert row is not None  # noqa: S101  # the view is there
+        text = re.sub(r"load_id <= \d+", "load_id <= 9223372036854775807", row[0])
+        db.execute(
+            f"create or replace view bench.{made} as "
+            + text.replace("staging.stg_transactions", "bench.stg_transactions")
+        )
+
+
+def _stock_dbt(ground: Ground) -> Any:
+    python = CHECKOUT / ".tieout" / "env" / "dbt" / "bin" / "python"
+    environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    _ = ground
+    return served([str(python), "-u", str(Path(dbt_worker.__file__))], None, environment)
+
+
+def _ask_dbt(ground: Ground, dbt: Served, words: list[str]) -> dict[str, Any]:
+    names = ("POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_DB", "POSTGRES_PASSWORD_POSTGRES")
+    target = ground.handle.home / "stock-dbt"
+    answer = dbt.ask(
+        project="stock",
+        globals=["--log-level", "none", "--log-path", str(target)],
+        args=words,
+        options=["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target-path", str(target)],
+        env={name: ground.env[name] for name in names} | {"DO_NOT_TRACK": "1"},
+    )
+    if not answer["ok"]:
+        wrong = [node["message"] for node in answer["nodes"] if node["status"] not in ("success", "pass")]
+        raise BenchError(f"stock dbt {words[-1]} failed: {answer['error'] or wrong}", GONE, "run the hop alone")
+    return {"models": len(answer["nodes"])}
+
+
+HOP = Hop("gold", "seconds from silver to gold for one day's change, at growing history", measure)

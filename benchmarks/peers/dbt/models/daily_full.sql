@@ -1,0 +1,3 @@
+{{ config(materialized='table', tags=['full']) }}
+
+{{ daily_of(ref('fact_full')) }}

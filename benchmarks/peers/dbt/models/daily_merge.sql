@@ -1,0 +1,3 @@
+{{ config(materialized='table', tags=['merge']) }}
+
+{{ daily_of(ref('fact_merge')) }}

@@ -1,0 +1,3 @@
+{{ config(materialized='table', tags=['merge_by_load']) }}
+
+{{ daily_of(ref('fact_merge_by_load')) }}

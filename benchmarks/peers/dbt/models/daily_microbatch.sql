@@ -1,0 +1,3 @@
+{{ config(materialized='table', tags=['microbatch']) }}
+
+{{ daily_of(ref('fact_microbatch')) }}

@@ -1,0 +1,11 @@
+{{
+    config(
+        materialized='incremental', incremental_strategy='delete+insert', unique_key='transaction_id',
+        tags=['delete_insert'],
+    )
+}}
+
+select * from {{ source('bench', 'enriched') }}
+{% if is_incremental() %}
+where occurred_at >= (select max(occurred_at) - interval '3 days' from {{ this }})
+{% endif %}
