@@ -54,6 +54,28 @@ class Ground:
         environment = {"TIEOUT_HOME": str(self.handle.home), **settings}
         return run([sys.executable, "-P", "-m", "control", *words], environment=environment, peaks=peaks)
 
+    @contextmanager
+    def background(self, *words: str) -> Iterator["subprocess.Popen[bytes]"]:
+        """Run a command of the platform beside the block; it is asked to end with it."""
+        with tempfile.TemporaryFile() as said:
+            process = subprocess.Popen(
+                dying([sys.executable, "-P", "-m", "control", *words]),
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                cwd="/",
+                env={**os.environ, "TIEOUT_HOME": str(self.handle.home)},
+            )
+            try:
+                yield process
+            finally:
+                process.terminate()
+                try:
+                    process.wait(60)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
 
 def folder() -> Path:
     """Return where throw-away homes are made: on disk, not in memory."""

@@ -6,18 +6,15 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from bench.frame import OURS, PEER, BenchError, Figure, Goal, Hop, Outcome, Run, Side, Wish, take_turns
-from bench.ground import GONE, Ground, own_platform
+from bench.frame import OURS, PEER, Figure, Goal, Hop, Outcome, Run, Side, Wish, take_turns
+from bench.ground import Ground, own_platform
 from bench.history import History
-from bench.served import Served, served
 from bench.silver_rows import connect
-from contracts.layout import CHECKOUT
-from control import dbt_worker
+from bench.stock_dbt import StockDbt
 
 BUILD = "tieout build, all marts and tests"
 # Those with a lookback cannot see what is older than their window.
@@ -28,7 +25,6 @@ STOCK = {
     "stock delete+insert with lookback": ("delete_insert", False),
     "stock microbatch with lookback": ("microbatch", False),
 }
-PROJECT = Path(__file__).parents[2] / "peers" / "dbt"
 
 
 def measure(wish: Wish) -> Outcome:
@@ -74,7 +70,7 @@ class _Work:
         self._db = ends.enter_context(connect(ground.env))
         self._db.execute("create schema bench; create schema bench_dbt")
         self._history = History(self._db)
-        self._dbt = ends.enter_context(_stock_dbt(ground))
+        self._dbt = ends.enter_context(StockDbt(ground))
         ends.callback(_forget_workers)
 
     def grow(self, rows: int) -> None:
@@ -115,12 +111,13 @@ class _Work:
 
     def _stock(self, tag: str) -> Callable[[], dict[str, Any]]:
         def run() -> dict[str, Any]:
-            words = ["run", "--select", f"tag:{tag}"]
-            if tag == "microbatch":
-                # It counts from the clock unless it is told; the data's clock is the history's.
-                days = f"{self._history.now:%Y-%m-%d}"
-                words += ["--event-time-start", f"{self._history.days_ago(4):%Y-%m-%d}", "--event-time-end", days]
-            return _ask_dbt(self._ground, self._dbt, words)
+            if tag != "microbatch":
+                return self._dbt.run(f"tag:{tag}")
+            # It counts from the clock unless it is told; the data's clock is the history's.
+            first, last = self._history.days_ago(4), self._history.now
+            return self._dbt.run(
+                f"tag:{tag}", "--event-time-start", f"{first:%Y-%m-%d}", "--event-time-end", f"{last:%Y-%m-%d}"
+            )
 
         return run
 
@@ -160,29 +157,6 @@ def _make_views(db: psycopg.Connection[Any]) -> None:
             f"create or replace view bench.{made} as "
             + text.replace("staging.stg_transactions", "bench.stg_transactions")
         )
-
-
-def _stock_dbt(ground: Ground) -> Any:
-    python = CHECKOUT / ".tieout" / "env" / "dbt" / "bin" / "python"
-    environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    _ = ground
-    return served([str(python), "-u", str(Path(dbt_worker.__file__))], None, environment)
-
-
-def _ask_dbt(ground: Ground, dbt: Served, words: list[str]) -> dict[str, Any]:
-    names = ("POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_DB", "POSTGRES_PASSWORD_POSTGRES")
-    target = ground.handle.home / "stock-dbt"
-    answer = dbt.ask(
-        project="stock",
-        globals=["--log-level", "none", "--log-path", str(target)],
-        args=words,
-        options=["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target-path", str(target)],
-        env={name: ground.env[name] for name in names} | {"DO_NOT_TRACK": "1"},
-    )
-    if not answer["ok"]:
-        wrong = [node["message"] for node in answer["nodes"] if node["status"] not in ("success", "pass")]
-        raise BenchError(f"stock dbt {words[-1]} failed: {answer['error'] or wrong}", GONE, "run the hop alone")
-    return {"models": len(answer["nodes"])}
 
 
 HOP = Hop("gold", "seconds from silver to gold for one day's change, at growing history", measure)

@@ -1,0 +1,61 @@
+"""Peer: from Kafka by Spark's own JSON reader to a Parquet sink, and from there by its JDBC writer to PostgreSQL."""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from contracts.layout import find_layout
+from contracts.model import load_contract
+from spark_streaming import broker
+from spark_streaming.session import start_session
+from spark_streaming.settings import load_settings
+
+
+def main() -> None:
+    """Drain what the topic holds, once; the session's start counts, as it does for ours."""
+    told = json.loads(sys.stdin.read())
+    answer, sys.stdout = sys.stdout, sys.stderr
+    begun = time.perf_counter()
+    os.environ["PYSPARK_SUBMIT_ARGS"] = f"--driver-class-path {told['driver']} pyspark-shell"
+    layout, contract = find_layout(), load_contract()
+    settings = load_settings(layout)
+    spark = start_session(settings, layout, "bench stock", ui=False)
+    spark.sparkContext.setLogLevel("ERROR")
+    options = broker.client_options(settings, layout)
+    kinds = {"decimal": "DECIMAL(20,4)", "boolean": "BOOLEAN", "timestamp": "TIMESTAMP"}
+    schema = ", ".join(f"{field.name} {kinds.get(field.type, 'STRING')}" for field in contract.fields)
+    names = ", ".join(f"e.{field.name} AS {field.stored_as}" for field in contract.fields)
+    home = Path(told["home"])
+    query = (
+        spark.readStream.format("kafka")
+        .options(**{f"kafka.{name}": value for name, value in options.items()})
+        .option("subscribe", contract.topics["transactions"].name)
+        .option("startingOffsets", "earliest")
+        .option("maxOffsetsPerTrigger", settings.max_offsets_per_trigger)
+        .load()
+        .selectExpr(f"from_json(cast(value AS string), '{schema}') AS e", "timestamp AS known_at")
+        .selectExpr(names, "known_at")
+        .writeStream.format("parquet")
+        .option("path", (home / "parquet").as_uri())
+        .option("checkpointLocation", (home / "checkpoint").as_uri())
+        .trigger(availableNow=True)
+        .start()
+    )
+    query.awaitTermination()
+    properties = {
+        "user": told["user"],
+        "password": told["password"],
+        "driver": "org.postgresql.Driver",
+        "batchsize": "10000",
+        "reWriteBatchedInserts": "true",
+    }
+    rows = spark.read.parquet((home / "parquet").as_uri())
+    rows.repartition(2).write.jdbc(told["url"], told["table"], mode="append", properties=properties)
+    spark.stop()
+    answer.write(json.dumps({"seconds": time.perf_counter() - begun}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
