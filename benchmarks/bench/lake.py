@@ -1,44 +1,30 @@
-"""Lakes for the measurements: the gateway's events, brought to bronze by the stream itself."""
+"""Lakes for the measurements: the gateway's events, brought to bronze by the stream's own code."""
 
-import shutil
-from pathlib import Path
-
-from bench.feed import words
 from bench.ground import Ground, ask
 from bench.readback import TOPIC, fresh_topic
+from bench.served import Served
 from contracts.layout import CHECKOUT, Layout
 from contracts.model import load_contract
 
 REPEAT_EVERY = 20
 
 
-def make_lake(ground: Ground, name: str, payments: int, *, repeats: bool = False, faults: str = "0") -> Layout:
-    """Send payments to an empty topic, let the stream drain it, and set the lake aside.
+def make_lake(ground: Ground, session: Served, name: str, payments: int, *, repeats: bool = False) -> Layout:
+    """Send payments to an empty topic, and let the stream's own code drain it into a lake of its own.
 
     Args:
+        session: a warm Spark session, bench.sides.spark_session.
         repeats: send every twentieth event a second time.
 
     Returns:
         the layout of a home that holds this lake and nothing else.
     """
     fresh_topic(ground.env)
-    if repeats:
-        ask("bench.sides.prebuilt", told(ground, payments) | {"repeat_every": REPEAT_EVERY})
-    else:
-        ground.tieout("produce", *words(payments, faults))
-    ground.tieout("stream", "--once")
-    aside = Layout(CHECKOUT, ground.handle.home / name)
-    aside.home.mkdir(mode=0o755)
-    shutil.move(ground.layout.data, aside.data)
-    _make_data_folder(ground, aside.data)
-    return aside
-
-
-def _make_data_folder(ground: Ground, model: Path) -> None:
-    """Put an empty folder where the lake was, as its owner has it."""
-    found = model.stat()
-    ground.layout.data.mkdir(mode=found.st_mode & 0o777)
-    shutil.chown(ground.layout.data, found.st_uid, found.st_gid)
+    again = {"repeat_every": REPEAT_EVERY} if repeats else {}
+    ask("bench.sides.prebuilt", told(ground, payments) | again)
+    lake = Layout(CHECKOUT, ground.handle.home / name)
+    session.ask(do="lake", home=str(lake.home))
+    return lake
 
 
 def told(ground: Ground, payments: int) -> dict[str, object]:

@@ -42,7 +42,7 @@ def measure(wish: Wish) -> Outcome:
     outcome = Outcome()
     with own_platform() as ground:
         ground.tieout("produce", *words(payments, BROKEN))
-        command = [sys.executable, "-P", "-m", "bench.sides.spark_stream"]
+        command = [sys.executable, "-P", "-m", "bench.sides.spark_session"]
         with served(command, {}, environment(ground)) as session:
             sides = _Sides(ground, wish, session)
             outcome.figures, outcome.not_run = take_turns(sides.all(), wish)

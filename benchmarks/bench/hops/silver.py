@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,13 +47,15 @@ def measure(wish: Wish) -> Outcome:
     with own_platform() as ground, ExitStack() as ends:
         silver = Silver(ground.env)
         ends.callback(silver.close)
-        fresh = make_lake(ground, "fresh", payments)
-        repeats = make_lake(ground, "repeats", payments, repeats=True)
+        driver = _driver()
+        spark = ends.enter_context(_session(ground, driver))
+        fresh = make_lake(ground, spark, "fresh", payments)
+        repeats = make_lake(ground, spark, "repeats", payments, repeats=True)
         csv, plain, repeated = (ground.handle.home / name for name in ("rows.csv", "rows.parquet", "repeated.parquet"))
         _load(ground, fresh)
         silver.write_csv(csv)
         write_parquet(csv, silver.columns(), plain, repeated)
-        jdbc = _spark(ground, wish, ends)
+        jdbc = driver if isinstance(driver, UnavailableError) else spark
         for name, lake, file in (("fresh keys", fresh, plain), ("5 % repeated", repeats, repeated)):
             sides = _Sides(ground, silver, wish, jdbc, repeats=lake is repeats)
             figures, not_run = take_turns(sides.all(lake, csv, file), wish)
@@ -109,7 +111,17 @@ class _Sides:
     def _spark(self, file: Path) -> float:
         if isinstance(self._jdbc, UnavailableError):
             raise self._jdbc
-        return float(self._jdbc.ask(file=str(file), table=TARGET, repeats=self._repeats)["seconds"])
+        env = self._ground.env
+        answer = self._jdbc.ask(
+            do="jdbc",
+            file=str(file),
+            table=TARGET,
+            url=f"jdbc:postgresql://{env['POSTGRES_HOST']}:{env['POSTGRES_PORT']}/{env['POSTGRES_DB']}",
+            user="postgres",
+            password=env["POSTGRES_PASSWORD_POSTGRES"],
+            repeats=self._repeats,
+        )
+        return float(answer["seconds"])
 
     @property
     def _uri(self) -> str:
@@ -128,22 +140,16 @@ def _load(ground: Ground, lake: Layout) -> float:
     return _timed(lambda: run_loads(settings, lake, say=lambda _: None))
 
 
-def _spark(ground: Ground, wish: Wish, ends: ExitStack) -> "Served | UnavailableError":
-    """Start the session of Spark's writer; return why not, where it cannot be."""
-    wish.say("  Spark JDBC writer: starting its session")
+def _driver() -> "str | UnavailableError":
     try:
-        driver = jdbc_driver()
+        return str(jdbc_driver())
     except UnavailableError as error:
         return error
-    env = ground.env
-    first = {
-        "driver": str(driver),
-        "url": f"jdbc:postgresql://{env['POSTGRES_HOST']}:{env['POSTGRES_PORT']}/{env['POSTGRES_DB']}",
-        "user": "postgres",
-        "password": env["POSTGRES_PASSWORD_POSTGRES"],
-    }
-    command = [sys.executable, "-P", "-m", "bench.sides.spark_jdbc"]
-    return ends.enter_context(served(command, first, environment(ground)))
+
+
+def _session(ground: Ground, driver: "str | UnavailableError") -> AbstractContextManager[Served]:
+    first = {"driver": driver} if isinstance(driver, str) else {}
+    return served([sys.executable, "-P", "-m", "bench.sides.spark_session"], first, environment(ground))
 
 
 def environment(ground: Ground) -> dict[str, str]:

@@ -27,7 +27,6 @@ def main() -> None:
         enable_idempotence=True,
         linger_ms=20,
         batch_size=262_144,
-        buffer_memory=134_217_728,
         max_request_size=told["max_bytes"],
     )
     begun = time.perf_counter()

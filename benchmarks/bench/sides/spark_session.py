@@ -1,7 +1,8 @@
-"""The stream's own work and its limit in one warm session: into the lake, and read and classified to nowhere."""
+"""One warm Spark session: the stream's own work, its limit (read and classified to nowhere), and the JDBC writer."""
 
 import json
 import logging
+import os
 import secrets
 import shutil
 import sys
@@ -25,13 +26,16 @@ class Work:
 
     Args:
         master: what the session runs on, such as local[2].
+        driver: the JAR of a JDBC driver.
     """
 
-    def __init__(self, master: str | None) -> None:
+    def __init__(self, master: str | None = None, driver: str | None = None) -> None:
         self.layout = find_layout()
         found = load_settings(self.layout)
         self.settings = found.model_copy(update={"spark_master": master}) if master else found
-        self.spark = start_session(self.settings, self.layout, "bench stream", ui=False)
+        if driver:
+            os.environ["PYSPARK_SUBMIT_ARGS"] = f"--driver-class-path {driver} pyspark-shell"
+        self.spark = start_session(self.settings, self.layout, "bench", ui=False)
         self.spark.sparkContext.setLogLevel("ERROR")
 
     def lake(self, home: str) -> dict[str, Any]:
@@ -68,6 +72,23 @@ class Work:
                 rows = max(rows, sum(sum(each.values()) for each in ends.values()))
         shutil.rmtree(checkpoint)
         return {"seconds": seconds, "rows": rows}
+
+    def jdbc(self, file: str, table: str, url: str, user: str, password: str, *, repeats: bool) -> dict[str, Any]:
+        """Write a Parquet file's rows to a table by Spark's JDBC writer, as fast as its options make it."""
+        begun = time.perf_counter()
+        rows = self.spark.read.parquet(Path(file).as_uri())
+        if repeats:
+            rows = rows.dropDuplicates(["transaction_id", "status"])
+        properties = {
+            "user": user,
+            "password": password,
+            "driver": "org.postgresql.Driver",
+            "batchsize": "10000",
+            "reWriteBatchedInserts": "true",
+            "stringtype": "unspecified",
+        }
+        rows.repartition(2).write.jdbc(url, table, mode="append", properties=properties)
+        return {"seconds": time.perf_counter() - begun}
 
     def books(self, home: str) -> dict[str, Any]:
         """Return what classifying gives: dead letters, and count and sum by currency of what is well-formed."""
@@ -106,12 +127,12 @@ def main() -> None:
     """Answer each line; the first one starts the session."""
     answer, sys.stdout = sys.stdout, sys.stderr
     logging.getLogger("py4j").setLevel(logging.CRITICAL)
-    work = Work(json.loads(sys.stdin.readline()).get("master"))
+    work = Work(**json.loads(sys.stdin.readline()))
     answer.write("{}\n")
     answer.flush()
     for line in sys.stdin:
         asked = json.loads(line)
-        said = getattr(work, asked["do"])(asked["home"])
+        said = getattr(work, asked.pop("do"))(**asked)
         answer.write(json.dumps(said) + "\n")
         answer.flush()
     work.spark.stop()
