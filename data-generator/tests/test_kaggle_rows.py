@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from data_generator import card_file
 from data_generator.card_file import CardFile
 from data_generator.card_row import BadRow, CardRow
 from data_generator.clock import zoned_text
@@ -177,6 +178,25 @@ def test_bad_rows_are_skipped_and_counted_up_to_the_limit_and_stop_beyond_it(
     assert len(list(file.rows())) == 2
     with pytest.raises(KaggleFileError, match=r"line 3, column amt.*2 of 4 rows.*--max-bad-rows is 1"):
         CardFile(path, 1, said.append).check()
+
+
+@pytest.mark.parametrize(("kept", "left"), [(3, 3), (2, 0)])
+def test_a_small_file_is_kept_and_a_larger_one_is_read_again(
+    kept: int, left: int, tmp_path: Path, sound: Row, as_csv: AsCsv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(card_file, "KEPT_ROWS", kept)
+    path = write(tmp_path, as_csv([sound, sound | {"trans_num": "b"}, sound | {"trans_num": "c"}]))
+    file = CardFile(path, 0, print)
+    file.check()
+    first = list(file.rows())
+    assert len(first) == 3
+    assert list(file.rows()) == first
+    path.write_text("")
+    if left:
+        assert list(file.rows()) == first
+    else:
+        with pytest.raises(KaggleFileError):
+            list(file.rows())
 
 
 def test_the_bundled_sample_reads_whole(sample: CardFile) -> None:
