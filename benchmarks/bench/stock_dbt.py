@@ -51,4 +51,4 @@ class StockDbt(AbstractContextManager["StockDbt"]):
         if not answer["ok"]:
             wrong = [node["message"] for node in answer["nodes"] if node["status"] not in ("success", "pass")]
             raise BenchError(f"stock dbt {select} failed: {answer['error'] or wrong}", GONE, "run the hop alone")
-        return {"models": len(answer["nodes"])}
+        return {"models": {node["name"]: node["seconds"] for node in answer["nodes"]}}
