@@ -26,6 +26,9 @@ def bench(
     check: Annotated[
         bool, typer.Option("--check", help="Exit 1 when a ratio is a fifth below benchmarks/baseline.json.")
     ] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep-baseline", help="Keep the ratios as benchmarks/baseline.json; commit it.")
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="The JSON. Default: a new file in data/bench/.", show_default=False),
@@ -42,7 +45,7 @@ def bench(
 
     Example: ./scripts/tieout bench --quick --hop silver
     """
-    from bench.guard import ALLOWED, compared, fallen, read_baseline
+    from bench.guard import ALLOWED, compared, fallen, keep_baseline, read_baseline
     from bench.hops import NAMES
     from bench.play import play
     from bench.report import table, write
@@ -56,12 +59,14 @@ def bench(
     typer.echo(json.dumps(report) if as_json else table(report))
     typer.echo(f"JSON: {path}", err=True)
     if check:
-        baseline = read_baseline()
+        baseline = read_baseline(report["size"])
         lines = fallen(report, baseline)
         typer.echo(f"{compared(report, baseline)} ratios compared with the baseline", err=True)
         for line in lines:
             typer.echo(f"fell by more than {ALLOWED:.0%}: {line}", err=True)
         if lines:
             raise typer.Exit(1)
+    if keep:
+        keep_baseline(report)
     if any("failed" in found for found in report["hops"].values()):
         raise typer.Exit(1)

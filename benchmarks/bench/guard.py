@@ -9,11 +9,26 @@ BASELINE = Path(__file__).parents[1] / "baseline.json"
 ALLOWED = 0.2
 
 
-def read_baseline(path: Path = BASELINE) -> dict[str, dict[str, Any]]:
-    """Return the baseline's ratios by hop and name; empty where there is none yet."""
-    if not path.exists():
-        return {}
-    found: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["ratios"]
+def read_baseline(size: str, path: Path = BASELINE) -> dict[str, dict[str, Any]]:
+    """Return the ratios of the baseline of a size by hop and name; empty where there is none yet."""
+    found: dict[str, dict[str, Any]] = _all(path).get(size, {}).get("ratios", {})
+    return found
+
+
+def keep_baseline(report: Mapping[str, Any], path: Path = BASELINE) -> None:
+    """Keep a report's ratios as the baseline of its size; hops that were not measured keep theirs."""
+    baselines = _all(path)
+    kept = baselines.get(report["size"], {}).get("ratios", {})
+    baselines[report["size"]] = {
+        "at": report["at"],
+        "machine": report["machine"],
+        "ratios": {**kept, **ratios_of(report)},
+    }
+    path.write_text(json.dumps(baselines, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _all(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return found
 
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from bench import cli, play
 from bench.frame import Books, Figure, Goal, NotRun, Outcome
-from bench.guard import compared, fallen, ratios_of, read_baseline
+from bench.guard import compared, fallen, keep_baseline, ratios_of, read_baseline
 from bench.hops import NAMES
 from bench.report import as_json, table, write
 from control.cli import build_app
@@ -21,7 +21,8 @@ def report(rate: float, seconds: float = 1.0) -> dict[str, Any]:
     goals = [Goal("ours / limit", rate, 0.6), Goal("large / small", seconds, 1.2, at_least=False)]
     goals += [Goal("memory", 200.0, 300, at_least=False, unit="MiB"), Goal("ours / peer", None, 2)]
     outcome = Outcome([FIGURE], goals, [NotRun("dlt", "no network")], ["a note"])
-    return {"at": "2026-11-21T10:00:00+00:00", "hops": {"produce": as_json(outcome, "events a second")}}
+    hops = {"produce": as_json(outcome, "events a second")}
+    return {"at": "2026-11-21T10:00:00+00:00", "size": "quick", "machine": {"cores": 2}, "hops": hops}
 
 
 def test_only_measured_ratios_are_in_the_baseline() -> None:
@@ -58,21 +59,23 @@ def test_the_report_is_written_as_json(tmp_path: Path) -> None:
     assert json.loads(path.read_text())["hops"]["produce"]["goals"][0]["verdict"] == "missed"
 
 
-def test_a_baseline_can_be_read(tmp_path: Path) -> None:
+def test_a_baseline_is_kept_for_its_size_alone(tmp_path: Path) -> None:
     path = tmp_path / "baseline.json"
-    assert read_baseline(path) == {}
-    path.write_text(json.dumps({"ratios": ratios_of(report(1.0))}))
-    assert fallen(report(0.7), read_baseline(path)) != []
+    assert read_baseline("quick", path) == {}
+    path.write_text(json.dumps({"full": {"ratios": {"silver": {}}}}))
+    keep_baseline(report(1.0), path)
+    assert fallen(report(0.7), read_baseline("quick", path)) != []
+    assert read_baseline("full", path) == {"silver": {}}
 
 
 def test_check_exits_1_when_a_ratio_fell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(play, "play", lambda _names, _size: report(0.5))
-    monkeypatch.setattr("bench.guard.read_baseline", lambda: ratios_of(report(1.0)))
+    monkeypatch.setattr("bench.guard.read_baseline", lambda _size: ratios_of(report(1.0)))
     words = ["bench", "--hop", "produce", "--check", "--out", str(tmp_path / "r.json")]
     result = CliRunner().invoke(build_app(), words)
     assert result.exit_code == 1
     assert "fell by more than 20%" in result.output
-    monkeypatch.setattr("bench.guard.read_baseline", lambda: ratios_of(report(0.6)))
+    monkeypatch.setattr("bench.guard.read_baseline", lambda _size: ratios_of(report(0.6)))
     assert CliRunner().invoke(build_app(), words).exit_code == 0
 
 
