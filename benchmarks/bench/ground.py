@@ -18,7 +18,8 @@ import psutil
 from bench.frame import BenchError
 from bench.memory import Peaks
 from contracts.layout import Layout, find_layout
-from control import supervision
+from control import orphans, supervision
+from control.env import NAMES
 from control.testing import Handle, temporary_home, temporary_platform
 
 PREFIX = "tieout-bench-"
@@ -73,8 +74,7 @@ class Ground:
                 try:
                     process.wait(60)
                 except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+                    end(process)
 
 
 def folder() -> Path:
@@ -105,10 +105,35 @@ def sweep() -> list[Path]:
             pid, begun = (home / OWNER).read_text(encoding="utf-8").split()
             if _lives(int(pid), float(begun)):
                 continue
+            _end_all_of(home)
             supervision.shut_down(find_layout({"TIEOUT_HOME": str(home)}))
             shutil.rmtree(home, ignore_errors=True)
             swept.append(home)
     return swept
+
+
+def _end_all_of(home: Path) -> None:
+    """End commands of a home: one that became the services' account has lost the kernel's word to end with us."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("TIEOUT_HOME") == str(home) and os.getsid(process.pid) != _session(home):
+                process.kill()
+
+
+def _session(home: Path) -> int | None:
+    """Return the supervisor's session, whose processes are ended in order."""
+    file = orphans.folder(find_layout({"TIEOUT_HOME": str(home)})) / "session"
+    return int(json.loads(file.read_text(encoding="utf-8"))["pid"]) if file.exists() else None
+
+
+def end(process: "subprocess.Popen[Any]") -> None:
+    """End a process with all that it started, at once."""
+    with suppress(psutil.Error):
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with suppress(psutil.Error):
+                child.kill()
+    process.kill()
+    process.wait()
 
 
 def _lives(pid: int, begun: float) -> bool:
@@ -118,8 +143,17 @@ def _lives(pid: int, begun: float) -> bool:
         return False
 
 
+def installing() -> dict[str, str]:
+    """Return the caller's environment for what fetches packages, such as its proxy, without any platform's settings."""
+    return {name: value for name, value in _callers.items() if name not in {*NAMES, "TIEOUT_HOME"}}
+
+
+_callers: dict[str, str] = {}
+
+
 def forget_settings() -> None:
     """Keep nothing in this process's environment that could point at another platform."""
+    _callers.update(os.environ)
     kept = {name: os.environ[name] for name in TAKEN if name in os.environ}
     os.environ.clear()
     os.environ.update(kept)
@@ -173,8 +207,7 @@ def run(
             if peaks is not None:
                 peaks.update(watched.mib)
         except BaseException:
-            process.kill()
-            process.wait()
+            end(process)
             raise
         if process.returncode != 0:
             said.seek(0)

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from bench.frame import UnavailableError
+from bench.ground import installing
 from contracts.layout import CHECKOUT
 from control.jars import HERE
 
@@ -38,7 +39,7 @@ def _fetch(path: Path) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent) as beside:
         command = ["java", "-jar", str(ivy), "-settings", str(HERE / "ivysettings.xml"), "-dependency", *DRIVER]
         command += ["-retrieve", f"{beside}/[artifact]-[revision].[ext]", "-types", "jar", "bundle"]
-        subprocess.run(command, capture_output=True, check=False, cwd=beside)
+        subprocess.run(command, capture_output=True, check=False, cwd=beside, env=installing())
         brought = Path(beside) / path.name
         if not brought.exists():
             raise UnavailableError("PostgreSQL's JDBC driver could not be fetched")

@@ -30,7 +30,11 @@ def peers_python() -> str:
         BenchError: it cannot be installed.
     """
     done = subprocess.run(
-        [str(CHECKOUT / "scripts" / "setup.sh"), "--bench"], stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False
+        [str(CHECKOUT / "scripts" / "setup.sh"), "--bench"],
+        env=ground.installing(),
+        stdin=subprocess.DEVNULL,
+        stdout=sys.stderr,
+        check=False,
     )
     if done.returncode != 0:
         raise BenchError("the peers could not be installed.", "nothing was measured.", "./scripts/setup.sh --bench")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.frame import BenchError
-from bench.ground import GONE, dying
+from bench.ground import GONE, dying, end
 
 
 class Served:
@@ -85,7 +85,6 @@ def served(command: list[str], first: Mapping[str, Any] | None, environment: Map
             try:
                 process.wait(20)
             except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                end(process)
             assert process.stdout is not None  # noqa: S101
             process.stdout.close()

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from bench.frame import OURS, Books, Goal, Hop, NotRun, Outcome, Run, Side, Wish, sum_up
-from bench.ground import own_home, run
+from bench.ground import installing, own_home, run
 from bench.platform_use import memory_gib, share_of_a_core
 from contracts.layout import CHECKOUT, find_layout
 from control import supervision
@@ -65,7 +65,7 @@ def _fresh_clone(clone: Path) -> float:
     begun = time.perf_counter()
     run(["git", "clone", "--quiet", "--no-hardlinks", str(CHECKOUT), str(clone)])
     try:
-        run([str(clone / "scripts" / "start.sh")])
+        run([str(clone / "scripts" / "start.sh")], environment=installing())
         return time.perf_counter() - begun
     finally:
         run([str(clone / "scripts" / "stop.sh")])
