@@ -166,8 +166,8 @@ class Loop:
 def instant(text: str) -> datetime | None:
     """Return the moment of an ISO text with a zone."""
     try:
-        return datetime.fromisoformat(text)
-    except ValueError:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
 
 
