@@ -10,8 +10,9 @@ from typing import Any
 from airflow.configuration import conf
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
-from orchestration import parameters
 from orchestration.commands import raise_for
+
+from orchestration import parameters
 
 # What no process that reads DAG files may load.
 HEAVY = ("pyspark", "psycopg", "duckdb", "dbt", "pandas", "deltalake", "confluent_kafka", "kafka")
