@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from runs import Runs, wait_for
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.timeout(2400)]
 
 SILVER = "select count(distinct transaction_id) from raw.transactions"
 FACT = "select count(*) from marts.fact_transactions"
