@@ -88,12 +88,15 @@ def test_a_contradicting_form_is_refused_in_the_first_task_with_words_and_withou
 def test_a_failing_dbt_test_turns_the_run_red_also_on_retry_and_the_next_run_mends_it(
     airflow_platform: Any, runs: Runs
 ) -> None:
-    """dim_channels is made anew in each build: a seed row without a channel breaks its test each time."""
+    """dim_channels is made anew in each build: a method that its seed has twice breaks its test each time."""
     _produce(airflow_platform, 50, seed=43)
     assert runs.wait(runs.trigger()) == "success"
-    broken = "insert into staging.payment_channels select * from staging.payment_channels limit 1 returning 1"
     before = airflow_platform.rows(FACT)
-    airflow_platform.rows(broken)
+    airflow_platform.rows(
+        "select; drop index staging.payment_channels_key;"
+        " insert into staging.payment_channels select 'Cheque', payment_channel, fee_percent"
+        " from staging.payment_channels limit 2"
+    )
     _produce(airflow_platform, 50, seed=44)
 
     run = runs.trigger()
@@ -112,8 +115,8 @@ def test_a_failing_dbt_test_turns_the_run_red_also_on_retry_and_the_next_run_men
     assert runs.tasks(run)["build_marts.dim_channels"] == "failed"
 
     airflow_platform.rows(
-        "delete from staging.payment_channels a using staging.payment_channels b"
-        " where a.ctid > b.ctid and a.payment_method = b.payment_method returning 1"
+        "select; delete from staging.payment_channels where payment_method = 'Cheque';"
+        " create unique index payment_channels_key on staging.payment_channels (payment_method)"
     )
     mended = runs.trigger()
     assert runs.wait(mended) == "success"
