@@ -181,16 +181,17 @@ def _a_mart_is_gone(db: Connection) -> bool:
 
 
 def _is_mostly_new(db: Connection) -> bool:
-    """Say whether the loads that wait hold at least half as many rows as those that were built.
+    """Say whether the loads that wait hold at least half as many rows as the fact, by the planner's own estimate.
 
     Merging row by row is for what is small beside the fact: from here on computing it anew is quicker. A build of
     33,433 rows into an empty fact took 45 s merged and 6 s anew (2 cores, November 2026).
     """
     waiting, built = db.execute(
-        "select coalesce(sum(count) filter (where p.load_id is null), 0),"
-        " coalesce(sum(count) filter (where p.load_id is not null), 0)"
-        " from metadata.load_totals t inner join metadata.load_audit a using (load_id)"
-        " left join metadata.processed_loads p using (load_id) where t.book = 'NEW' and a.status = 'SUCCESS'"
+        "select coalesce(sum(t.count), 0),"
+        " coalesce((select greatest(reltuples, 0) from pg_class where oid = to_regclass('marts.fact_transactions')), 0)"
+        " from metadata.load_audit a inner join metadata.load_totals t using (load_id)"
+        " where t.book = 'NEW' and a.status = 'SUCCESS'"
+        " and not exists (select from metadata.processed_loads p where p.load_id = a.load_id)"
     ).fetchone() or (0, 0)
     return bool(waiting >= MANY_ROWS and waiting * 2 >= built)
 

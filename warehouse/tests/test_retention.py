@@ -71,3 +71,17 @@ def test_old_proofs_go_and_the_newest_stays(
     before = query("select count(*) from metadata.proof")[0][0]
     assert expire(database, {"proof_rows": LIMIT}) == {"proof_rows": before // 2}
     assert query("select count(distinct proof_id) from metadata.proof") == [(1,)]
+
+
+def test_a_partition_that_moves_no_more_does_not_keep_the_books_of_old_loads(
+    database: OwnDatabase, layout: Layout, lake: LakeWriter, query: Any
+) -> None:
+    lake.commit([payment("a"), payment("b", partition=1)])
+    run_loads(database, layout, say=lambda _: None)
+    for number in range(3):
+        lake.commit([payment(f"c{number}")])
+        run_loads(database, layout, say=lambda _: None)
+    query("update metadata.load_audit set finished_at = finished_at - interval '60 days'")
+    assert expire(database, {"loads": LIMIT}) == {"loads": 3}
+    assert query("select partition, end_offset from metadata.load_offsets order by 1") == [(0, 4), (1, 1)]
+    assert different(database, layout) == []

@@ -68,15 +68,25 @@ def write_watermark(
 def loaded_ends(connection: psycopg.Connection[Any], topic_id: str) -> dict[int, int]:
     """Return the offset behind the last one that any successful load of a topic took, by partition.
 
-    It comes from the loads themselves, so that a lost watermark makes rows "already loaded", never twice there.
+    It comes from the loads themselves, so that a lost watermark makes rows "already loaded", never twice there. It is
+    asked for by every load: partition by partition it finds the newest, without a look at the older ones.
     """
     rows = connection.execute(
         """
-        select o.partition, max(o.end_offset)
-        from metadata.load_offsets o join metadata.load_audit a using (load_id)
-        where o.topic_id = %s and a.status = 'SUCCESS'
-        group by o.partition
+        with recursive partitions as (
+            (select partition from metadata.load_offsets where topic_id = %(topic)s order by partition limit 1)
+            union all
+            select (
+                select o.partition from metadata.load_offsets o
+                where o.topic_id = %(topic)s and o.partition > p.partition order by o.partition limit 1
+            ) from partitions p where p.partition is not null
+        )
+        select p.partition, newest.end_offset from partitions p cross join lateral (
+            select o.end_offset from metadata.load_offsets o join metadata.load_audit a using (load_id)
+            where o.topic_id = %(topic)s and o.partition = p.partition and a.status = 'SUCCESS'
+            order by o.end_offset desc limit 1
+        ) newest
         """,
-        [topic_id],
+        {"topic": topic_id},
     ).fetchall()
     return {int(partition): int(end) for partition, end in rows}

@@ -200,6 +200,7 @@ create table metadata.load_offsets (
     end_offset bigint not null check (end_offset >= start_offset),
     primary key (load_id, partition)
 );
+create index load_offsets_ends on metadata.load_offsets (topic_id, partition, end_offset);
 create table metadata.lost_offsets (
     load_id bigint not null references metadata.load_audit,
     topic_id text not null,

@@ -142,7 +142,7 @@ begin
             select distinct on (o.partition) o.load_id
             from metadata.load_offsets o
             inner join metadata.load_watermark w on w.lake_table = 'raw_transactions' and w.topic_id = o.topic_id
-            order by o.partition, o.end_offset desc, o.load_id
+            order by o.partition, o.end_offset desc, o.load_id desc
         ) newest)
     ) into first_kept;
     if first_kept is null then
