@@ -8,6 +8,7 @@ import pytest
 from lake_writer import LakeWriter, payment
 from own_database import OwnDatabase
 
+from contracts.errors import TieoutError
 from contracts.layout import Layout
 from warehouse.backfill import open_backfill
 from warehouse.load import run_loads
@@ -97,3 +98,31 @@ def test_what_no_load_has_taken_is_left_to_the_load(
     lake.commit([payment("late", occurred_at=FIRST)])
     assert read_again(database, layout, [FIRST.date()])[FIRST.date()]["rows_read"] == 10
     assert query("select count(*) from raw.transactions where transaction_id = 'late'") == [(0,)]
+
+
+def test_two_backfills_of_one_request_read_each_day_once(
+    database: OwnDatabase, layout: Layout, lake: LakeWriter, query: Any
+) -> None:
+    fill(database, layout, lake)
+    day = FIRST.date()
+    with open_backfill(database, layout, "r1") as one, open_backfill(database, layout, "r2") as other:
+        backfill_id, _ = one.open("both")
+        assert other.open("both") == (backfill_id, {})
+        assert one.read_day(backfill_id, day, {}) == other.read_day(backfill_id, day, {})
+    assert query("select count(*) from metadata.backfill_days") == [(1,)]
+    assert query("select count(*) from metadata.load_audit") == [(3,)]
+
+
+def test_a_refusal_of_the_database_names_no_row(
+    database: OwnDatabase, layout: Layout, lake: LakeWriter, query: Any
+) -> None:
+    fill(database, layout, lake)
+    query("delete from raw.transactions")
+    query("alter table raw.transactions add constraint nobody check (customer_name <> 'Asha Iyer') not valid")
+    try:
+        with pytest.raises(TieoutError, match="23514, constraint nobody, table transactions") as refusal:
+            read_again(database, layout, [FIRST.date()])
+    finally:
+        query("alter table raw.transactions drop constraint nobody")
+    assert "Asha" not in str(refusal.value)
+    assert refusal.value.__suppress_context__

@@ -15,11 +15,12 @@ import duckdb
 import psycopg
 import pyarrow as pa
 
+from contracts.errors import TieoutError
 from contracts.layout import Layout
 from contracts.model import Contract, load_contract
 from warehouse import audit, stage, totals
 from warehouse.delta_log import exists
-from warehouse.errors import DatabaseAwayError
+from warehouse.errors import DatabaseAwayError, without_rows
 from warehouse.read import Found, fill_events, open_workspace
 from warehouse.settings import WarehouseSettings
 from warehouse.watermark import BRONZE, read_watermark
@@ -58,12 +59,15 @@ class Backfill:
             [request, self._run_id],
         ).fetchone()
         assert row is not None  # noqa: S101  # insert returning
+        return row[0], self._done(row[0])
+
+    def _done(self, backfill_id: str) -> dict[date, dict[str, Any]]:
         done = self._connection.execute(
             "select day, load_id, rows_read, rows_loaded, duplicates, rejected, already_loaded"
             " from metadata.backfill_days where backfill_id = %s",
-            [row[0]],
+            [backfill_id],
         ).fetchall()
-        return row[0], {day: _counts(load_id, *counts) for day, load_id, *counts in done}
+        return {day: _counts(load_id, *counts) for day, load_id, *counts in done}
 
     def close(self, backfill_id: str, build_id: str | None) -> None:
         """Write that a backfill is done, and which build brought it to the marts."""
@@ -96,6 +100,9 @@ class Backfill:
             self._workspace() as workspace,
         ):
             audit.mark_orphans(self._connection)
+            # Another backfill of the same request may have read it while this one waited.
+            if (found := self._done(backfill_id).get(day)) is not None:
+                return found
             self._fill(workspace, day, offsets)
             rows = int(workspace.execute("select count(*) from events").fetchall()[0][0])
             with self._connection.transaction():
@@ -150,15 +157,24 @@ def open_backfill(settings: WarehouseSettings, layout: Layout, run_id: str | Non
 
     Raises:
         DatabaseAwayError: the database is, or goes, away.
+        TieoutError: the database or the lake refuses something. No row is in the message.
     """
+    left = "days that were done stay; the day that was under way is rolled back."
     try:
         with psycopg.connect(settings.dsn("loader"), autocommit=True) as connection:
             connection.execute("set client_connection_check_interval = '1s'")
             connection.execute("set timezone = 'UTC'")
             yield Backfill(connection, settings, layout, run_id)
     except psycopg.OperationalError as error:
-        left = "days that were done stay; the day that was under way is rolled back."
         raise DatabaseAwayError(error, left, "./scripts/tieout backfill again") from None
+    except (psycopg.Error, duckdb.Error) as error:
+        where = without_rows(error) if isinstance(error, psycopg.Error) else ["while the lake's files were read"]
+        code = error.sqlstate if isinstance(error, psycopg.Error) else None
+        raise TieoutError(
+            f"the backfill failed with {', '.join([code or type(error).__name__, *where])}.",
+            left,
+            "mend the cause, then ./scripts/tieout backfill again",
+        ) from None
 
 
 def _counts(load_id: int | None, *counts: int) -> dict[str, Any]:

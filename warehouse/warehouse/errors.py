@@ -5,6 +5,16 @@ import psycopg
 from contracts.errors import OutageError
 
 
+def without_rows(error: psycopg.Error) -> list[str]:
+    """Say where a database error came from. Its own text may hold a payment, so none of it is used."""
+    named = (
+        ("constraint", error.diag.constraint_name),
+        ("table", error.diag.table_name),
+        ("column", error.diag.column_name),
+    )
+    return [f"{kind} {name}" for kind, name in named if name]
+
+
 class DatabaseAwayError(OutageError):
     """PostgreSQL refuses or loses the connection."""
 

@@ -16,7 +16,7 @@ from warehouse import audit, feeds, fresh, losses, settle, stage, told, totals
 from warehouse.control_topic import ControlTopic, Told, read_control_watermark, write_control_watermark
 from warehouse.dead_letters import load_dead_letters
 from warehouse.delta_log import exists
-from warehouse.errors import DatabaseAwayError
+from warehouse.errors import DatabaseAwayError, without_rows
 from warehouse.plan import LoadRange, plan_lost, plan_next, plan_nothing
 from warehouse.quality import prune_quality, write_quality
 from warehouse.read import open_workspace, read_load
@@ -155,7 +155,7 @@ class _Loader:
         except psycopg.Error as error:
             if self._connection.closed:
                 raise  # the database went away and cannot be told; the next load finds the orphan
-            code, detail = error.sqlstate or type(error).__name__, _without_rows(error, load)
+            code, detail = error.sqlstate or type(error).__name__, _place_of(error, load)
             self._mark_failed(load_id, code, detail)
             full = " (the database's disk is full)" if code == DISK_FULL else ""
             raise _failed(load_id, f"{code}{full}: {detail}") from None
@@ -252,17 +252,8 @@ def _counts(books: dict[str, totals.Totals]) -> dict[str, int]:
     return {book: sum(count for count, _ in by_key.values()) for book, by_key in books.items()}
 
 
-def _without_rows(error: psycopg.Error, load: LoadRange | None) -> str:
-    """Say where a database error came from. Its own text may hold a payment, so none of it is used."""
-    where = [
-        f"{kind} {name}"
-        for kind, name in (
-            ("constraint", error.diag.constraint_name),
-            ("table", error.diag.table_name),
-            ("column", error.diag.column_name),
-        )
-        if name
-    ]
+def _place_of(error: psycopg.Error, load: LoadRange | None) -> str:
+    where = without_rows(error)
     if load is not None:
         ranges = (f"{p}:{begin}-{load.end[p]}" for p, begin in sorted(load.start.items()))
         where.append(f"offsets {' '.join(ranges)} of topic {load.topic_id}")
