@@ -7,7 +7,8 @@ as after a transaction or a compaction.
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
@@ -27,6 +28,7 @@ from warehouse.read import open_workspace
 from warehouse.settings import WarehouseSettings
 
 BATCH = 20_000
+SILENCE_SECONDS = 60.0
 Sides = dict[tuple[str, str | None], Side]
 
 
@@ -41,7 +43,7 @@ def prove_with_kafka(settings: WarehouseSettings, layout: Layout, unattested: li
         unattested: the feeds that nobody's totals speak of.
 
     Raises:
-        OutageError: the broker does not answer.
+        OutageError: the broker does not answer, or sends nothing for a minute.
     """
     contract = load_contract()
     topic_id, ends = newest_record(layout.bronze)
@@ -108,13 +110,29 @@ def _records(consumer: Any, ranges: dict[Any, tuple[int, int]]) -> Iterator[list
     for place in places:
         consumer.seek(place, ranges[place][0])
     batch: list[Any] = []
+    reached: dict[Any, int] = {}
+    moved_at = time.monotonic()
     while any(consumer.position(place) < ranges[place][1] for place in places):
+        positions = {place: consumer.position(place) for place in places}
+        if positions != reached:
+            reached, moved_at = positions, time.monotonic()
+        elif time.monotonic() - moved_at > SILENCE_SECONDS:
+            # The client itself waits for ever, and the proof's snapshot of the database with it.
+            raise OutageError(
+                f"kafka sent nothing for {SILENCE_SECONDS:.0f} s, and {_rest(positions, ranges)} records are to come.",
+                "nothing was proven or written.",
+                "./scripts/tieout logs kafka, then ./scripts/tieout proof --deep again",
+            )
         for place, messages in consumer.poll(timeout_ms=1_000, max_records=10_000).items():
             batch += [message for message in messages if message.offset < ranges[place][1]]
         if len(batch) >= BATCH:
             yield batch
             batch = []
     yield batch
+
+
+def _rest(positions: Mapping[Any, int], ranges: Mapping[Any, tuple[int, int]]) -> int:
+    return sum(max(0, ranges[place][1] - at) for place, at in positions.items())
 
 
 def _insert(workspace: duckdb.DuckDBPyConnection, batch: list[Any], currencies: set[str]) -> None:
