@@ -32,8 +32,8 @@ def backfill(
 ) -> None:
     """Read a range of the lake again into silver, and compute its days again in the marts.
 
-    Safe to repeat: what silver has is counted as already loaded. A line a day; a backfill that was cut short goes on
-    behind the last day that it has done. What no load has taken yet is left to `tieout load`.
+    Safe to repeat: what silver has is counted as already loaded. A line a day; a backfill that was cut short leaves
+    out the days that it did within the last 24 hours. What no load has taken yet is left to `tieout load`.
 
     Example: ./scripts/tieout backfill --from 2026-03-01 --to 2026-03-31
     """

@@ -126,3 +126,35 @@ def test_a_refusal_of_the_database_names_no_row(
         query("alter table raw.transactions drop constraint nobody")
     assert "Asha" not in str(refusal.value)
     assert refusal.value.__suppress_context__
+
+
+def test_what_an_unfinished_backfill_did_long_ago_is_read_again(
+    database: OwnDatabase, layout: Layout, lake: LakeWriter, query: Any
+) -> None:
+    fill(database, layout, lake)
+    day = FIRST.date()
+    with open_backfill(database, layout, "r1") as work:
+        backfill_id, _ = work.open("cut short")
+        work.read_day(backfill_id, day, {})
+    query("update metadata.backfill_days set done_at = done_at - interval '25 hours'")
+    query("delete from raw.transactions where transaction_id = 't00'")
+    with open_backfill(database, layout, "r2") as work:
+        assert work.open("cut short") == (backfill_id, {})
+        assert work.read_day(backfill_id, day, {})["rows_loaded"] == 1
+        assert list(work.open("cut short")[1]) == [day]
+    verdicts = run_proof(full=True, settings=database, layout=layout)["equations"]
+    assert {e["verdict"] for e in verdicts if e["name"] in ("E1", "E2")} == {"OK"}
+
+
+@pytest.mark.parametrize("before", ["the first load", "the lake is read again"])
+def test_a_backfill_before_a_load_is_refused(
+    database: OwnDatabase, layout: Layout, lake: LakeWriter, query: Any, before: str
+) -> None:
+    if before == "the first load":
+        lake.commit([payment("a", occurred_at=FIRST)])
+    else:
+        fill(database, layout, lake)
+        query("update metadata.load_watermark set ends = '{}', version = -1")
+    with pytest.raises(TieoutError, match="no load has read the lake yet"):
+        read_again(database, layout, [FIRST.date()])
+    assert query("select count(*) from metadata.backfill_days") == [(0,)]

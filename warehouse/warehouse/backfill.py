@@ -28,6 +28,8 @@ from warehouse.watermark import BRONZE, read_watermark
 Connection = psycopg.Connection[Any]
 Offsets = Mapping[int, tuple[int, int]]
 LOCK_WAIT_SECONDS = 120.0
+# A backfill that was cut short leaves out what it did so lately; what may have been lost since is read again.
+RESUME_WITHIN = timedelta(days=1)
 
 # The local day of a payment, as the marts count it.
 _DAY = "cast((occurred_at at time zone 'UTC') + to_minutes(cast(utc_offset_minutes as bigint)) as date)"
@@ -51,7 +53,7 @@ class Backfill:
         self._contract = load_contract()
 
     def open(self, request: str) -> tuple[str, dict[date, dict[str, Any]]]:
-        """Return the id of the backfill for a request, and the days that an unfinished one has done."""
+        """Return the id of the backfill for a request, and the days that an unfinished one did within the last day."""
         row = self._connection.execute(
             "insert into metadata.backfills (request, run_id) values (%s, %s)"
             " on conflict (request) where finished_at is null do update set run_id = excluded.run_id"
@@ -64,8 +66,8 @@ class Backfill:
     def _done(self, backfill_id: str) -> dict[date, dict[str, Any]]:
         done = self._connection.execute(
             "select day, load_id, rows_read, rows_loaded, duplicates, rejected, already_loaded"
-            " from metadata.backfill_days where backfill_id = %s",
-            [backfill_id],
+            " from metadata.backfill_days where backfill_id = %s and done_at > clock_timestamp() - %s order by done_at",
+            [backfill_id, RESUME_WITHIN],
         ).fetchall()
         return {day: _counts(load_id, *counts) for day, load_id, *counts in done}
 
@@ -93,7 +95,8 @@ class Backfill:
         """Read a day again; return its load and the counts by book.
 
         Raises:
-            TieoutError: the database is away, another load runs, or the books would not tie out.
+            TieoutError: the database is away, another load runs, no load has read the lake yet, or the books would not
+                tie out.
         """
         with (
             audit.only_loader(self._connection, max(LOCK_WAIT_SECONDS, self._settings.loader_lock_wait_seconds)),
@@ -123,10 +126,15 @@ class Backfill:
     def _fill(self, workspace: duckdb.DuckDBPyConnection, day: date, offsets: Offsets) -> None:
         """Fill the events of the day that loads have passed; what is behind them is theirs to load."""
         watermark = read_watermark(self._connection, BRONZE)
+        if watermark is None or not watermark.ends:
+            raise TieoutError(
+                "no load has read the lake yet, or it is to be read again from its begin: there is nothing to fill up.",
+                "nothing was read or written.",
+                "./scripts/tieout load, then ./scripts/tieout backfill again",
+            )
         files = _files(self._layout.bronze, day, day)
-        loaded = _of_offsets({p: (0, end) for p, end in watermark.ends.items()}) if watermark else "false"
-        topic = watermark.topic_id if watermark else ""
-        wanted = [f"{_DAY} = date '{day}'", f"(topic_id <> '{topic}' or {loaded})"]
+        loaded = _of_offsets({p: (0, end) for p, end in watermark.ends.items()})
+        wanted = [f"{_DAY} = date '{day}'", f"(topic_id <> '{watermark.topic_id}' or {loaded})"]
         wanted += [_of_offsets(offsets)] if offsets else []
         fill_events(workspace, self._contract, _source(files) if files else None, " and ".join(wanted))
 

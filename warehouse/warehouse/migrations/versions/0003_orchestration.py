@@ -73,7 +73,7 @@ create table metadata.backfill_days (
     restored_loads bigint[] not null default '{}',
     done_at timestamptz not null default clock_timestamp(),
     built_by uuid references metadata.builds,
-    primary key (backfill_id, day)
+    primary key (backfill_id, day, done_at)
 );
 create index backfill_days_unbuilt on metadata.backfill_days (done_at) where built_by is null;
 """
