@@ -81,6 +81,24 @@ def _read(value: bytes | None, contract: Contract) -> dict[str, Any]:
         raise WholeValueError("INVALID_UTF8") from None
     if not text.strip(" \t\r\n"):
         raise WholeValueError("EMPTY_VALUE")
+    if "\\u" not in text:  # only an escape can be half a character, so one reading is enough
+        try:
+            event = json.loads(
+                text, parse_float=Number, parse_int=Number, parse_constant=_no_constant, object_pairs_hook=_pairs
+            )
+        except DuplicateKeyError:
+            pass  # what is wrong besides is said below
+        except (ValueError, RecursionError):
+            raise WholeValueError("MALFORMED_JSON") from None
+        else:
+            if isinstance(event, dict):
+                return event
+            raise WholeValueError("NOT_AN_OBJECT")
+    return _read_closely(text)
+
+
+def _read_closely(text: str) -> dict[str, Any]:
+    """Return the object of a text that has equal keys or escapes, or say what is wrong with it."""
     try:
         read = json.loads(text, parse_float=Number, parse_int=Number, parse_constant=_no_constant)
     except (ValueError, RecursionError):
