@@ -2,7 +2,7 @@
 
 import random
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from typing import Any
 
 import pytest
@@ -87,7 +87,7 @@ def test_an_amount_over_its_categorys_limit() -> None:
 def test_an_amount_far_above_the_customers_history() -> None:
     rule = RULES.rule("AMOUNT_FAR_ABOVE_HISTORY")
     least, enough = rule.settings["at_least"]["USD"], rule.number("after_payments")
-    usual = str(Decimal(least) / rule.number("times"))
+    usual = str((Decimal(least) / rule.number("times")).quantize(Decimal("0.01"), ROUND_UP))
     above = str(Decimal(least) + Decimal("0.01"))
     code = "AMOUNT_FAR_ABOVE_HISTORY"
     assert code in codes(*history(enough, just_below(usual)), later(enough, above))

@@ -161,7 +161,9 @@ def test_alerts_are_on_their_topic_keyed_by_their_id(env: Mapping[str, str]) -> 
         assert values.setdefault(value["alert_id"], value) == value, "sent again with another content"
 
 
-@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+@pytest.mark.parametrize(
+    "share", [pytest.param(0.0, marks=pytest.mark.slow), 0.4, pytest.param(1.0, marks=pytest.mark.slow)]
+)
 def test_opened_with_gold_the_totals_are_those_of_a_whole_count_and_gold_agrees(
     env: Mapping[str, str], share: float
 ) -> None:

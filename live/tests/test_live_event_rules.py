@@ -70,7 +70,7 @@ def test_every_rule_of_silver_is_written_here() -> None:
     assert len(event_rules(CONTRACT)) > 15
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(event=events())
 def test_an_event_breaks_the_rules_that_it_breaks_in_silver_and_has_its_hash(duck: Any, event: dict[str, Any]) -> None:
     value = json.dumps(event).encode()
