@@ -85,7 +85,6 @@ REFUSED = {
         "select * from raw.dead_letters",
         "insert into raw.transactions select * from raw.transactions",
         "update metadata.builds set status = 'FAILED'",
-        "delete from marts.shown",
         "create table live.mine ()",
         "create schema mine",
     ],
