@@ -20,7 +20,7 @@ def rights(contract: Contract) -> dict[str, list[tuple[str, str]]]:
         "loader": [("READ", control)],
         "redrive": [("WRITE", events), ("WRITE", control)],
         "live": [("READ", events), ("WRITE", alerts)],
-        "auditor": [("READ", events), ("READ", control)],
+        "auditor": [("READ", events), ("READ", control), ("READ", alerts)],
     }
 
 

@@ -73,6 +73,7 @@ class Judge:
     def __init__(self, contract: Contract) -> None:
         self._contract = contract
         self._rules = python_rules(contract)
+        self._checks = tuple(self._rules.values())
         self._identity = [field for field in contract.fields if field.name not in _STATUS_FIELDS]
 
     def event(self, place: Place, arrived_at: datetime, value: bytes | None, headers: Headers) -> Event:
@@ -82,8 +83,9 @@ class Judge:
             return Event(place, arrived_at, Kind.DEAD)
         redrive_of = header_text(headers, "redrive-of")
         fields = verdict.event
-        if not all(passes(fields, verdict, arrived_at) for passes in self._rules.values()):
-            return Event(place, arrived_at, Kind.REJECTED, redrive_of)
+        for passes in self._checks:
+            if not passes(fields, verdict, arrived_at):
+                return Event(place, arrived_at, Kind.REJECTED, redrive_of)
         amount, offset = verdict.amount or Decimal(0), verdict.utc_offset_minutes or 0
         stated = read_instant(header_text(headers, "status_at") or "")
         return Event(

@@ -113,8 +113,19 @@ class Memory:
 
     def to_json(self) -> str:
         """Return the memory as JSON text."""
-        found = {name: getattr(self, name) for name in self.__slots__ if name != "merchants"}
-        return orjson.dumps(found | {"merchants": "".join(self.merchants)}).decode()
+        return orjson.dumps(
+            {
+                "since": self.since,
+                "reached": self.reached,
+                "payments": self.payments,
+                "amounts": self.amounts,
+                "moments": self.moments,
+                "declines": self.declines,
+                "place": self.place,
+                "merchants": "".join(self.merchants),
+                "velocity_ms": self.velocity_ms,
+            }
+        ).decode()
 
     @classmethod
     def from_json(cls, text: str) -> "Memory":
