@@ -188,7 +188,7 @@ class Wish:
     @property
     def rounds(self) -> int:
         """Rounds behind the warm-up."""
-        return self.of(5, 3, 1)
+        return self.of(5, 2, 1)
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ BROKEN = "0.02"
 
 def measure(wish: Wish) -> Outcome:
     """Measure the stream beside its own session without a lake, and beside a loop without Spark."""
-    payments = wish.of(500_000, 150_000, 2_000)
+    payments = wish.of(500_000, 100_000, 2_000)
     outcome = Outcome()
     with own_platform() as ground:
         ground.tieout("produce", *words(payments, BROKEN))

@@ -25,7 +25,7 @@ TOOL_SAYS = re.compile(r"(\d+) records sent, ([\d.]+) records/sec")
 
 def measure(wish: Wish) -> Outcome:
     """Measure the gateway beside Kafka's own tool and beside the other client."""
-    payments = wish.of(500_000, 120_000, 2_000)
+    payments = wish.of(500_000, 60_000, 2_000)
     with own_platform() as ground:
         told = sending(ground, payments)
         size = _look(told)

@@ -42,7 +42,7 @@ PEERS = ("dlt", "Spark JDBC writer", "ADBC and INSERT")
 
 def measure(wish: Wish) -> Outcome:
     """Measure the loader beside COPY and beside other loaders: fresh keys, then every twentieth key repeated."""
-    payments = wish.of(400_000, 100_000, 1_500)
+    payments = wish.of(400_000, 50_000, 1_500)
     outcome = Outcome()
     with own_platform() as ground, ExitStack() as ends:
         silver = Silver(ground.env)
@@ -58,7 +58,9 @@ def measure(wish: Wish) -> Outcome:
         jdbc = driver if isinstance(driver, UnavailableError) else spark
         for name, lake, file in (("fresh keys", fresh, plain), ("5 % repeated", repeats, repeated)):
             sides = _Sides(ground, silver, wish, jdbc, repeats=lake is repeats)
-            figures, not_run = take_turns(sides.all(lake, csv, file), wish)
+            figures, not_run = take_turns(
+                sides.all(lake, csv, file), wish, warm_up=lake is fresh or wish.size == "full"
+            )
             outcome.goals += _goals(figures, name, 0.5 if lake is repeats else 0.85)
             outcome.figures += [_named(figure, name) for figure in figures]
             outcome.not_run += [NotRun(f"{each.name}, {name}", each.reason) for each in not_run]

@@ -41,18 +41,18 @@ def _warm_starts(home: Path, wish: Wish, outcome: Outcome) -> list[Run]:
     environment = {"TIEOUT_HOME": str(home)}
     runs = []
     try:
-        for number in range(-1, wish.of(3, 2, 1)):
+        for number in range(-1, wish.of(3, 1, 1)):
             begun = time.perf_counter()
             run([str(CHECKOUT / "scripts" / "start.sh"), "--no-demo"], environment=environment)
             seconds = time.perf_counter() - begun
             wish.say(f"  {'first start' if number < 0 else 'warm start'}: {seconds:.0f} s")
             if number >= 0:
                 runs.append(Run(seconds, Books(1)))
-            if number < wish.of(3, 2, 1) - 1:
+            if number < wish.of(3, 1, 1) - 1:
                 run([str(CHECKOUT / "scripts" / "stop.sh")], environment=environment)
-        time.sleep(wish.of(60, 20, 1))  # what starting leaves behind, such as first parses, is no part of idleness
+        time.sleep(wish.of(60, 10, 1))  # what starting leaves behind, such as first parses, is no part of idleness
         memory = memory_gib(layout)
-        share = share_of_a_core(layout, wish.of(120, 30, 2))
+        share = share_of_a_core(layout, wish.of(120, 15, 2))
     finally:
         supervision.shut_down(layout)
     outcome.goals.append(Goal("idle memory of the whole platform", memory, 6, at_least=False, unit="GiB"))
