@@ -132,6 +132,8 @@ ALLOWED = {
 
 @pytest.mark.parametrize(("role", "statement"), [(r, s) for r, listed in REFUSED.items() for s in listed])
 def test_a_role_is_refused_what_is_not_its_work(database: OwnDatabase, role: str, statement: str) -> None:
+    with database.connect("dbt") as dbt:
+        dbt.execute("create table if not exists marts.shown ()")
     with database.connect(role) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute(statement)
 
