@@ -197,13 +197,13 @@ class Hop:
 
     Attributes:
         measure: makes what it needs, measures, and takes everything away again.
-        needs_peers: whether it uses the peers' environment.
+        moves_rows: its sides move rows, so that rows a second say something; otherwise only seconds do.
     """
 
     name: str
     title: str
     measure: Callable[[Wish], Outcome]
-    needs_peers: bool = False
+    moves_rows: bool = True
 
 
 def take_turns(

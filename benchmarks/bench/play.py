@@ -60,10 +60,10 @@ def play(names: Sequence[str], size: str, tell: Callable[[str], None] = say) -> 
         tell(f"{name}: {hop.title}")
         begun = datetime.now(UTC)
         try:
-            report["hops"][name] = as_json(hop.measure(Wish(size, tell, peers_python)), hop.title)
+            report["hops"][name] = as_json(hop.measure(Wish(size, tell, peers_python)), hop)
         except TieoutError as error:
             tell(f"  {error}")
             failed = Outcome(notes=[f"not measured: {error.what}"])
-            report["hops"][name] = as_json(failed, hop.title) | {"failed": str(error)}
+            report["hops"][name] = as_json(failed, hop) | {"failed": str(error)}
         report["hops"][name]["took_seconds"] = round((datetime.now(UTC) - begun).total_seconds(), 1)
     return report

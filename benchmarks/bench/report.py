@@ -6,14 +6,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.frame import Outcome
+from bench.frame import Hop, Outcome
 from contracts.layout import CHECKOUT
 
 
-def as_json(outcome: Outcome, title: str) -> dict[str, Any]:
+def as_json(outcome: Outcome, hop: Hop) -> dict[str, Any]:
     """Return a hop's part of the report."""
     return {
-        "title": title,
+        "title": hop.title,
+        "moves_rows": hop.moves_rows,
         "sides": [figure.as_json() for figure in outcome.figures],
         "goals": [goal.as_json() for goal in outcome.goals],
         "not_run": [{"name": each.name, "reason": each.reason} for each in outcome.not_run],
@@ -30,7 +31,7 @@ def table(report: Mapping[str, Any]) -> str:
         if hop["sides"]:
             lines += ["", f"{name}: {hop['title']}"]
             lines.append(f"  {'side':<44} {'median s':>9} {'spread':>7} {'a second':>12} {'count':>12}")
-            lines += [_side(side) for side in hop["sides"]]
+            lines += [_side(side, moves_rows=hop["moves_rows"]) for side in hop["sides"]]
         lines += [f"  not run: {each['name']}: {each['reason']}" for each in hop["not_run"]]
         lines += [f"  {note}" for note in hop["notes"]]
     return "\n".join(lines)
@@ -42,11 +43,12 @@ def _goal(hop: str, goal: Mapping[str, Any]) -> str:
     return f"{hop:<14} {goal['name']:<58} {value:>10}  {goal['goal']:>10}  {goal['verdict']}{note}"
 
 
-def _side(side: Mapping[str, Any]) -> str:
+def _side(side: Mapping[str, Any], *, moves_rows: bool) -> str:
+    rate = f"{side['rate']:,.0f}" if moves_rows else "-"
     other = "" if side["gives_the_same_result"] else "  another result than ours"
     note = f"  {side['note']}" if side.get("note") else ""
     return (
-        f"  {side['side']:<44} {side['seconds']:>9.2f} {side['spread']:>6.0%} {side['rate']:>12,.0f} "
+        f"  {side['side']:<44} {side['seconds']:>9.2f} {side['spread']:>6.0%} {rate:>12} "
         f"{side['count']:>12,}{other}{note}"
     )
 

@@ -8,12 +8,13 @@ import pytest
 from typer.testing import CliRunner
 
 from bench import cli, play
-from bench.frame import Books, Figure, Goal, NotRun, Outcome
+from bench.frame import Books, Figure, Goal, Hop, NotRun, Outcome
 from bench.guard import compared, fallen, keep_baseline, ratios_of, read_baseline
 from bench.hops import NAMES
 from bench.report import as_json, table, write
 from control.cli import build_app
 
+HOP = Hop("produce", "events a second", lambda _wish: Outcome())
 FIGURE = Figure("gateway", "ours", 2.0, 0.1, 50.0, Books(100), (2.0,), {"peak_mib": 80})
 
 
@@ -21,7 +22,7 @@ def report(rate: float, seconds: float = 1.0) -> dict[str, Any]:
     goals = [Goal("ours / limit", rate, 0.6), Goal("large / small", seconds, 1.2, at_least=False)]
     goals += [Goal("memory", 200.0, 300, at_least=False, unit="MiB"), Goal("ours / peer", None, 2)]
     outcome = Outcome([FIGURE], goals, [NotRun("dlt", "no network")], ["a note"])
-    hops = {"produce": as_json(outcome, "events a second")}
+    hops = {"produce": as_json(outcome, HOP)}
     return {"at": "2026-11-21T10:00:00+00:00", "size": "quick", "machine": {"cores": 2}, "hops": hops}
 
 

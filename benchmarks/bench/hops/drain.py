@@ -109,4 +109,4 @@ class _Grounds(AbstractContextManager["_Grounds"]):
         return Books(sum(count for _, count, _ in rows), {key: amount for key, _, amount in rows})
 
 
-HOP = Hop("drain", "wall time from a full topic to proven marts", measure)
+HOP = Hop("drain", "wall time from a full topic to proven marts", measure, moves_rows=False)

@@ -69,4 +69,4 @@ def _one(db: psycopg.Connection[Any], query: str, values: tuple[datetime, ...]) 
     return db.execute(query, values).fetchone()
 
 
-HOP = Hop("event_to_gold", "delay from the broker to tested marts, follow mode", measure)
+HOP = Hop("event_to_gold", "delay from the broker to tested marts, follow mode", measure, moves_rows=False)

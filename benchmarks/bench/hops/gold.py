@@ -169,4 +169,4 @@ def _make_views(db: psycopg.Connection[Any]) -> None:
         )
 
 
-HOP = Hop("gold", "seconds from silver to gold for one day's change, at growing history", measure)
+HOP = Hop("gold", "seconds from silver to gold for one day's change, at growing history", measure, moves_rows=False)

@@ -48,4 +48,4 @@ def _run(ground: Ground, payments: int) -> tuple[dict[str, float], Books]:
     return {step["name"]: step["seconds"] for step in found["steps"]}, Books(sent["acknowledged"])
 
 
-HOP = Hop("proof", "the proof's share of a run's time", measure)
+HOP = Hop("proof", "the proof's share of a run's time", measure, moves_rows=False)

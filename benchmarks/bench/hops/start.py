@@ -71,4 +71,4 @@ def _fresh_clone(clone: Path) -> float:
         run([str(clone / "scripts" / "stop.sh")])
 
 
-HOP = Hop("start", "from nothing to first marts, from stopped to healthy, and idle use", measure)
+HOP = Hop("start", "from nothing to first marts, from stopped to healthy, and idle use", measure, moves_rows=False)
