@@ -26,7 +26,7 @@ def main() -> None:
     options = broker.client_options(settings, layout)
     kinds = {"decimal": "DECIMAL(20,4)", "boolean": "BOOLEAN", "timestamp": "TIMESTAMP"}
     schema = ", ".join(f"{field.name} {kinds.get(field.type, 'STRING')}" for field in contract.fields)
-    names = ", ".join(f"e.{field.name} AS {field.stored_as}" for field in contract.fields)
+    names = [f"e.{field.name} AS {field.stored_as}" for field in contract.fields]
     home = Path(told["home"])
     query = (
         spark.readStream.format("kafka")
@@ -36,7 +36,7 @@ def main() -> None:
         .option("maxOffsetsPerTrigger", settings.max_offsets_per_trigger)
         .load()
         .selectExpr(f"from_json(cast(value AS string), '{schema}') AS e", "timestamp AS known_at")
-        .selectExpr(names, "known_at")
+        .selectExpr(*names, "known_at")
         .writeStream.format("parquet")
         .option("path", (home / "parquet").as_uri())
         .option("checkpointLocation", (home / "checkpoint").as_uri())
