@@ -177,6 +177,7 @@ def test_events_that_cannot_be_delivered_are_saved_and_sent_later(services: Any)
     assert {record.headers["run"].decode() for record in records} == {summary["run"]}
 
 
+@pytest.mark.slow
 def test_a_broker_that_is_not_there_is_waited_for(services: Any) -> None:
     producer = background(services, "--total", "10", "--broker", "127.0.0.1:1")
     time.sleep(14)

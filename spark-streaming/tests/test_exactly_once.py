@@ -40,6 +40,7 @@ def wait_until_it_writes(services: Any, pid: int) -> None:
         time.sleep(0.2)
 
 
+@pytest.mark.slow
 def test_what_is_there_is_drained_and_a_second_run_changes_nothing(services: Any) -> None:
     produce(services.env, 3_000)
     first = stream(services.env, "--once")

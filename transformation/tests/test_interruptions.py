@@ -118,6 +118,7 @@ def test_a_build_killed_at_a_table_is_finished_by_the_next(marts: Any, payment: 
     assert is_as_after_a_full_refresh(marts)
 
 
+@pytest.mark.slow
 def test_dbt_killed_alone_fails_the_build_and_the_next_goes_on(marts: Any, payment: Any) -> None:
     write_two_rounds(marts, payment)
     with build_stopped_at(marts, "marts.dim_merchants") as process:
