@@ -213,6 +213,7 @@ def test_what_silver_holds_beyond_the_positions_is_not_counted_already(env: Mapp
     assert latest
 
 
+@pytest.mark.slow
 def test_a_payment_that_was_forgotten_settles_by_what_silver_says_of_it(env: Mapping[str, str]) -> None:
     forget_everything(env)
     count(env)
@@ -269,6 +270,7 @@ def explained(env: Mapping[str, str], alert_id: str) -> str:
     return explain(alert_id[:20], settings(env)).verdict
 
 
+@pytest.mark.slow
 def test_an_engine_at_work_begins_anew_when_it_is_asked_to(
     env: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

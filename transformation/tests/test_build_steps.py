@@ -88,6 +88,7 @@ def test_a_build_without_all_its_models_is_no_success(marts: Any, payment: Any) 
     assert marts.build()["status"] == "SUCCESS"
 
 
+@pytest.mark.slow
 def test_a_failed_test_leaves_the_build_failed_also_when_the_step_is_repeated(marts: Any, payment: Any) -> None:
     marts.load([payment("a")])
     marts.build()

@@ -74,6 +74,7 @@ def test_a_mart_that_is_gone_is_made_anew_by_the_next_build(marts: Any, payment:
     assert marts.sql("select sum(success_count) as n from marts.daily_revenue_totals")[0]["n"] == 40
 
 
+@pytest.mark.slow
 def test_a_build_of_mostly_new_rows_computes_the_marts_anew(marts: Any, payment: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(build_books, "MANY_ROWS", 30)
 
@@ -159,6 +160,7 @@ def test_a_failing_test_is_red_again_until_its_cause_is_gone(marts: Any, payment
     assert marts.sql("select count(*) as n from marts.dim_merchants") == [{"n": 2}]
 
 
+@pytest.mark.slow
 def test_a_fact_refreshed_alone_makes_the_marts_behind_it_rebuild_themselves(marts: Any, payment: Any) -> None:
     write_two_rounds(marts, payment)
     marts.build()
@@ -239,6 +241,7 @@ def test_a_lock_is_held_until_its_holder_is_dead_or_silent_for_a_minute(
         assert marts.build()["status"] == "UNCHANGED"
 
 
+@pytest.mark.slow
 def test_changes_that_every_mart_has_applied_are_forgotten_after_a_week(marts: Any, payment: Any) -> None:
     for name in "abc":
         marts.load([payment(name)])
