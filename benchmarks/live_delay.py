@@ -33,7 +33,7 @@ from control.roles import dsn
 
 TIEOUT = str(CHECKOUT / "scripts" / "tieout")
 TOPIC = "transactions"
-ASK_EVERY_SECONDS = 0.005
+ASK_EVERY_SECONDS = 0.02
 CATCH_UP_SECONDS = 300
 
 

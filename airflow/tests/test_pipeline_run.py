@@ -19,6 +19,8 @@ CONTENT = """
     union all
     select 'daily', count(*), sum(success_amount), sum(failed_amount), null from marts.daily_revenue_totals
     union all
+    select 'cities', sum(success_count), sum(success_amount), sum(failed_amount), null from marts.daily_city_totals
+    union all
     select 'customers', count(*), null, null, md5(string_agg(customer_id, ',' order by customer_id))
     from marts.dim_customers
 """
@@ -124,6 +126,39 @@ def test_a_failing_dbt_test_turns_the_run_red_also_on_retry_and_the_next_run_men
 
 
 @pytest.mark.slow
+def test_a_failing_model_turns_the_run_red_its_mart_stays_whole_and_the_next_run_mends_it(
+    airflow_platform: Any, runs: Runs
+) -> None:
+    _produce(airflow_platform, 50, seed=48)
+    assert runs.wait(runs.trigger()) == "success"
+    mart = "select md5(string_agg(c::text, ',' order by c::text)) from marts.daily_city_totals c"
+    before, payments = airflow_platform.rows(mart), airflow_platform.rows(FACT)
+    airflow_platform.rows(
+        "select; alter table marts.daily_city_totals add constraint drill check (currency is null) not valid"
+    )
+    _produce(airflow_platform, 50, seed=49)
+
+    run = runs.trigger()
+    assert runs.wait(run) == "failed"
+    states = runs.tasks(run)
+    assert states["build_staging_and_intermediate.dbt"] == "failed"
+    assert states["build_marts.daily_city_totals"] == "failed"
+    assert states["build_marts.fact_transactions"] == "success"
+    assert states["build_marts.daily_merchant_totals"] == "success"
+    assert states["build_marts.finish_build"] == "success"
+    assert states["verify.publish"] == "upstream_failed"
+    assert "daily_city_totals" in runs.log(run, "build_staging_and_intermediate.dbt")
+    assert airflow_platform.rows(mart) == before
+    assert airflow_platform.rows(FACT)[0][0] == payments[0][0] + 50
+
+    airflow_platform.rows("select; alter table marts.daily_city_totals drop constraint drill")
+    assert runs.wait(runs.trigger()) == "success"
+    content = airflow_platform.rows(CONTENT)
+    airflow_platform.tieout("build", "--full-refresh")
+    assert airflow_platform.rows(CONTENT) == content
+
+
+@pytest.mark.slow
 def test_a_run_whose_scheduler_is_killed_ends_in_success_and_equals_a_full_refresh(
     airflow_platform: Any, runs: Runs
 ) -> None:
@@ -171,3 +206,49 @@ def test_a_database_that_is_away_is_waited_for(airflow_platform: Any, runs: Runs
     for process in airflow_platform.processes("postgres", "-D"):
         os.kill(process.pid, signal.SIGKILL)
     assert runs.wait(run, 1800) == "success"
+
+
+@pytest.mark.slow
+def test_a_backfill_brings_back_what_silver_lost_proves_it_and_publishes_gold(
+    airflow_platform: Any, runs: Runs
+) -> None:
+    _produce(airflow_platform, 200, seed=50)
+    assert runs.wait(runs.trigger()) == "success"
+    content = airflow_platform.rows(CONTENT)
+    some = "(select transaction_id from marts.fact_transactions order by transaction_id limit 7)"
+    [(first, last)] = airflow_platform.rows("select min(occurred_on), max(occurred_on) from marts.fact_transactions")
+    airflow_platform.rows(f"select; delete from raw.transactions where transaction_id in {some}")
+    backfills = Runs(airflow_platform.settings, "backfill")
+
+    run = backfills.trigger(from_date=first.isoformat(), to_date=last.isoformat())
+    assert backfills.wait(run) == "success", backfills.reasons(run)
+    assert set(backfills.tasks(run).values()) == {"success"}
+    log = backfills.log(run, "read_again")
+    assert "restored" in log
+    assert last.isoformat() in log
+    restored = "select sum(rows_loaded) from metadata.backfill_days"
+    assert airflow_platform.rows(restored)[0][0] >= 7
+    assert airflow_platform.rows(CONTENT) == content
+    assert airflow_platform.rows(f"select count(*) > 0 from metadata.proof where run_id = '{run}'") == [(True,)]
+    events = backfills.rest.call("GET", "/api/v2/assets/events?limit=50&order_by=-timestamp")["asset_events"]
+    assert any(event["name"] == "gold" and event["source_run_id"] == run for event in events)
+
+    by_offsets = backfills.trigger(offsets="0:0-50")
+    assert backfills.wait(by_offsets) == "success", backfills.reasons(by_offsets)
+    assert airflow_platform.rows(CONTENT) == content
+    without_range = backfills.trigger()
+    assert backfills.wait(without_range) == "failed"
+    assert "a backfill needs from_date and to_date" in backfills.log(without_range, "read_again")
+
+
+@pytest.mark.slow
+def test_lake_maintenance_goes_to_its_end_and_proves_everything_in_full(airflow_platform: Any, runs: Runs) -> None:
+    _produce(airflow_platform, 50, seed=51)
+    assert runs.wait(runs.trigger()) == "success"
+    content = airflow_platform.rows(CONTENT)
+    maintenance = Runs(airflow_platform.settings, "lake_maintenance")
+    run = maintenance.trigger()
+    assert maintenance.wait(run) == "success", maintenance.reasons(run)
+    assert maintenance.tasks(run) == {"maintain": "success", "dbt_tests": "success", "full_proof": "success"}
+    assert airflow_platform.rows(f"select count(*) > 0 from metadata.proof where run_id = '{run}'") == [(True,)]
+    assert airflow_platform.rows(CONTENT) == content

@@ -20,6 +20,9 @@ LOOPS: dict[str, tuple[str, ...]] = {"airflow": airflow.NAMES, "follow": ("pipel
 # May be stopped in a platform that is well.
 MAY_STAND = (*DEMO, "pipeline")
 
+# What works in batches leaves the processors to what somebody waits for: gateway, broker, database, live view, pages.
+GIVES_WAY = "nice:10"
+
 WAIT_EXEC = Path(__file__).with_name("wait_exec.py")
 SWEEP = Path(__file__).with_name("sweep.py")
 TIDY = Path(__file__).with_name("tidy.py")
@@ -161,16 +164,17 @@ def _commands(layout: Layout, settings: Mapping[str, str]) -> dict[str, tuple[st
     broker = (f"tcp:{settings['KAFKA_PORT']}",) if runs_here("kafka", settings) else ()
     database = (f"tcp:{settings['POSTGRES_PORT']}",) if runs_here("postgres", settings) else ()
     tieout = (sys.executable, "-P", "-m", "control")
+    follow = [*tieout, "run", "--follow", "--stream", "service"]
     return {
         "kafka": _waiting("SIGTERM", (), kafka.broker_command(layout)),
         # Only Python gets the signal: it must stop its query before its JVM ends.
-        "stream": _waiting("SIGTERM", broker, [*tieout, "stream"]),
+        "stream": _waiting("SIGTERM", (GIVES_WAY, *broker), [*tieout, "stream"]),
         "live": _waiting("SIGTERM", (*broker, *database), [*tieout, "live"]),
         "producer": _waiting("SIGTERM", broker, [*tieout, "produce", "--rate", settings["PRODUCER_RATE"]]),
-        "pipeline": _waiting("SIGTERM", (*broker, *database), [*tieout, "run", "--follow", "--stream", "service"]),
+        "pipeline": _waiting("SIGTERM", (GIVES_WAY, *broker, *database), follow),
         "lineage": _waiting("SIGTERM", (), _lineage_command(layout, settings)),
         "dashboard": _waiting("SIGTERM", database, [sys.executable, "-P", "-m", "dashboard"]),
-        **{name: _waiting("SIGTERM", database, _airflow_command(layout, name)) for name in airflow.PROGRAMS},
+        **{name: _airflow(layout, name, database) for name in airflow.PROGRAMS},
         airflow.TIDY: _waiting("SIGTERM", database, _tidy_command(layout, settings)),
     }
 
@@ -199,16 +203,16 @@ def _tidy_command(layout: Layout, settings: Mapping[str, str]) -> list[str]:
     return [sys.executable, "-I", "-S", str(TIDY), *what]
 
 
-def _airflow_command(layout: Layout, name: str) -> list[str]:
+def _airflow(layout: Layout, name: str, database: tuple[str, ...]) -> tuple[str, ...]:
     command = [str(airflow.program(layout)), *airflow.PROGRAMS[name]]
     if name == airflow.SCHEDULER:
         pid_file = str(airflow.home(layout) / "scheduler.pid")
         command = [sys.executable, "-I", "-S", str(SWEEP), pid_file, str(layout.home), "--", *command]
-    return command
+    return _waiting("SIGTERM", database if name == airflow.API else (GIVES_WAY, *database), command)
 
 
-def _waiting(signal_name: str, dependencies: tuple[str, ...], command: list[str]) -> tuple[str, ...]:
-    return (sys.executable, "-I", "-S", str(WAIT_EXEC), signal_name, *dependencies, "--", *command)
+def _waiting(signal_name: str, wishes: tuple[str, ...], command: list[str]) -> tuple[str, ...]:
+    return (sys.executable, "-I", "-S", str(WAIT_EXEC), signal_name, *wishes, "--", *command)
 
 
 def _postgres(layout: Layout, accounts: Accounts, settings: Mapping[str, str]) -> Service:

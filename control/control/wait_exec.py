@@ -1,4 +1,4 @@
-"""Wait for what a program needs, then become that program: `wait_exec.py SIGNAL [tcp:PORT ...] -- COMMAND ...`.
+"""Wait for what a program needs, then become it: `wait_exec.py SIGNAL [nice:N] [tcp:PORT ...] -- COMMAND ...`.
 
 It runs as a file and imports nothing of ours, so that it starts in a few milliseconds for any account. The process
 id stays the same, so the supervisor's signals reach the program itself. The kernel sends SIGNAL when the parent dies:
@@ -36,10 +36,12 @@ def answers(port: int) -> bool:
 def main(arguments: list[str]) -> None:
     """Wait and become the program."""
     split = arguments.index("--")
-    name, *dependencies = arguments[:split]
+    name, *wishes = arguments[:split]
     die_with_parent(signal.Signals[name])
-    for port in (int(dependency.removeprefix("tcp:")) for dependency in dependencies):
-        while not answers(port):
+    for kind, _, number in (wish.partition(":") for wish in wishes):
+        if kind == "nice":
+            os.nice(int(number))
+        while kind == "tcp" and not answers(int(number)):
             time.sleep(0.2)
     command = arguments[split + 1 :]
     os.execvp(command[0], command)  # noqa: S606 - no shell is the point

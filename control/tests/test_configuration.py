@@ -1,6 +1,9 @@
 import configparser
+import os
 import re
 import socket
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +16,7 @@ from control.accounts import Accounts, reachable
 from control.env import SECRETS, ensure_env
 from control.kafka import render_properties, scram
 from control.ports import next_free, settle_ports
-from control.services import KNOWS, all_services
+from control.services import GIVES_WAY, KNOWS, WAIT_EXEC, all_services
 from control.topics import USERS, rights
 
 
@@ -35,6 +38,16 @@ def test_each_process_gets_only_the_secrets_of_its_part(services):
         assert not [secret for secret in service.environment.values() if len(secret) == 32 and secret in argv]
     mighty = {"KAFKA_PASSWORD_ADMIN", "KAFKA_PASSWORD_BROKER", "POSTGRES_PASSWORD_POSTGRES", "POSTGRES_PASSWORD_OWNER"}
     assert not mighty & {name for known in KNOWS.values() for name in known}
+
+
+def test_batches_give_way_to_what_somebody_waits_for(services):
+    assert {name for name, service in services.items() if GIVES_WAY in service.command} == {
+        "stream",
+        *(set(airflow.PROGRAMS) - {airflow.API}),
+    }
+    command = [sys.executable, "-I", "-S", str(WAIT_EXEC), "SIGTERM", GIVES_WAY, "--", "nice"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == os.nice(0) + 10
 
 
 def test_the_supervisor_listens_on_no_port_and_reads_its_configuration(layout, services):

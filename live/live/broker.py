@@ -37,6 +37,7 @@ class Broker:
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "error",
                 "fetch.wait.max.ms": 100,
+                "fetch.min.bytes": 131_072,
                 "queued.min.messages": 5_000,
                 "queued.max.messages.kbytes": 16_384,
                 "log_level": 2,

@@ -124,6 +124,8 @@ class Engine:
             )
         # Of an engine that was killed nothing goes on in the database, and the lock is free again.
         self._connection.execute("set client_connection_check_interval = '1s'")
+        # A crash of the database may take the last commits back, positions and totals together: they are counted again.
+        self._connection.execute("set synchronous_commit = off")
         self._topic_id = self._broker.topic_id()
         write_rules(self._connection, load_alert_rules())
         self._outbox.resume(self._connection)

@@ -13,11 +13,11 @@ Connection = psycopg.Connection[Any]
 
 _KEPT = """
 select transaction_id, status, has_pending, identity_hash, topic_id, partition, "offset", arrived_at
-from live.payments where transaction_id = any(%s)
+from live.payments where transaction_id = any(%b)
 """
 _SILVER = """
 select transaction_id, status, identity_hash, topic_id, partition, "offset", known_at
-from raw.transactions where transaction_id = any(%s) order by load_id, known_at, partition, "offset"
+from raw.transactions where transaction_id = any(%b) order by load_id, known_at, partition, "offset"
 """
 _AGAIN = """
 select redrive_of from live.redriven where topic_id = %(topic)s and redrive_of = any(%(asked)s)

@@ -1,5 +1,6 @@
 """The engine as a process: its connection, its signals, its end."""
 
+import gc
 import signal
 from collections.abc import Callable
 from contextlib import closing
@@ -34,4 +35,7 @@ def serve(
 
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, stop)
+        # A batch makes ten thousands of objects that end with it, none of them in a cycle: one is looked for rarely.
+        gc.freeze()
+        gc.set_threshold(200_000)
         return engine.run(restart_from_gold=restart_from_gold, once=once)

@@ -17,7 +17,7 @@ Connection = psycopg.Connection[Any]
 
 _REMEMBER = """
 insert into live.customers (customer_id, state, seen_at)
-select customer_id, state::jsonb, seen_at from unnest(%s::text[], %s::text[], %s::timestamptz[])
+select customer_id, state::jsonb, seen_at from unnest(%b::text[], %b::text[], %b::timestamptz[])
     as n (customer_id, state, seen_at)
 on conflict (customer_id) do update set state = excluded.state, seen_at = excluded.seen_at
 """
