@@ -1,4 +1,4 @@
-"""Fixtures that every folder's tests share: broker and database, a whole platform, a whole platform with Airflow."""
+"""Fixtures that every folder's tests share: broker and database, and a whole platform."""
 
 import json
 import os
@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,24 +24,15 @@ MINUTES = 60
 
 @dataclass(frozen=True)
 class Platform:
-    """A started platform: its home, and how to use it as a person would.
-
-    Attributes:
-        loop: airflow, follow or off.
-        schedule: when Airflow runs the pipeline; off: when it is triggered.
-    """
+    """A started platform: its home, and how to use it as a person would."""
 
     home: Path
-    loop: str = "off"
-    schedule: str = "off"
 
     @property
     def environment(self) -> dict[str, str]:
-        return os.environ | {"TIEOUT_HOME": str(self.home), "NO_COLOR": "1"} | self._choice
-
-    @property
-    def _choice(self) -> dict[str, str]:
-        return {"LOOP": self.loop, "PIPELINE_SCHEDULE": self.schedule}
+        """Airflow is there, and runs the pipeline only when it is triggered."""
+        told = {"LOOP": "airflow", "PIPELINE_SCHEDULE": "off"}
+        return os.environ | told | {"TIEOUT_HOME": str(self.home), "NO_COLOR": "1"}
 
     @property
     def settings(self) -> dict[str, str]:
@@ -105,27 +95,6 @@ def _command_line(process: psutil.Process) -> str:
         return ""
 
 
-@contextmanager
-def whole_platform(loop: str = "off") -> Iterator[Platform]:
-    """Yield a platform without demo data, started by the script that people use; stop and remove it at the end.
-
-    Args:
-        loop: airflow, follow or off; nothing repeats by itself in any of them.
-    """
-    home = Path(tempfile.mkdtemp(prefix="tieout-test-", dir="/var/tmp"))
-    home.chmod(0o755)
-    started = Platform(home, loop)
-    ports = zip(LISTENING, free_ports(len(LISTENING)), strict=True)
-    (home / ".env").write_text("".join(f"{name}={port}\n" for name, port in ports), encoding="utf-8")
-    result = started.script("start.sh", "--no-demo")
-    assert result.returncode == 0, result.stdout + result.stderr
-    yield started
-    result = started.script("stop.sh")
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert started.processes() == []
-    shutil.rmtree(home)
-
-
 @pytest.fixture(scope="session")
 def services() -> Iterator[Handle]:
     """A real broker and a real, migrated database in a home of their own: topics, users, roles, schemas."""
@@ -135,13 +104,19 @@ def services() -> Iterator[Handle]:
 
 @pytest.fixture(scope="session")
 def platform() -> Iterator[Platform]:
-    """A platform without demo data in which nothing repeats by itself."""
-    with whole_platform() as started:
-        yield started
+    """A platform without demo data, with Airflow, in which nothing repeats by itself; one for the whole run of tests.
 
-
-@pytest.fixture(scope="session")
-def airflow_platform() -> Iterator[Platform]:
-    """A platform without demo data, with Airflow: the pipeline's DAG is paused and has no schedule."""
-    with whole_platform("airflow") as started:
-        yield started
+    It is started by the script that people use, and stopped by theirs and removed at the end.
+    """
+    home = Path(tempfile.mkdtemp(prefix="tieout-test-", dir="/var/tmp"))
+    home.chmod(0o755)
+    started = Platform(home)
+    ports = zip(LISTENING, free_ports(len(LISTENING)), strict=True)
+    (home / ".env").write_text("".join(f"{name}={port}\n" for name, port in ports), encoding="utf-8")
+    result = started.script("start.sh", "--no-demo")
+    assert result.returncode == 0, result.stdout + result.stderr
+    yield started
+    result = started.script("stop.sh")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert started.processes() == []
+    shutil.rmtree(home)

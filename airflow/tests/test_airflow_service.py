@@ -33,21 +33,21 @@ def passwords(platform: Any) -> Any:
     return json.loads(airflow.passwords_file(find_layout({"TIEOUT_HOME": str(platform.home)})).read_text())
 
 
-def test_only_its_owner_reads_the_passwords(airflow_platform: Any) -> None:
-    file = airflow.passwords_file(find_layout({"TIEOUT_HOME": str(airflow_platform.home)}))
+def test_only_its_owner_reads_the_passwords(platform: Any) -> None:
+    file = airflow.passwords_file(find_layout({"TIEOUT_HOME": str(platform.home)}))
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert set(json.loads(file.read_text())) == {"admin", "viewer"}
-    log = (airflow_platform.home / ".tieout" / "logs" / "airflow-api.log").read_text()
+    log = (platform.home / ".tieout" / "logs" / "airflow-api.log").read_text()
     assert log
-    assert not [user for user, password in passwords(airflow_platform).items() if password in log]
+    assert not [user for user, password in passwords(platform).items() if password in log]
 
 
-def test_a_viewer_looks_and_triggers_nothing(airflow_platform: Any) -> None:
+def test_a_viewer_looks_and_triggers_nothing(platform: Any) -> None:
     with pytest.raises(urllib.error.HTTPError, match="401"):
-        token(airflow_platform, "admin", "guessed")
-    bearer = token(airflow_platform, "viewer", passwords(airflow_platform)["viewer"])
+        token(platform, "admin", "guessed")
+    bearer = token(platform, "viewer", passwords(platform)["viewer"])
     request = urllib.request.Request(
-        f"{airflow.url(airflow_platform.settings)}/api/v2/dags/{PIPELINE}/dagRuns",
+        f"{airflow.url(platform.settings)}/api/v2/dags/{PIPELINE}/dagRuns",
         b'{"logical_date": null}',
         {"Content-Type": "application/json", "Authorization": f"Bearer {bearer}"},
     )
@@ -55,27 +55,25 @@ def test_a_viewer_looks_and_triggers_nothing(airflow_platform: Any) -> None:
         urllib.request.urlopen(request, timeout=60)
 
 
-def test_airflow_listens_on_loopback_only(airflow_platform: Any) -> None:
-    ours = {process.pid for process in airflow_platform.processes()}
+def test_airflow_listens_on_loopback_only(platform: Any) -> None:
+    ours = {process.pid for process in platform.processes()}
     sockets = [c for c in psutil.net_connections("inet") if c.status == psutil.CONN_LISTEN and c.pid in ours]
     ports = {c.laddr.port for c in sockets}
-    assert {int(airflow_platform.settings[name]) for name in ("AIRFLOW_PORT", "DOCS_PORT")} <= ports
+    assert {int(platform.settings[name]) for name in ("AIRFLOW_PORT", "DOCS_PORT")} <= ports
     assert {c.laddr.ip for c in sockets} <= LOOPBACK
 
 
-def test_status_and_doctor_find_airflow_well_and_its_pipeline_paused_or_not(airflow_platform: Any) -> None:
-    rows = {
-        row["name"]: row for row in json.loads(airflow_platform.script("tieout", "status", "--json").stdout)["services"]
-    }
+def test_status_and_doctor_find_airflow_well_and_its_pipeline_paused_or_not(platform: Any) -> None:
+    rows = {row["name"]: row for row in json.loads(platform.script("tieout", "status", "--json").stdout)["services"]}
     assert {rows[name]["state"] for name in airflow.NAMES} == {"running"}
-    assert rows["lineage"]["url"].endswith(airflow_platform.settings["DOCS_PORT"])
-    findings = json.loads(airflow_platform.script("tieout", "doctor", "--json").stdout)
+    assert rows["lineage"]["url"].endswith(platform.settings["DOCS_PORT"])
+    findings = json.loads(platform.script("tieout", "doctor", "--json").stdout)
     (dags,) = [each for each in findings if each["name"] == "dags"]
     assert dags["ok"], dags
     assert PIPELINE in dags["detail"]
-    assert Rest(airflow_platform.settings).import_errors() == []
+    assert Rest(platform.settings).import_errors() == []
 
 
-def test_the_lineage_site_answers(airflow_platform: Any) -> None:
-    with urllib.request.urlopen(f"http://127.0.0.1:{airflow_platform.settings['DOCS_PORT']}/", timeout=60) as page:
+def test_the_lineage_site_answers(platform: Any) -> None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{platform.settings['DOCS_PORT']}/", timeout=60) as page:
         assert b"<title>" in page.read()

@@ -27,22 +27,20 @@ CONTENT = """
 
 
 @pytest.fixture(scope="module")
-def runs(airflow_platform: Any) -> Runs:
-    return Runs(airflow_platform.settings)
+def runs(platform: Any) -> Runs:
+    return Runs(platform.settings)
 
 
 def _produce(platform: Any, total: int, seed: int) -> None:
     platform.tieout("produce", "--rate", "0", "--total", str(total), "--seed", str(seed))
 
 
-def test_a_triggered_run_ends_in_success_and_the_marts_hold_what_was_produced_before(
-    airflow_platform: Any, runs: Runs
-) -> None:
+def test_a_triggered_run_ends_in_success_and_the_marts_hold_what_was_produced_before(platform: Any, runs: Runs) -> None:
     code, words = runs.refused(lookback_days="many")
     assert code in (400, 422)
     assert "lookback_days" in words
-    before = airflow_platform.rows(SILVER)[0][0]
-    _produce(airflow_platform, 300, seed=41)
+    before = platform.rows(SILVER)[0][0]
+    _produce(platform, 300, seed=41)
 
     run = runs.trigger()
     assert runs.wait(run) == "success", runs.reasons(run)
@@ -51,20 +49,20 @@ def test_a_triggered_run_ends_in_success_and_the_marts_hold_what_was_produced_be
     assert len(states) > 20
     assert set(states.values()) <= {"success", "skipped"}
     assert states["build_marts.fact_transactions"] == "success"
-    assert airflow_platform.rows(FACT) == airflow_platform.rows(SILVER)
-    assert airflow_platform.rows(SILVER)[0][0] >= before + 300
-    loads = airflow_platform.rows(f"select load_id from metadata.load_audit where run_id = '{run}'")
+    assert platform.rows(FACT) == platform.rows(SILVER)
+    assert platform.rows(SILVER)[0][0] >= before + 300
+    loads = platform.rows(f"select load_id from metadata.load_audit where run_id = '{run}'")
     assert loads
-    assert airflow_platform.rows(f"select status from metadata.builds where run_id = '{run}'") == [("SUCCESS",)]
-    assert airflow_platform.rows(f"select count(*) > 0 from metadata.proof where run_id = '{run}'") == [(True,)]
-    assert airflow_platform.rows("select count(*) from metadata.build_lock") == [(0,)]
+    assert platform.rows(f"select status from metadata.builds where run_id = '{run}'") == [("SUCCESS",)]
+    assert platform.rows(f"select count(*) > 0 from metadata.proof where run_id = '{run}'") == [(True,)]
+    assert platform.rows("select count(*) from metadata.build_lock") == [(0,)]
     events = runs.rest.call("GET", "/api/v2/assets/events?limit=50")["asset_events"]
     assert {event["name"] for event in events} >= {"bronze", "silver", "gold"}
 
 
 @pytest.mark.slow
-def test_a_run_without_news_skips_the_build_and_is_green(airflow_platform: Any, runs: Runs) -> None:
-    _produce(airflow_platform, 50, seed=42)
+def test_a_run_without_news_skips_the_build_and_is_green(platform: Any, runs: Runs) -> None:
+    _produce(platform, 50, seed=42)
     assert runs.wait(runs.trigger()) == "success"
     run = runs.trigger()
     assert runs.wait(run) == "success"
@@ -75,31 +73,31 @@ def test_a_run_without_news_skips_the_build_and_is_green(airflow_platform: Any, 
 
 @pytest.mark.slow
 def test_a_contradicting_form_is_refused_in_the_first_task_with_words_and_without_retry(
-    airflow_platform: Any, runs: Runs
+    platform: Any, runs: Runs
 ) -> None:
     run = runs.trigger(from_date="2026-03-02", to_date="2026-03-01")
     assert runs.wait(run, 120) == "failed"
     assert "is after to_date" in runs.log(run, "load_silver.bronze_is_fresh")
     incident = f"select task_id, reason from metadata.pipeline_incidents where run_id = '{run}'"
-    [(task, reason)] = airflow_platform.rows(incident)
+    [(task, reason)] = platform.rows(incident)
     assert task == "load_silver.bronze_is_fresh"
     assert "is after to_date" in reason
 
 
 @pytest.mark.slow
 def test_a_failing_dbt_test_turns_the_run_red_also_on_retry_and_the_next_run_mends_it(
-    airflow_platform: Any, runs: Runs
+    platform: Any, runs: Runs
 ) -> None:
     """dim_channels is made anew in each build: a method that its seed has twice breaks its test each time."""
-    _produce(airflow_platform, 50, seed=43)
+    _produce(platform, 50, seed=43)
     assert runs.wait(runs.trigger()) == "success"
-    before = airflow_platform.rows(FACT)
-    airflow_platform.rows(
+    before = platform.rows(FACT)
+    platform.rows(
         "select; drop index staging.payment_channels_key;"
         " insert into staging.payment_channels select 'Cheque', payment_channel, fee_percent"
         " from staging.payment_channels limit 2"
     )
-    _produce(airflow_platform, 50, seed=44)
+    _produce(platform, 50, seed=44)
 
     run = runs.trigger()
     assert runs.wait(run) == "failed"
@@ -109,34 +107,32 @@ def test_a_failing_dbt_test_turns_the_run_red_also_on_retry_and_the_next_run_men
     assert states["build_marts.finish_build"] == "success"
     assert states["verify.publish"] == "upstream_failed"
     assert "trying again would not help" in runs.log(run, "build_staging_and_intermediate.dbt")
-    assert airflow_platform.rows("select count(*) from metadata.build_lock") == [(0,)]
+    assert platform.rows("select count(*) from metadata.build_lock") == [(0,)]
 
     runs.clear(run, task_ids=["build_staging_and_intermediate.begin_build"], include_downstream=True, only_failed=False)
     wait_for(lambda: runs.state(run) not in ("failed",), "the cleared run")
     assert runs.wait(run) == "failed"
     assert runs.tasks(run)["build_marts.dim_channels"] == "failed"
 
-    airflow_platform.rows(
+    platform.rows(
         "select; delete from staging.payment_channels where payment_method = 'Cheque';"
         " create unique index payment_channels_key on staging.payment_channels (payment_method)"
     )
     mended = runs.trigger()
     assert runs.wait(mended) == "success"
-    assert airflow_platform.rows(FACT)[0][0] == before[0][0] + 50
+    assert platform.rows(FACT)[0][0] == before[0][0] + 50
 
 
 @pytest.mark.slow
 def test_a_failing_model_turns_the_run_red_its_mart_stays_whole_and_the_next_run_mends_it(
-    airflow_platform: Any, runs: Runs
+    platform: Any, runs: Runs
 ) -> None:
-    _produce(airflow_platform, 50, seed=48)
+    _produce(platform, 50, seed=48)
     assert runs.wait(runs.trigger()) == "success"
     mart = "select md5(string_agg(c::text, ',' order by c::text)) from marts.daily_city_totals c"
-    before, payments = airflow_platform.rows(mart), airflow_platform.rows(FACT)
-    airflow_platform.rows(
-        "select; alter table marts.daily_city_totals add constraint drill check (currency is null) not valid"
-    )
-    _produce(airflow_platform, 50, seed=49)
+    before, payments = platform.rows(mart), platform.rows(FACT)
+    platform.rows("select; alter table marts.daily_city_totals add constraint drill check (currency is null) not valid")
+    _produce(platform, 50, seed=49)
 
     run = runs.trigger()
     assert runs.wait(run) == "failed"
@@ -148,77 +144,73 @@ def test_a_failing_model_turns_the_run_red_its_mart_stays_whole_and_the_next_run
     assert states["build_marts.finish_build"] == "success"
     assert states["verify.publish"] == "upstream_failed"
     assert "daily_city_totals" in runs.log(run, "build_staging_and_intermediate.dbt")
-    assert airflow_platform.rows(mart) == before
-    assert airflow_platform.rows(FACT)[0][0] == payments[0][0] + 50
+    assert platform.rows(mart) == before
+    assert platform.rows(FACT)[0][0] == payments[0][0] + 50
 
-    airflow_platform.rows("select; alter table marts.daily_city_totals drop constraint drill")
+    platform.rows("select; alter table marts.daily_city_totals drop constraint drill")
     assert runs.wait(runs.trigger()) == "success"
-    content = airflow_platform.rows(CONTENT)
-    airflow_platform.tieout("build", "--full-refresh")
-    assert airflow_platform.rows(CONTENT) == content
+    content = platform.rows(CONTENT)
+    platform.tieout("build", "--full-refresh")
+    assert platform.rows(CONTENT) == content
 
 
 @pytest.mark.slow
-def test_a_run_whose_scheduler_is_killed_ends_in_success_and_equals_a_full_refresh(
-    airflow_platform: Any, runs: Runs
-) -> None:
-    _produce(airflow_platform, 2_000, seed=45)
+def test_a_run_whose_scheduler_is_killed_ends_in_success_and_equals_a_full_refresh(platform: Any, runs: Runs) -> None:
+    _produce(platform, 2_000, seed=45)
     run = runs.trigger()
     dbt = "build_staging_and_intermediate.dbt"
     wait_for(lambda: runs.tasks(run).get(dbt) == "running", "dbt to run", 600)
 
-    for process in airflow_platform.processes("airflow", "scheduler"):
+    for process in platform.processes("airflow", "scheduler"):
         os.kill(process.pid, signal.SIGKILL)
 
     assert runs.wait(run, 1200) == "success", runs.tasks(run)
-    content = airflow_platform.rows(CONTENT)
+    content = platform.rows(CONTENT)
     assert content[0][1] >= 2_000
-    airflow_platform.tieout("build", "--full-refresh")
-    assert airflow_platform.rows(CONTENT) == content
+    platform.tieout("build", "--full-refresh")
+    assert platform.rows(CONTENT) == content
 
 
 @pytest.mark.slow
-def test_two_triggers_at_once_run_one_after_the_other(airflow_platform: Any, runs: Runs) -> None:
-    _produce(airflow_platform, 50, seed=46)
+def test_two_triggers_at_once_run_one_after_the_other(platform: Any, runs: Runs) -> None:
+    _produce(platform, 50, seed=46)
     first, second = runs.trigger(), runs.trigger()
     assert {runs.wait(first), runs.wait(second)} == {"success"}
     overlap = (
         "select count(*) from metadata.builds a, metadata.builds b where a.build_id <> b.build_id"
         " and a.started_at < b.finished_at and b.started_at < a.finished_at"
     )
-    assert airflow_platform.rows(overlap) == [(0,)]
+    assert platform.rows(overlap) == [(0,)]
 
 
 @pytest.mark.slow
-def test_a_range_without_data_changes_nothing_and_is_green(airflow_platform: Any, runs: Runs) -> None:
-    before = airflow_platform.rows(CONTENT)
+def test_a_range_without_data_changes_nothing_and_is_green(platform: Any, runs: Runs) -> None:
+    before = platform.rows(CONTENT)
     run = runs.trigger(from_date="2001-01-01", to_date="2001-01-02")
     assert runs.wait(run) == "success"
-    assert airflow_platform.rows(CONTENT) == before
+    assert platform.rows(CONTENT) == before
 
 
 @pytest.mark.slow
-def test_a_database_that_is_away_is_waited_for(airflow_platform: Any, runs: Runs) -> None:
+def test_a_database_that_is_away_is_waited_for(platform: Any, runs: Runs) -> None:
     """Every process of Airflow loses its own database too; the supervisor brings all of them back."""
-    _produce(airflow_platform, 50, seed=47)
+    _produce(platform, 50, seed=47)
     run = runs.trigger()
     wait_for(lambda: runs.state(run) == "running", "the run to begin")
-    for process in airflow_platform.processes("postgres", "-D"):
+    for process in platform.processes("postgres", "-D"):
         os.kill(process.pid, signal.SIGKILL)
     assert runs.wait(run, 1800) == "success"
 
 
 @pytest.mark.slow
-def test_a_backfill_brings_back_what_silver_lost_proves_it_and_publishes_gold(
-    airflow_platform: Any, runs: Runs
-) -> None:
-    _produce(airflow_platform, 200, seed=50)
+def test_a_backfill_brings_back_what_silver_lost_proves_it_and_publishes_gold(platform: Any, runs: Runs) -> None:
+    _produce(platform, 200, seed=50)
     assert runs.wait(runs.trigger()) == "success"
-    content = airflow_platform.rows(CONTENT)
+    content = platform.rows(CONTENT)
     some = "(select transaction_id from marts.fact_transactions order by transaction_id limit 7)"
-    [(first, last)] = airflow_platform.rows("select min(occurred_on), max(occurred_on) from marts.fact_transactions")
-    airflow_platform.rows(f"select; delete from raw.transactions where transaction_id in {some}")
-    backfills = Runs(airflow_platform.settings, "backfill")
+    [(first, last)] = platform.rows("select min(occurred_on), max(occurred_on) from marts.fact_transactions")
+    platform.rows(f"select; delete from raw.transactions where transaction_id in {some}")
+    backfills = Runs(platform.settings, "backfill")
 
     run = backfills.trigger(from_date=first.isoformat(), to_date=last.isoformat())
     assert backfills.wait(run) == "success", backfills.reasons(run)
@@ -227,28 +219,28 @@ def test_a_backfill_brings_back_what_silver_lost_proves_it_and_publishes_gold(
     assert "restored" in log
     assert last.isoformat() in log
     restored = "select sum(rows_loaded) from metadata.backfill_days"
-    assert airflow_platform.rows(restored)[0][0] >= 7
-    assert airflow_platform.rows(CONTENT) == content
-    assert airflow_platform.rows(f"select count(*) > 0 from metadata.proof where run_id = '{run}'") == [(True,)]
+    assert platform.rows(restored)[0][0] >= 7
+    assert platform.rows(CONTENT) == content
+    assert platform.rows(f"select count(*) > 0 from metadata.proof where run_id = '{run}'") == [(True,)]
     events = backfills.rest.call("GET", "/api/v2/assets/events?limit=50&order_by=-timestamp")["asset_events"]
     assert any(event["name"] == "gold" and event["source_run_id"] == run for event in events)
 
     by_offsets = backfills.trigger(offsets="0:0-50")
     assert backfills.wait(by_offsets) == "success", backfills.reasons(by_offsets)
-    assert airflow_platform.rows(CONTENT) == content
+    assert platform.rows(CONTENT) == content
     without_range = backfills.trigger()
     assert backfills.wait(without_range) == "failed"
     assert "a backfill needs from_date and to_date" in backfills.log(without_range, "read_again")
 
 
 @pytest.mark.slow
-def test_lake_maintenance_goes_to_its_end_and_proves_everything_in_full(airflow_platform: Any, runs: Runs) -> None:
-    _produce(airflow_platform, 50, seed=51)
+def test_lake_maintenance_goes_to_its_end_and_proves_everything_in_full(platform: Any, runs: Runs) -> None:
+    _produce(platform, 50, seed=51)
     assert runs.wait(runs.trigger()) == "success"
-    content = airflow_platform.rows(CONTENT)
-    maintenance = Runs(airflow_platform.settings, "lake_maintenance")
+    content = platform.rows(CONTENT)
+    maintenance = Runs(platform.settings, "lake_maintenance")
     run = maintenance.trigger()
     assert maintenance.wait(run) == "success", maintenance.reasons(run)
     assert maintenance.tasks(run) == {"maintain": "success", "dbt_tests": "success", "full_proof": "success"}
-    assert airflow_platform.rows(f"select count(*) > 0 from metadata.proof where run_id = '{run}'") == [(True,)]
-    assert airflow_platform.rows(CONTENT) == content
+    assert platform.rows(f"select count(*) > 0 from metadata.proof where run_id = '{run}'") == [(True,)]
+    assert platform.rows(CONTENT) == content

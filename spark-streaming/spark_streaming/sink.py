@@ -80,9 +80,10 @@ class LakeWriter:
             for row in counts:
                 reasons.update(dict.fromkeys(row["reasons"], row["count"]))
             rows = sum(row["count"] for row in counts)
-            letters = self._commit(self.dead_letters, judged.where("size(reasons) > 0"), end)
+            broken = sum(row["count"] for row in counts if row["reasons"])
+            letters = self._commit(self.dead_letters, judged.where("size(reasons) > 0"), end, broken)
             failpoints.reach("stream.after-dead-letters")
-            events = self._commit(self.bronze, judged.where("size(reasons) = 0"), end)
+            events = self._commit(self.bronze, judged.where("size(reasons) = 0"), end, rows - broken)
         finally:
             judged.unpersist()
         self.position = end
@@ -100,13 +101,19 @@ class LakeWriter:
                         "./scripts/tieout stream (it begins again at what the tables record)",
                     )
 
-    def _commit(self, table: LakeTable, part: DataFrame, end: Ends) -> int:
-        """Commit one table's part; return how many rows it got. Nothing is committed where all is there already."""
+    def _commit(self, table: LakeTable, part: DataFrame, end: Ends, count: int) -> int:
+        """Commit one table's part; return how many rows it got. Nothing is committed where all is there already.
+
+        Args:
+            count: rows of the part, those that the table has already counted in.
+        """
         had = self.ends[table.name]
         if not moves_on(had, end):
             return 0
-        new = part.where(not_yet_written(had))
-        count = new.count()
+        new = part
+        if any(had.get(partition, 0) > self.position.get(partition, 0) for partition in end):
+            new = part.where(not_yet_written(had))
+            count = new.count()
         # An empty part still commits: the ends move on in both tables.
         rows = new.coalesce(1 + count // ROWS_PER_FILE) if count else new.limit(0)
         self._append(table, rows, further(had, end), count)
