@@ -44,11 +44,6 @@ class Field:
     stored_as: str
 
     @property
-    def nullable(self) -> bool:
-        """True where null is not malformed."""
-        return not self.structural
-
-    @property
     def spark_type(self) -> str:
         """The column's type in the lake."""
         return SPARK_TYPES[self.type]
@@ -82,11 +77,6 @@ class Topic:
     name: str
     partitions: int
     config: Mapping[str, str]
-
-    @property
-    def retention_ms(self) -> int:
-        """How long the broker keeps an event, in milliseconds."""
-        return int(self.config["retention.ms"])
 
     @property
     def max_message_bytes(self) -> int:

@@ -44,11 +44,6 @@ class Handle:
         """Stop a service cleanly."""
         supervision.stop_service(self.platform.layout, self.platform.services[name])
 
-    def restart(self, name: str) -> None:
-        """Stop a service cleanly and start it again."""
-        self.stop(name)
-        self.start(name)
-
     def kill(self, name: str) -> None:
         """Kill a service with SIGKILL; the supervisor starts it again by itself."""
         pid = supervision.process_states(self.platform.layout)[name]["pid"]

@@ -23,7 +23,6 @@ from data_generator.plan import Plan
 
 CONTRACT = load_contract()
 VARIANTS = range(8)
-JSON_TYPES = {"string": str, "timestamp": str, "boolean": bool}
 SOUND: dict[str, Any] = {field.name: field.example for field in CONTRACT.fields} | {
     "amount": Decimal("107.23"),
     "status": "PENDING",

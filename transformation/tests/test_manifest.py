@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from contracts.layout import find_layout
 from contracts.model import load_contract
@@ -32,13 +31,6 @@ def models(manifest: dict[str, Any]) -> list[dict[str, Any]]:
     found = [node for node in manifest["nodes"].values() if node["resource_type"] == "model"]
     assert len(found) >= 14
     return found
-
-
-def written_columns(project: Path, model: dict[str, Any]) -> list[str]:
-    """Return the columns that the yml lists, in order."""
-    path = project / model["original_file_path"].replace(".sql", ".yml")
-    document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return [column["name"] for column in document["models"][0]["columns"]]
 
 
 def test_each_model_has_its_yml_beside_it(models: list[dict[str, Any]]) -> None:

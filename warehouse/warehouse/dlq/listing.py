@@ -13,7 +13,6 @@ from warehouse.dlq.books import Connection
 from warehouse.dlq.selection import Selection, where
 
 UNKNOWN = "unknown"
-LETTERS_SHOWN = 50
 
 
 def list_groups(connection: Connection, selection: Selection, *, by: Sequence[str]) -> list[dict[str, Any]]:
