@@ -1,5 +1,7 @@
 """The form of every error that a person sees."""
 
+from contracts.layout import find_layout
+
 
 class TieoutError(Exception):
     """Something failed that a person can act on.
@@ -33,3 +35,17 @@ class RefusalError(TieoutError):
 
     The command line ends with exit code 78 (EX_CONFIG), and the supervisor does not start such a service again.
     """
+
+
+def missing_secret(name: str, left: str) -> TieoutError:
+    """Return the error of a secret that is set nowhere.
+
+    Args:
+        name: of its variable.
+        left: the state that is left behind.
+    """
+    return TieoutError(
+        f"{name} is neither in the environment nor in {find_layout().env_file}.",
+        left,
+        "./scripts/setup.sh, which makes the missing secrets",
+    )

@@ -26,6 +26,11 @@ class Layout:
         return self.home / ".env"
 
     @property
+    def readable_env_file(self) -> Path | None:
+        """`env_file` where this account may read it; a service that must not has what it needs in its environment."""
+        return self.env_file if self.env_file.is_file() and os.access(self.env_file, os.R_OK) else None
+
+    @property
     def state(self) -> Path:
         """Everything that services keep for themselves."""
         return self.home / ".tieout"

@@ -1,7 +1,5 @@
 """The gateway's settings: the process environment first, then the home's `.env` where it may be read."""
 
-import os
-
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -33,10 +31,6 @@ class GatewaySettings(BaseSettings):
 
 
 def read_settings(layout: Layout | None = None) -> GatewaySettings:
-    """Return the settings of a platform's home.
-
-    A service may run as a user who must not read `.env`: it then has what it needs in its environment.
-    """
-    env_file = (layout or find_layout()).env_file
-    readable = env_file.is_file() and os.access(env_file, os.R_OK)
-    return GatewaySettings(_env_file=env_file if readable else None)  # type: ignore[call-arg]  # pydantic's own argument
+    """Return the settings of a platform's home."""
+    env_file = (layout or find_layout()).readable_env_file
+    return GatewaySettings(_env_file=env_file)  # type: ignore[call-arg]  # pydantic's own argument

@@ -1,12 +1,10 @@
 """The live view's settings: the process environment first, then the home's `.env` where it may be read."""
 
-import os
-
 from psycopg.conninfo import make_conninfo
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from contracts.errors import TieoutError
+from contracts.errors import missing_secret
 from contracts.layout import Layout, find_layout
 
 
@@ -46,7 +44,7 @@ class LiveSettings(BaseSettings):
             port=self.postgres_port,
             dbname=self.postgres_db,
             user="live",
-            password=required("POSTGRES_PASSWORD_LIVE", self.postgres_password_live),
+            password=_required("POSTGRES_PASSWORD_LIVE", self.postgres_password_live),
             connect_timeout=10,
             application_name="tieout live",
             options="-c timezone=UTC",
@@ -63,30 +61,17 @@ class LiveSettings(BaseSettings):
             "security.protocol": "SASL_PLAINTEXT",
             "sasl.mechanism": "SCRAM-SHA-256",
             "sasl.username": "live",
-            "sasl.password": required("KAFKA_PASSWORD_LIVE", self.kafka_password_live),
+            "sasl.password": _required("KAFKA_PASSWORD_LIVE", self.kafka_password_live),
         }
 
 
-def required(name: str, value: SecretStr | None) -> str:
-    """Return a secret.
-
-    Raises:
-        TieoutError: it is nowhere to be found.
-    """
+def _required(name: str, value: SecretStr | None) -> str:
     if value is None or not value.get_secret_value():
-        raise TieoutError(
-            f"{name} is neither in the environment nor in {find_layout().env_file}.",
-            "nothing was read or written.",
-            "./scripts/setup.sh, which makes the missing secrets",
-        )
+        raise missing_secret(name, "nothing was read or written.")
     return value.get_secret_value()
 
 
 def read_settings(layout: Layout | None = None) -> LiveSettings:
-    """Return the settings of a platform's home.
-
-    A service may run as a user who must not read `.env`: it then has what it needs in its environment.
-    """
-    env_file = (layout or find_layout()).env_file
-    readable = env_file.is_file() and os.access(env_file, os.R_OK)
-    return LiveSettings(_env_file=env_file if readable else None)  # type: ignore[call-arg]  # pydantic's own argument
+    """Return the settings of a platform's home."""
+    env_file = (layout or find_layout()).readable_env_file
+    return LiveSettings(_env_file=env_file)  # type: ignore[call-arg]  # pydantic's own argument

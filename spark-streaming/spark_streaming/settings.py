@@ -1,8 +1,5 @@
 """The stream's settings: process environment first, then the home's `.env`, then these defaults."""
 
-import os
-from pathlib import Path
-
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -40,12 +37,8 @@ class StreamSettings(BaseSettings):
 
 
 def load_settings(layout: Layout) -> StreamSettings:
-    """Return the settings of the platform at `layout`.
-
-    Services may run as a user who must not read `.env`; they get what they need in their environment.
-    """
-    env_file = layout.env_file if _readable(layout.env_file) else None
-    return StreamSettings(_env_file=env_file)  # type: ignore[call-arg]
+    """Return the settings of the platform at `layout`."""
+    return StreamSettings(_env_file=layout.readable_env_file)  # type: ignore[call-arg]  # pydantic's own argument
 
 
 def secret(value: SecretStr | None, name: str, layout: Layout) -> str:
@@ -61,7 +54,3 @@ def secret(value: SecretStr | None, name: str, layout: Layout) -> str:
             SETUP,
         )
     return value.get_secret_value()
-
-
-def _readable(path: Path) -> bool:
-    return path.is_file() and os.access(path, os.R_OK)

@@ -1,12 +1,10 @@
 """The warehouse's settings: the process environment first, then the home's `.env` where it may be read."""
 
-import os
-
 from psycopg.conninfo import make_conninfo
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from contracts.errors import TieoutError
+from contracts.errors import missing_secret
 from contracts.layout import Layout, find_layout
 
 
@@ -39,11 +37,7 @@ class WarehouseSettings(BaseSettings):
         name = f"postgres_password_{role}"
         password: SecretStr | None = getattr(self, name)
         if password is None:
-            raise TieoutError(
-                f"{name.upper()} is neither in the environment nor in {find_layout().env_file}.",
-                "nothing was read or written.",
-                "./scripts/setup.sh, which makes the missing secrets",
-            )
+            raise missing_secret(name.upper(), "nothing was read or written.")
         return make_conninfo(
             host=self.postgres_host,
             port=self.postgres_port,
@@ -56,10 +50,6 @@ class WarehouseSettings(BaseSettings):
 
 
 def read_settings(layout: Layout | None = None) -> WarehouseSettings:
-    """Return the settings of a platform's home.
-
-    A service may run as a user who must not read `.env`: it then has what it needs in its environment.
-    """
-    env_file = (layout or find_layout()).env_file
-    readable = env_file.is_file() and os.access(env_file, os.R_OK)
-    return WarehouseSettings(_env_file=env_file if readable else None)  # type: ignore[call-arg]  # pydantic's own argument
+    """Return the settings of a platform's home."""
+    env_file = (layout or find_layout()).readable_env_file
+    return WarehouseSettings(_env_file=env_file)  # type: ignore[call-arg]  # pydantic's own argument

@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from contracts.errors import TieoutError
+from contracts.errors import TieoutError, missing_secret
 from contracts.layout import Layout, find_layout
 from contracts.model import load_contract
 from warehouse.dlq import listing
@@ -158,11 +158,7 @@ def _source(
 
 def _password(settings: WarehouseSettings) -> str:
     if settings.kafka_password_redrive is None:
-        raise TieoutError(
-            f"KAFKA_PASSWORD_REDRIVE is neither in the environment nor in {find_layout().env_file}.",
-            NOTHING,
-            "./scripts/setup.sh, which makes the missing secrets",
-        )
+        raise missing_secret("KAFKA_PASSWORD_REDRIVE", NOTHING)
     return settings.kafka_password_redrive.get_secret_value()
 
 
