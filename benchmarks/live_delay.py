@@ -25,6 +25,7 @@ from typing import Any
 import psycopg
 from confluent_kafka import Consumer, TopicPartition
 
+from contracts.kafka_login import librdkafka_login
 from contracts.layout import CHECKOUT, find_layout
 from control import supervision
 from control.env import settings
@@ -74,11 +75,7 @@ def arrivals(
     """Return partition, offset and the broker's time of each event between."""
     consumer = Consumer(
         {
-            "bootstrap.servers": values["KAFKA_BOOTSTRAP"],
-            "security.protocol": "SASL_PLAINTEXT",
-            "sasl.mechanism": "SCRAM-SHA-256",
-            "sasl.username": "auditor",
-            "sasl.password": values["KAFKA_PASSWORD_AUDITOR"],
+            **librdkafka_login(values["KAFKA_BOOTSTRAP"], "auditor", values["KAFKA_PASSWORD_AUDITOR"]),
             "group.id": "auditor-live-delay",
             "enable.auto.commit": False,
         }

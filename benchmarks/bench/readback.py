@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from bench.frame import BenchError, Books
+from contracts.kafka_login import librdkafka_login
 from control.topics import administrator
 
 TOPIC = "transactions"
@@ -51,13 +52,7 @@ def _money(value: bytes | None) -> tuple[str | None, Decimal]:
 
 def login(env: Mapping[str, str], user: str = "admin") -> dict[str, str]:
     """Return librdkafka's settings for a user of the broker."""
-    return {
-        "bootstrap.servers": env["KAFKA_BOOTSTRAP"],
-        "security.protocol": "SASL_PLAINTEXT",
-        "sasl.mechanism": "SCRAM-SHA-256",
-        "sasl.username": user,
-        "sasl.password": env[f"KAFKA_PASSWORD_{user.upper()}"],
-    }
+    return librdkafka_login(env["KAFKA_BOOTSTRAP"], user, env[f"KAFKA_PASSWORD_{user.upper()}"])
 
 
 def fresh_topic(env: Mapping[str, str]) -> None:

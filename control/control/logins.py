@@ -4,6 +4,7 @@ import logging
 import socket
 from collections.abc import Mapping
 
+from contracts.kafka_login import kafka_python_login
 from control.roles import ROLES, dsn
 from control.topics import USERS
 
@@ -41,11 +42,7 @@ def _kafka_lets_in(settings: Mapping[str, str], user: str) -> bool:
     socket.create_connection((host, int(port)), timeout=5).close()
     try:
         KafkaAdminClient(
-            bootstrap_servers=settings["KAFKA_BOOTSTRAP"],
-            security_protocol="SASL_PLAINTEXT",
-            sasl_mechanism="SCRAM-SHA-256",
-            sasl_plain_username=user,
-            sasl_plain_password=settings[f"KAFKA_PASSWORD_{user.upper()}"],
+            **kafka_python_login(settings["KAFKA_BOOTSTRAP"], user, settings[f"KAFKA_PASSWORD_{user.upper()}"]),
             bootstrap_timeout_ms=5_000,
         ).close()
     except KafkaError:  # a wrong password shows as a broker that never lets the client begin

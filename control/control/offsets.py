@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from contracts.errors import OutageError, TieoutError
+from contracts.kafka_login import kafka_python_login
 from contracts.topic_id import as_kafka_spells
 
 
@@ -20,11 +21,7 @@ def _auditor(settings: Mapping[str, str], *, admin: bool = False) -> Iterator[An
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # refusals are raised; it logs each of them as well
     try:
         client = (KafkaAdminClient if admin else KafkaConsumer)(
-            bootstrap_servers=settings["KAFKA_BOOTSTRAP"],
-            security_protocol="SASL_PLAINTEXT",
-            sasl_mechanism="SCRAM-SHA-256",
-            sasl_plain_username="auditor",
-            sasl_plain_password=settings["KAFKA_PASSWORD_AUDITOR"],
+            **kafka_python_login(settings["KAFKA_BOOTSTRAP"], "auditor", settings["KAFKA_PASSWORD_AUDITOR"]),
             request_timeout_ms=10_000,
             bootstrap_timeout_ms=5_000,
         )

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from contracts.errors import TieoutError
+from contracts.kafka_login import kafka_python_login
 from contracts.model import Contract
 
 USERS = ("gateway", "stream", "loader", "redrive", "live", "auditor")
@@ -31,11 +32,7 @@ def administrator(settings: Mapping[str, str]) -> Iterator[Any]:
 
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # refusals are raised; it logs each of them as well
     client = KafkaAdminClient(
-        bootstrap_servers=settings["KAFKA_BOOTSTRAP"],
-        security_protocol="SASL_PLAINTEXT",
-        sasl_mechanism="SCRAM-SHA-256",
-        sasl_plain_username="admin",
-        sasl_plain_password=settings["KAFKA_PASSWORD_ADMIN"],
+        **kafka_python_login(settings["KAFKA_BOOTSTRAP"], "admin", settings["KAFKA_PASSWORD_ADMIN"]),
         request_timeout_ms=10_000,
         bootstrap_timeout_ms=3_000,
     )

@@ -16,6 +16,7 @@ from kafka.errors import KafkaError, TopicAuthorizationFailedError
 from psycopg import errors
 
 from contracts.errors import TieoutError
+from contracts.kafka_login import kafka_python_login, librdkafka_login
 from contracts.model import load_contract
 from contracts.topic_id import as_kafka_spells
 from control import orphans
@@ -31,14 +32,8 @@ EVENTS, CONTROL = "transactions", "transactions.control"
 
 
 def _login(services, user, password=None):
-    return {
-        "bootstrap_servers": services.env["KAFKA_BOOTSTRAP"],
-        "security_protocol": "SASL_PLAINTEXT",
-        "sasl_mechanism": "SCRAM-SHA-256",
-        "sasl_plain_username": user,
-        "sasl_plain_password": password or services.env[f"KAFKA_PASSWORD_{user.upper()}"],
-        "bootstrap_timeout_ms": 5000,
-    }
+    password = password or services.env[f"KAFKA_PASSWORD_{user.upper()}"]
+    return kafka_python_login(services.env["KAFKA_BOOTSTRAP"], user, password) | {"bootstrap_timeout_ms": 5000}
 
 
 def _send(services, user, topic):
@@ -228,8 +223,7 @@ def test_a_killed_database_and_broker_come_back_by_themselves(services):
 
 
 def test_the_id_of_a_topic_is_spelled_as_kafka_spells_it(services):
-    login = {"sasl.mechanism": "SCRAM-SHA-256", "security.protocol": "SASL_PLAINTEXT", "sasl.username": "admin"}
-    servers = {"bootstrap.servers": services.env["KAFKA_BOOTSTRAP"]}
-    client = AdminClient({**servers, **login, "sasl.password": services.env["KAFKA_PASSWORD_ADMIN"]})
+    env = services.env
+    client = AdminClient(librdkafka_login(env["KAFKA_BOOTSTRAP"], "admin", env["KAFKA_PASSWORD_ADMIN"]))
     other = str(client.describe_topics(TopicCollection([EVENTS]))[EVENTS].result().topic_id)
     assert topic_id(services.env, EVENTS) == as_kafka_spells(other)

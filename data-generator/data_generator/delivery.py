@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollectio
 from confluent_kafka.admin import AdminClient
 
 from contracts import failpoints
+from contracts.kafka_login import librdkafka_login
 from contracts.topic_id import as_kafka_spells
 from data_generator.errors import BrokerError
 from data_generator.stopping import Stop
@@ -47,11 +48,7 @@ class Message(NamedTuple):
 def producer_settings(bootstrap: str, password: str, max_message_bytes: int) -> dict[str, Any]:
     """Return librdkafka's settings for the gateway."""
     return {
-        "bootstrap.servers": bootstrap,
-        "security.protocol": "SASL_PLAINTEXT",
-        "sasl.mechanism": "SCRAM-SHA-256",
-        "sasl.username": "gateway",
-        "sasl.password": password,
+        **librdkafka_login(bootstrap, "gateway", password),
         "client.id": "tieout-gateway",
         "enable.idempotence": True,
         "acks": "all",

@@ -6,6 +6,8 @@ from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 
+from contracts.kafka_login import kafka_python_login
+
 FETCH_MILLISECONDS = 1_000
 
 
@@ -23,11 +25,7 @@ class Record:
 
 def _consumer(bootstrap: str, user: str, password: str) -> Any:
     return KafkaConsumer(
-        bootstrap_servers=bootstrap,
-        security_protocol="SASL_PLAINTEXT",
-        sasl_mechanism="SCRAM-SHA-256",
-        sasl_plain_username=user,
-        sasl_plain_password=password,
+        **kafka_python_login(bootstrap, user, password),
         # No group: partitions are assigned and nothing is committed, so that no right on a group is needed.
         group_id=None,
         enable_auto_commit=False,

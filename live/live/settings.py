@@ -5,6 +5,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contracts.errors import missing_secret
+from contracts.kafka_login import librdkafka_login
 from contracts.layout import Layout, find_layout
 
 
@@ -56,13 +57,8 @@ class LiveSettings(BaseSettings):
         Raises:
             TieoutError: its password is nowhere to be found.
         """
-        return {
-            "bootstrap.servers": self.kafka_bootstrap,
-            "security.protocol": "SASL_PLAINTEXT",
-            "sasl.mechanism": "SCRAM-SHA-256",
-            "sasl.username": "live",
-            "sasl.password": _required("KAFKA_PASSWORD_LIVE", self.kafka_password_live),
-        }
+        password = _required("KAFKA_PASSWORD_LIVE", self.kafka_password_live)
+        return librdkafka_login(self.kafka_bootstrap, "live", password)
 
 
 def _required(name: str, value: SecretStr | None) -> str:

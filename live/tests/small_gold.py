@@ -10,6 +10,7 @@ import psycopg
 from confluent_kafka import Producer
 from live_events import fields
 
+from contracts.kafka_login import librdkafka_login
 from control.roles import dsn
 from live.batch import Batch
 from live.events import Event
@@ -79,11 +80,7 @@ def random_messages(seed: int, count: int, customers: int = 12) -> Iterable[tupl
 def produce(env: Mapping[str, str], messages: Iterable[tuple[bytes, bytes]]) -> None:
     producer = Producer(
         {
-            "bootstrap.servers": env["KAFKA_BOOTSTRAP"],
-            "security.protocol": "SASL_PLAINTEXT",
-            "sasl.mechanism": "SCRAM-SHA-256",
-            "sasl.username": "gateway",
-            "sasl.password": env["KAFKA_PASSWORD_GATEWAY"],
+            **librdkafka_login(env["KAFKA_BOOTSTRAP"], "gateway", env["KAFKA_PASSWORD_GATEWAY"]),
             "enable.idempotence": True,
         }
     )

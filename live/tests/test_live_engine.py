@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, TopicPartition
 from small_gold import CHANNELS, forget_everything, produce, random_messages, superuser, taken, write_gold, write_silver
 
 from contracts.errors import OutageError
+from contracts.kafka_login import librdkafka_login
 from contracts.layout import find_layout
 from contracts.model import load_contract
 from control.offsets import end_offsets, topic_id
@@ -93,11 +94,7 @@ def messages(env: Mapping[str, str]) -> list[Event]:
     topic, judge = topic_id(env, "transactions"), Judge(load_contract())
     consumer = Consumer(
         {
-            "bootstrap.servers": env["KAFKA_BOOTSTRAP"],
-            "security.protocol": "SASL_PLAINTEXT",
-            "sasl.mechanism": "SCRAM-SHA-256",
-            "sasl.username": "auditor",
-            "sasl.password": env["KAFKA_PASSWORD_AUDITOR"],
+            **librdkafka_login(env["KAFKA_BOOTSTRAP"], "auditor", env["KAFKA_PASSWORD_AUDITOR"]),
             "group.id": "auditor-live-test",
             "enable.auto.commit": False,
         }
@@ -136,14 +133,7 @@ def test_a_kill_before_and_behind_a_commit_counts_nothing_twice(env: Mapping[str
 
 def test_alerts_are_on_their_topic_keyed_by_their_id(env: Mapping[str, str]) -> None:
     consumer = Consumer(
-        {
-            "bootstrap.servers": env["KAFKA_BOOTSTRAP"],
-            "security.protocol": "SASL_PLAINTEXT",
-            "sasl.mechanism": "SCRAM-SHA-256",
-            "sasl.username": "admin",
-            "sasl.password": env["KAFKA_PASSWORD_ADMIN"],
-            "group.id": "admin-live-test",
-        }
+        librdkafka_login(env["KAFKA_BOOTSTRAP"], "admin", env["KAFKA_PASSWORD_ADMIN"]) | {"group.id": "admin-live-test"}
     )
     _, end = consumer.get_watermark_offsets(TopicPartition("transactions.alerts", 0), timeout=20)
     assert end > 0

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from confluent_kafka import Producer
 from deltalake import DeltaTable
-from kafka import KafkaConsumer, TopicPartition
+
+from contracts.kafka_login import librdkafka_login
+from control.offsets import end_offsets
 
 EVENT = {
     "transaction_id": "t1", "customer_id": "c1", "amount": 12.34, "status": "SUCCESS", "currency": "INR",
@@ -22,11 +24,7 @@ def produce(env: dict[str, str], count: int, first: int = 0, padding: int = 0) -
     """Send events, one in fifty malformed; `padding` bytes that do not compress make each of them larger."""
     producer = Producer(
         {
-            "bootstrap.servers": env["KAFKA_BOOTSTRAP"],
-            "security.protocol": "SASL_PLAINTEXT",
-            "sasl.mechanism": "SCRAM-SHA-256",
-            "sasl.username": "gateway",
-            "sasl.password": env["KAFKA_PASSWORD_GATEWAY"],
+            **librdkafka_login(env["KAFKA_BOOTSTRAP"], "gateway", env["KAFKA_PASSWORD_GATEWAY"]),
             "queue.buffering.max.messages": 1_000_000,
         }
     )
@@ -39,18 +37,7 @@ def produce(env: dict[str, str], count: int, first: int = 0, padding: int = 0) -
 
 
 def delivered(env: dict[str, str]) -> dict[int, int]:
-    consumer = KafkaConsumer(
-        bootstrap_servers=env["KAFKA_BOOTSTRAP"],
-        security_protocol="SASL_PLAINTEXT",
-        sasl_mechanism="SCRAM-SHA-256",
-        sasl_plain_username="auditor",
-        sasl_plain_password=env["KAFKA_PASSWORD_AUDITOR"],
-    )
-    try:
-        partitions = [TopicPartition("transactions", p) for p in consumer.partitions_for_topic("transactions") or ()]
-        return {tp.partition: end for tp, end in consumer.end_offsets(partitions).items()}
-    finally:
-        consumer.close()
+    return end_offsets(env, "transactions")
 
 
 def tieout(env: dict[str, str], *arguments: str) -> subprocess.Popen[str]:

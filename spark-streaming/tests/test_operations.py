@@ -18,6 +18,7 @@ from confluent_kafka.admin import AdminClient
 from deltalake import DeltaTable
 from real_stream import delivered, ended, offsets_in_lake, produce, stream, tieout
 
+from contracts.kafka_login import librdkafka_login
 from contracts.model import load_contract
 from control.testing import temporary_platform
 from control.topics import ensure_topics
@@ -34,15 +35,8 @@ def platform() -> Iterator[Any]:
 
 
 def broker(platform: Any) -> AdminClient:
-    return AdminClient(
-        {
-            "bootstrap.servers": platform.env["KAFKA_BOOTSTRAP"],
-            "security.protocol": "SASL_PLAINTEXT",
-            "sasl.mechanism": "SCRAM-SHA-256",
-            "sasl.username": "admin",
-            "sasl.password": platform.env["KAFKA_PASSWORD_ADMIN"],
-        }
-    )
+    env = platform.env
+    return AdminClient(librdkafka_login(env["KAFKA_BOOTSTRAP"], "admin", env["KAFKA_PASSWORD_ADMIN"]))
 
 
 def expire(platform: Any, partition: int, end: int) -> None:

@@ -12,6 +12,7 @@ from small_stream import CONTRACT
 from test_letters import SOUND
 
 from contracts.control_total import ControlTotal, parse_control_total
+from contracts.kafka_login import kafka_python_login
 from contracts.layout import Layout
 from data_generator.events import to_json
 from warehouse.dlq import commands
@@ -85,11 +86,7 @@ def control_totals(env: Mapping[str, str], run: str) -> list[ControlTotal]:
     """Return the control totals of a feed, as anybody can read them."""
     name = CONTRACT.topics["control"].name
     consumer = KafkaConsumer(
-        bootstrap_servers=env["KAFKA_BOOTSTRAP"],
-        security_protocol="SASL_PLAINTEXT",
-        sasl_mechanism="SCRAM-SHA-256",
-        sasl_plain_username="auditor",
-        sasl_plain_password=env["KAFKA_PASSWORD_AUDITOR"],
+        **kafka_python_login(env["KAFKA_BOOTSTRAP"], "auditor", env["KAFKA_PASSWORD_AUDITOR"]),
         group_id=None,
     )
     try:

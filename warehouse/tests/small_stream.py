@@ -8,6 +8,7 @@ from confluent_kafka import Producer
 from kafka import KafkaConsumer, TopicPartition
 from lake_writer import LakeWriter
 
+from contracts.kafka_login import kafka_python_login, librdkafka_login
 from contracts.layout import Layout
 from contracts.model import load_contract
 from contracts.verdict import judge
@@ -30,11 +31,7 @@ class SmallStream:
 
     def _consumer(self, user: str) -> Any:
         return KafkaConsumer(
-            bootstrap_servers=self._env["KAFKA_BOOTSTRAP"],
-            security_protocol="SASL_PLAINTEXT",
-            sasl_mechanism="SCRAM-SHA-256",
-            sasl_plain_username=user,
-            sasl_plain_password=self._env[f"KAFKA_PASSWORD_{user.upper()}"],
+            **kafka_python_login(self._env["KAFKA_BOOTSTRAP"], user, self._env[f"KAFKA_PASSWORD_{user.upper()}"]),
             group_id=None,
             enable_auto_commit=False,
             max_partition_fetch_bytes=16 << 20,
@@ -45,11 +42,7 @@ class SmallStream:
         """Send values as the gateway does, numbered within a feed."""
         producer = Producer(
             {
-                "bootstrap.servers": self._env["KAFKA_BOOTSTRAP"],
-                "security.protocol": "SASL_PLAINTEXT",
-                "sasl.mechanism": "SCRAM-SHA-256",
-                "sasl.username": "gateway",
-                "sasl.password": self._env["KAFKA_PASSWORD_GATEWAY"],
+                **librdkafka_login(self._env["KAFKA_BOOTSTRAP"], "gateway", self._env["KAFKA_PASSWORD_GATEWAY"]),
                 "message.max.bytes": CONTRACT.topics["transactions"].max_message_bytes,
             }
         )

@@ -11,6 +11,7 @@ from confluent_kafka import Producer
 from lake_writer import LakeWriter, dead_letter, payment
 
 from contracts.control_total import ControlTotal, Money
+from contracts.kafka_login import librdkafka_login
 from contracts.layout import Layout
 from control.testing import Handle
 from warehouse.control_topic import ControlTopic, ControlWatermark
@@ -34,15 +35,8 @@ def settings_of(services: Handle, **changed: Any) -> WarehouseSettings:
 def send(services: Handle, topic: str, values: Sequence[bytes | None], headers: Any = None) -> list[tuple[int, int]]:
     """Send values; return where each came to lie."""
     places: dict[int, tuple[int, int]] = {}
-    producer = Producer(
-        {
-            "bootstrap.servers": services.env["KAFKA_BOOTSTRAP"],
-            "security.protocol": "SASL_PLAINTEXT",
-            "sasl.mechanism": "SCRAM-SHA-256",
-            "sasl.username": "gateway",
-            "sasl.password": services.env["KAFKA_PASSWORD_GATEWAY"],
-        }
-    )
+    env = services.env
+    producer = Producer(librdkafka_login(env["KAFKA_BOOTSTRAP"], "gateway", env["KAFKA_PASSWORD_GATEWAY"]))
     for number, value in enumerate(values):
         producer.produce(
             topic,

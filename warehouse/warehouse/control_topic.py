@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 from psycopg.types.json import Jsonb
 
 from contracts.control_total import ControlTotal, ControlTotalError, parse_control_total
+from contracts.kafka_login import librdkafka_login
 from contracts.topic_id import as_kafka_spells
 from warehouse.settings import WarehouseSettings
 
@@ -114,11 +115,7 @@ class ControlTopic:
             self._say("control totals are not read: KAFKA_PASSWORD_LOADER is not set; ./scripts/setup.sh sets it")
             return False
         self._connection: dict[str, Any] = {
-            "bootstrap.servers": self._settings.kafka_bootstrap,
-            "security.protocol": "SASL_PLAINTEXT",
-            "sasl.mechanism": "SCRAM-SHA-256",
-            "sasl.username": "loader",
-            "sasl.password": password.get_secret_value(),
+            **librdkafka_login(self._settings.kafka_bootstrap, "loader", password.get_secret_value()),
             "log_level": 2,
         }
         reading = {

@@ -8,6 +8,7 @@ import time
 from kafka import KafkaProducer
 
 from bench.feed import messages, open_feed
+from contracts.kafka_login import kafka_python_login
 
 
 def main() -> None:
@@ -18,11 +19,7 @@ def main() -> None:
     gc.set_threshold(100_000, 50, 1_000)
     failed: list[BaseException] = []
     producer = KafkaProducer(
-        bootstrap_servers=told["bootstrap"],
-        security_protocol="SASL_PLAINTEXT",
-        sasl_mechanism="SCRAM-SHA-256",
-        sasl_plain_username="gateway",
-        sasl_plain_password=told["password"],
+        **kafka_python_login(told["bootstrap"], "gateway", told["password"]),
         acks="all",
         enable_idempotence=True,
         linger_ms=20,

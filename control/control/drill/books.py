@@ -12,6 +12,8 @@ from typing import Any
 
 import psycopg
 
+from contracts.kafka_login import kafka_python_login
+
 Coordinates = tuple[int, int]
 SILVER = ("transactions", "duplicates", "rejected_transactions")
 BRONZE, DEAD_LETTERS = "raw_transactions", "dead_letter_queue"
@@ -22,11 +24,7 @@ def offsets_in_kafka(settings: Mapping[str, str], topic: str = "transactions") -
     from kafka import KafkaConsumer, TopicPartition
 
     consumer = KafkaConsumer(
-        bootstrap_servers=settings["KAFKA_BOOTSTRAP"],
-        security_protocol="SASL_PLAINTEXT",
-        sasl_mechanism="SCRAM-SHA-256",
-        sasl_plain_username="admin",
-        sasl_plain_password=settings["KAFKA_PASSWORD_ADMIN"],
+        **kafka_python_login(settings["KAFKA_BOOTSTRAP"], "admin", settings["KAFKA_PASSWORD_ADMIN"]),
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=8 << 20,

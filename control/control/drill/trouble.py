@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from contracts.kafka_login import librdkafka_login
 from control.drill.ground import TOPIC, DrillError, Ground
 from control.drill.proving import Report, prove
 from control.drill.strikes import Round
@@ -101,11 +102,7 @@ def clock_set_back(ground: Ground, chance: Random, told: Report) -> None:
 
 def _login(settings: Mapping[str, str]) -> dict[str, Any]:
     return {
-        "bootstrap.servers": settings["KAFKA_BOOTSTRAP"],
-        "security.protocol": "SASL_PLAINTEXT",
-        "sasl.mechanism": "SCRAM-SHA-256",
-        "sasl.username": "admin",
-        "sasl.password": settings["KAFKA_PASSWORD_ADMIN"],
+        **librdkafka_login(settings["KAFKA_BOOTSTRAP"], "admin", settings["KAFKA_PASSWORD_ADMIN"]),
         "log_level": 0,  # a connection that closes is no news
     }
 

@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from contracts import failpoints
 from contracts.control_total import ControlTotal
 from contracts.errors import OutageError, TieoutError
+from contracts.kafka_login import librdkafka_login
 from contracts.model import Contract
 from warehouse.dlq.books import LEFT
 from warehouse.dlq.intents import Sent
@@ -48,11 +49,7 @@ class Sender:
         self._trouble = "no answer"
         self._producer = Producer(
             {
-                "bootstrap.servers": bootstrap,
-                "security.protocol": "SASL_PLAINTEXT",
-                "sasl.mechanism": "SCRAM-SHA-256",
-                "sasl.username": "redrive",
-                "sasl.password": password,
+                **librdkafka_login(bootstrap, "redrive", password),
                 "client.id": "tieout-redrive",
                 "enable.idempotence": True,
                 "acks": "all",

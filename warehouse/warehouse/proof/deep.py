@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from contracts.control_total import LONGEST_RUN
 from contracts.errors import OutageError, TieoutError
+from contracts.kafka_login import kafka_python_login
 from contracts.layout import Layout
 from contracts.model import load_contract
 from warehouse.delta_log import exists, newest_record
@@ -72,11 +73,7 @@ def _consumer(settings: WarehouseSettings) -> Iterator[Any]:
         raise TieoutError("KAFKA_PASSWORD_AUDITOR is not set.", "nothing was read.", "./scripts/setup.sh")
     try:
         consumer = KafkaConsumer(
-            bootstrap_servers=settings.kafka_bootstrap,
-            security_protocol="SASL_PLAINTEXT",
-            sasl_mechanism="SCRAM-SHA-256",
-            sasl_plain_username="auditor",
-            sasl_plain_password=password.get_secret_value(),
+            **kafka_python_login(settings.kafka_bootstrap, "auditor", password.get_secret_value()),
             group_id=None,
             enable_auto_commit=False,
             max_partition_fetch_bytes=16 << 20,
