@@ -8,13 +8,12 @@ from data_generator.errors import SettingMissingError
 
 
 class GatewaySettings(BaseSettings):
-    """What the gateway and its reader need to know; a field's name in capitals is the variable's name."""
+    """What the gateway needs to know; a field's name in capitals is the variable's name."""
 
     model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True)
 
     kafka_bootstrap: str = "127.0.0.1:9092"
     kafka_password_gateway: SecretStr | None = None
-    kafka_password_auditor: SecretStr | None = None
     card_hash_key: SecretStr | None = None
     producer_rate: float = Field(default=5, gt=0)
 

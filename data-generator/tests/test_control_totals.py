@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from topic_reader import CONTROL, control_totals
 
 from contracts.control_total import ControlTotal, parse_control_total
 from contracts.model import load_contract
+from control.offsets import end_offsets
 from data_generator.announcing import Announcer
 from data_generator.book import FeedBook
 from data_generator.feed import Feed
-from data_generator.kafka_reader import end_offsets, read_topic
 from data_generator.plan import Plan
 
 PRODUCER = Path(__file__).parents[1] / "producer.py"
@@ -90,14 +91,6 @@ def produce(services: Any, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def totals(services: Any, run: str) -> list[ControlTotal]:
-    env = services.env
-    records = read_topic(
-        env["KAFKA_BOOTSTRAP"], "auditor", env["KAFKA_PASSWORD_AUDITOR"], "transactions.control", {}
-    )  # fmt: skip
-    return [parse_control_total(record.value) for record in records if record.key == run.encode()]
-
-
 @pytest.mark.services
 def test_the_last_word_of_a_feed_is_its_summary(services: Any) -> None:
     out, err = produce(services, "--total", "2000", "--timeline", "last:30d", "--faults", "0.1").communicate(
@@ -105,7 +98,7 @@ def test_the_last_word_of_a_feed_is_its_summary(services: Any) -> None:
     )
     summary = json.loads(out)
     assert summary["closed"], err
-    last = totals(services, summary["run"])[-1]
+    last = control_totals(services.env, summary["run"])[-1]
     assert (last.closed, last.seq, last.broken) == (True, summary["events"], summary["broken_on_purpose"])
     amounts = {c: {"count": m.count, "amount": str(m.amount)} for c, m in (last.amounts or {}).items()}
     assert amounts == summary["amounts"]
@@ -115,19 +108,16 @@ def test_the_last_word_of_a_feed_is_its_summary(services: Any) -> None:
 
 @pytest.mark.services
 def test_a_killed_feed_has_totals_and_no_closing_one(services: Any) -> None:
-    env = services.env
-    before = end_offsets(env["KAFKA_BOOTSTRAP"], "auditor", env["KAFKA_PASSWORD_AUDITOR"], "transactions.control")
+    before = end_offsets(services.env, CONTROL)
     producer = produce(services, "--rate", "100")
     deadline = time.monotonic() + 60
-    while (
-        end_offsets(env["KAFKA_BOOTSTRAP"], "auditor", env["KAFKA_PASSWORD_AUDITOR"], "transactions.control") == before
-    ):
+    while end_offsets(services.env, CONTROL) == before:
         assert time.monotonic() < deadline, "no control total within 60 s"
         time.sleep(0.3)
     producer.kill()
     _, err = producer.communicate(timeout=60)
     run = err.split("feed ")[1].split(":")[0]
-    found = totals(services, run)
+    found = control_totals(services.env, run)
     assert found
     assert not any(total.closed for total in found)
     assert [total.seq for total in found] == sorted({total.seq for total in found})

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from topic_reader import EVENTS, Record, control_totals, read_topic
 
-from contracts.control_total import ControlTotal, parse_control_total
-from data_generator.kafka_reader import Record, end_offsets, read_topic
+from control.offsets import end_offsets
 
 pytestmark = pytest.mark.services
 
@@ -40,21 +40,11 @@ def background(services: Any, *options: str) -> subprocess.Popen[str]:
 
 
 def ends(services: Any) -> dict[int, int]:
-    env = services.env
-    return end_offsets(env["KAFKA_BOOTSTRAP"], "auditor", env["KAFKA_PASSWORD_AUDITOR"], "transactions")
+    return end_offsets(services.env, EVENTS)
 
 
 def since(services: Any, starts: dict[int, int]) -> list[Record]:
-    env = services.env
-    return list(
-        read_topic(env["KAFKA_BOOTSTRAP"], "auditor", env["KAFKA_PASSWORD_AUDITOR"], "transactions", starts)
-    )  # fmt: skip
-
-
-def control_totals(services: Any, run: str) -> list[ControlTotal]:
-    env = services.env
-    told = read_topic(env["KAFKA_BOOTSTRAP"], "auditor", env["KAFKA_PASSWORD_AUDITOR"], "transactions.control", {})
-    return [parse_control_total(record.value) for record in told if record.key == run.encode()]
+    return list(read_topic(services.env, EVENTS, starts))
 
 
 def seqs(records: Sequence[Record]) -> list[int]:
@@ -168,7 +158,7 @@ def test_events_that_cannot_be_delivered_are_saved_and_sent_later(services: Any)
     assert done.returncode == 0, done.stderr
     assert not saved.exists()
     assert json.loads(done.stdout)["closed"]
-    closing = control_totals(services, summary["run"])[-1]
+    closing = control_totals(services.env, summary["run"])[-1]
     assert (closing.closed, closing.seq) == (True, summary["events"])
     assert sum(money.count for money in (closing.amounts or {}).values()) == summary["events"]
     records = since(services, starts)
