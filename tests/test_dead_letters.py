@@ -6,26 +6,14 @@ from typing import Any
 
 import pytest
 
+from contracts.model import load_contract
+
 pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(1500)]
 
-SOUND = {
+SOUND = {field.name: field.example for field in load_contract().fields} | {
     "customer_id": "C-mended",
-    "customer_name": "Asha Iyer",
-    "customer_email": "asha.iyer@example.com",
-    "merchant_name": "Rippin, Kub and Mann",
-    "merchant_category": "grocery_pos",
-    "amount": 107.23,
-    "payment_method": "UPI",
-    "status": "SUCCESS",
     "failure_reason": None,
     "timestamp": "2026-11-19T14:00:00+05:30",
-    "city": "Bengaluru",
-    "state": "Karnataka",
-    "country": "IN",
-    "currency": "INR",
-    "device_type": "mobile",
-    "ip_address": "203.0.113.7",
-    "is_fraud": False,
 }
 
 
