@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import psycopg
 import pytest
 
 from contracts.layout import CHECKOUT, find_layout
 from control import orphans
+from control.drill.books import ask
 from control.ports import LISTENING
 from control.testing import Handle, free_ports, temporary_platform
 
@@ -64,15 +64,7 @@ class Platform:
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """Return what the database itself says, past every part of ours."""
-        s = self.settings
-        with psycopg.connect(
-            host=s["POSTGRES_HOST"],
-            port=int(s["POSTGRES_PORT"]),
-            dbname=s["POSTGRES_DB"],
-            user="postgres",
-            password=s["POSTGRES_PASSWORD_POSTGRES"],
-        ) as connection:
-            return connection.execute(query).fetchall()  # type: ignore[call-overload,no-any-return]
+        return ask(self.settings, query)
 
     def processes(self, *words: str) -> list[psutil.Process]:
         """Return this platform's processes, and those that they started, whose command line has all the words."""
