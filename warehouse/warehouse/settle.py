@@ -82,6 +82,7 @@ def _read_feeds(connection: Connection, load_id: int, runs: list[str]) -> list[_
         from metadata.feeds f
         where f.finished_load_id is null and (f.run = any(%s) or f.run in (
             select run from metadata.control_totals where load_id = %s))
+        order by f.first_load_id, f.run  -- who lost what is the same each time
         """,
         [runs, load_id],
     ).fetchall()
