@@ -31,7 +31,8 @@ def redrive_killed(ground: Ground, chance: Random, told: Report) -> None:
         if child.wait() == KILLED:
             play.struck("redrive", f"at {place}")
         words = ("dlq", "redrive")  # what was begun is finished first
-    ground.do("dlq", "redrive")
+    # A killed redrive goes on with the page that it had written down; the pages behind it are still open.
+    ground.do("dlq", "redrive", "--from", str(letters), "--skip-decided")
     again = ground.start("dlq", "redrive", "--from", str(letters))
     if again.wait() == 0:
         told.differences.append("letters that were put back could be put back a second time")
