@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from contracts.layout import CHECKOUT, find_layout
 from control import orphans
@@ -20,6 +21,21 @@ from control.ports import LISTENING
 from control.testing import Handle, free_ports, temporary_platform
 
 MINUTES = 60
+ON_ONE_PLATFORM = {"transformation", "control", "airflow", "tests"}
+
+
+class ByFolder(LoadScopeScheduling):
+    """Give a process whole folders, and those that share the platform to one process, which starts it once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        folder = nodeid.split("/", 1)[0]
+        return "platform" if folder in ON_ONE_PLATFORM else folder
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFolder:
+    """Let `--numprocesses` divide the tests so."""
+    return ByFolder(config, log)
 
 
 @dataclass(frozen=True)

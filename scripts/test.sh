@@ -2,6 +2,7 @@
 # Lints and tests; stops at the first stage that fails. The last lines are pytest's own.
 # Usage: scripts/test.sh [--fast|--slow] [pytest arguments]
 #   --fast  only what needs no service    (default) all but the long drills    --slow  everything
+# Two processes share the tests by folder; a debugger wants one: scripts/test.sh --fast --numprocesses 0 --pdb
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 
@@ -39,4 +40,4 @@ stage "contract check" tieout contract check
 trap - EXIT
 rm -f "$output"
 # DuckDB's binding lists at the end what Python has not collected: pytest's words are to be the last.
-exec pytest -m "$selection" "$@" 2> >(grep -vE '^(nanobind: |See https://nanobind| - (leaked|\.\.\. skipped))' >&2)
+exec pytest --numprocesses 2 -m "$selection" "$@" 2> >(grep -vE '^(nanobind: |See https://nanobind| - (leaked|\.\.\. skipped))' >&2)
