@@ -7,6 +7,7 @@ last line feed. In SQL text a backslash is written twice.
 from contracts.model import Contract, Field
 
 ISO_8601 = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})\\z"
+MOST_DECIMALS = 9  # of a usual amount; together with the integer digits no more than a decimal holds
 FIRST_INSTANT = "timestamp'0001-01-01 00:00:00Z'"
 LAST_INSTANT = "timestamp'9999-12-31 23:59:59.999999Z'"
 
@@ -32,13 +33,14 @@ NUL_ESCAPES = r"contains(raw, '\\u0000')"
 
 _NO_TEXT = "coalesce({}_type NOT IN ('STRING', 'VOID'), false)"
 SUSPECT = (
-    f"whole IS NULL AND non_text_tokens > cast({_NO_TEXT.format('amount')} AS int) "
+    f"NOT usual AND whole IS NULL AND non_text_tokens > cast({_NO_TEXT.format('amount')} AS int) "
     f"+ cast({_NO_TEXT.format('is_fraud')} AS int)"
 )
 TYPED_FIELDS = (
     "CASE WHEN suspect THEN try_variant_get(try_parse_json(cast(raw_value AS string)), '$', 'map<string, variant>') END"
 )
 
+_IS_NO_INSTANT = f"coalesce(instant NOT BETWEEN {FIRST_INSTANT} AND {LAST_INSTANT}, true)"
 _HIGH, _LOW = r"\\\\u[dD][89abAB][0-9a-fA-F]{2}", r"\\\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _ESCAPE_STARTS = r"(?<!\\\\)(?:\\\\\\\\)*"
 LONE_SURROGATE = f"{_ESCAPE_STARTS}(?:{_HIGH}(?!{_LOW})|(?<!{_HIGH}){_LOW})"
@@ -47,6 +49,21 @@ UTC_OFFSET = (
     "CASE WHEN NOT endswith(timestamp, 'Z') THEN (CASE WHEN substr(timestamp, -6, 1) = '-' THEN -1 ELSE 1 END) * "
     "(60 * try_cast(substr(timestamp, -5, 2) AS int) + try_cast(substr(timestamp, -2, 2) AS int)) ELSE 0 END"
 )
+
+
+def usual_shape(contract: Contract) -> str:
+    """Return the pattern of an event with just the contract's fields, each of its type, in order and without escapes.
+
+    A quote or a backslash within a text would be escaped, so no text can pretend to be a field.
+    """
+    decimal = f"-?(?:0|[1-9][0-9]{{0,{contract.amount_integer_digits - 1}}})(?:[.][0-9]{{1,{MOST_DECIMALS}}})?+"
+    kinds = {"decimal": decimal, "boolean": "(?:true|false)"}
+    kinds["timestamp"] = '"' + ISO_8601.removeprefix("^").removesuffix(r"\\z") + '"'
+    fields = []
+    for field in contract.fields:
+        kind = kinds.get(field.type, r'"[^"\\\\\\x00-\\x1f]*+"')
+        fields.append(f'"{field.name}": ?{kind if field.structural else f"(?:{kind}|null)"}')
+    return "^[{]" + ", ?".join(fields) + r"[}]\\z"
 
 
 def whole_value(end: str, wrapped: str) -> str:
@@ -108,6 +125,17 @@ def field_rules(contract: Contract) -> list[str]:
     return [*rules, f"CASE WHEN has_nul_escape AND contains(concat_ws('', {texts}), char(0)) THEN 'NUL_CHARACTER' END"]
 
 
+def usual_rules(contract: Contract) -> list[str]:
+    """Return the rules that a usual event can still break: those that its shape does not answer."""
+    rules = []
+    for field in contract.fields:
+        if field.type == "decimal":
+            rules.append(_too_many_decimals(field))
+        if field.type == "timestamp":
+            rules.append(f"CASE WHEN {_IS_NO_INSTANT} THEN '{field.name.upper()}_FORMAT' END")
+    return rules
+
+
 def _not_text(field: Field) -> str:
     return f"suspect AND schema_of_variant(typed['{field.name}']) NOT IN ('STRING', 'VOID')"
 
@@ -126,8 +154,7 @@ def _timestamp_rules(field: Field, _: Contract) -> list[str]:
     name, code = field.name, field.name.upper()
     return [
         f"CASE {_missing(field, f'{name} IS NULL')} WHEN {_not_text(field)} THEN '{code}_TYPE' "
-        f"WHEN coalesce(NOT {name} RLIKE '{ISO_8601}' OR instant NOT BETWEEN {FIRST_INSTANT} AND {LAST_INSTANT}, true) "
-        f"THEN '{code}_FORMAT' END"
+        f"WHEN NOT coalesce({name} RLIKE '{ISO_8601}', false) OR {_IS_NO_INSTANT} THEN '{code}_FORMAT' END"
     ]
 
 
@@ -146,6 +173,13 @@ def _amount_rules(field: Field, contract: Contract) -> list[str]:
         f"THEN '{code}_INEXACT' WHEN NOT {exact} THEN '{code}_TYPE' END",
         f"CASE WHEN {exact} AND length(substring_index({text}, '.', 1)) - cast(startswith({text}, '-') AS int) "
         f"> {contract.amount_integer_digits} THEN '{code}_OVERFLOW' END",
-        f"CASE WHEN {exact} AND contains({text}, '.') AND length(substring_index({text}, '.', -1)) > minor_digits "
-        f"THEN '{code}_SCALE' END",
+        f"CASE WHEN {exact} THEN {_too_many_decimals(field)} END",
     ]
+
+
+def _too_many_decimals(field: Field) -> str:
+    text = f"{field.name}_text"
+    return (
+        f"CASE WHEN contains({text}, '.') AND length(substring_index({text}, '.', -1)) > minor_digits "
+        f"THEN '{field.name.upper()}_SCALE' END"
+    )

@@ -1,5 +1,6 @@
 """Every verdict of Spark's expressions is that of a strict parser in plain Python."""
 
+import json
 import random
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -7,11 +8,11 @@ from typing import Any
 
 import pytest
 from hostile_values import BASE, DOCUMENTS, GOOD, every_field_with_every_token, random_values
-from pyspark.sql import Row, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 
 from contracts import verdict
 from contracts.model import load_contract
-from spark_streaming.classify import classify
+from spark_streaming.classify import classify, parse
 
 pytestmark = pytest.mark.services
 
@@ -24,9 +25,13 @@ TEXTS = [field for field in CONTRACT.fields if field.type == "string"]
 ARRIVED = datetime(2025, 11, 21, 23, 59, tzinfo=UTC)
 
 
-def judged(spark: SparkSession, values: Sequence[bytes | None], headers: Any = None) -> list[Row]:
+def read(spark: SparkSession, values: Sequence[bytes | None], headers: Any = None) -> DataFrame:
     rows = [(b"k", value, headers, "transactions", 0, offset, ARRIVED) for offset, value in enumerate(values)]
-    result = classify(spark.createDataFrame(rows, MESSAGE), CONTRACT, "ab" * 16)
+    return spark.createDataFrame(rows, MESSAGE)
+
+
+def judged(spark: SparkSession, values: Sequence[bytes | None], headers: Any = None) -> list[Row]:
+    result = classify(read(spark, values, headers), CONTRACT, "ab" * 16)
     # Python's datetime cannot hold every instant of Spark's with a zone: compared as text.
     instant = "date_format({0}, \"yyyy-MM-dd'T'HH:mm:ss.SSSSSS\") AS {0}"
     return (
@@ -105,6 +110,19 @@ def test_thousands_of_random_values_get_the_strict_parsers_verdict(spark: Any) -
 )  # fmt: skip
 def test_bad_input_gets_its_reasons(spark: Any, value: bytes | None, reasons: set[str]) -> None:
     assert set(judged(spark, [value])[0]["reasons"]) == reasons
+
+
+def test_an_event_as_the_gateway_writes_it_is_a_usual_one_and_is_judged_quickly(spark: Any) -> None:
+    example = {field.name: field.example for field in CONTRACT.fields}
+    usual = [json.dumps(example, separators=(",", ":")).encode(), BASE, BASE.replace(b"Pune", "Puné".encode())]
+    unusual = [
+        BASE.replace(b"Pune", b"Pu\\u006ee"),
+        BASE[:-1] + b',"extra":1}',
+        BASE.replace(b"12.34", b"1e2"),
+        BASE[:9],
+    ]
+    rows = parse(read(spark, [*usual, *unusual, None]), CONTRACT, "ab" * 16).orderBy("offset").select("usual").collect()
+    assert [row["usual"] for row in rows] == [True] * len(usual) + [False] * (len(unusual) + 1)
 
 
 def test_headers_are_read_and_those_that_cannot_be_read_are_null(spark: Any) -> None:
