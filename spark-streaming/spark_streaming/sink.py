@@ -16,7 +16,7 @@ from spark_streaming.ends import Ends, commit_metadata, further, moves_on, not_y
 from spark_streaming.errors import LakeStateError
 from spark_streaming.tables import LakeTable
 
-ROWS_PER_FILE = 250_000
+ROWS_PER_FILE = 125_000  # a full batch by default settings is then written by two cores
 
 
 @dataclass(frozen=True)
