@@ -6,7 +6,7 @@ from typing import Any
 
 from contracts.model import Contract
 from data_generator.clock import SECOND, zoned_text
-from data_generator.events import PAYMENT, RESEND, Event, to_json
+from data_generator.events import PAYMENT, RESEND, Event, Line, to_json
 from data_generator.faults import EXACT_RESEND, FOLLOW_UPS, HEAVY, HEAVY_EVERY, fault_kinds
 from data_generator.outcomes import FAILED, PENDING, SUCCESS, failure_reason
 from data_generator.payments import Payment, exact_amount
@@ -66,7 +66,7 @@ class Breaker:
 
     def _follow_up(self, kind: str, payment: Payment, first: Event) -> Event:
         if kind == EXACT_RESEND:
-            return first._replace(part=RESEND, fault=kind)
+            return first._replace(part=RESEND, fault=kind, line=None)
         if kind == "CONTRADICTING_STATUS":
             again = _other_final_status(payment.fields)
         elif kind == "SETTLEMENT_MISMATCH":
@@ -95,4 +95,5 @@ def _other_final_status(fields: dict[str, Any]) -> dict[str, Any]:
 def sound_event(part: str, payment: Payment, fields: dict[str, Any], after: int) -> Event:
     """Return a payment's event; its status is reached `after` milliseconds of event time."""
     at = zoned_text(payment.occurred + after, payment.zone) if after else fields["timestamp"]
-    return Event(part, payment.key, to_json(fields), at, payment.currency, payment.units, None)
+    line = Line(fields["timestamp"][:10], fields["transaction_id"], payment.units, payment.currency, fields["status"])
+    return Event(part, payment.key, to_json(fields), at, payment.currency, payment.units, None, line)

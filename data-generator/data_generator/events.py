@@ -10,6 +10,16 @@ SETTLEMENT: Final = "settlement"
 RESEND: Final = "resend"
 
 
+class Line(NamedTuple):
+    """What the gateway's statement says of a payment: its day is the customer's own; the amount is in minor units."""
+
+    day: str
+    transaction_id: str
+    units: int
+    currency: str
+    status: str
+
+
 class Event(NamedTuple):
     """One Kafka message but for its feed id and number.
 
@@ -19,6 +29,7 @@ class Event(NamedTuple):
         currency: of the amount; None where the event is broken so that no amount can be counted.
         units: the amount in the currency's minor units.
         fault: what was broken on purpose, None for a sound event.
+        line: for the gateway's statement; None where the event was broken or repeated on purpose.
     """
 
     part: str
@@ -28,6 +39,7 @@ class Event(NamedTuple):
     currency: str | None
     units: int
     fault: str | None
+    line: Line | None = None
 
 
 def _exact(value: object) -> object:

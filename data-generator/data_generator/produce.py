@@ -94,6 +94,7 @@ def produce(plan: Plan, file: CardFile, run: str, around: Surroundings, *, dry_r
         close(channel, rest, error, rebuild=rebuild, announcer=announcer)
     except TieoutError as failed:
         error = failed
+    seconds = time.monotonic() - begun
     if statement is not None:
         statement.close()
     if error is None and not complete and plan.total is not None:
@@ -101,9 +102,10 @@ def produce(plan: Plan, file: CardFile, run: str, around: Surroundings, *, dry_r
     error = error or (statement.error if statement else None)
     summary = _summary(plan, file, feed, book, around.contract, error=error)
     summary["closed"] = announcer.closed
-    summary["seconds"] = round(time.monotonic() - begun, 3)
+    summary["seconds"] = round(seconds, 3)
     if statement is not None:
-        summary["statements"] = {"folder": str(statement.folder), "days": len(statement.days)}
+        took = round(time.monotonic() - begun - seconds, 3)
+        summary["statements"] = {"folder": str(statement.folder), "days": len(statement.days), "seconds": took}
     if dry:
         summary |= {"dry_run": True, "acknowledged": 0, "last_offsets": {}, "events_sha256": dry.digest.hexdigest()}
     return Outcome(summary, error)

@@ -13,12 +13,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-import orjson
-
 from contracts.errors import TieoutError
-from data_generator.events import Event
+from data_generator.events import Event, Line
 from data_generator.money import amount_text
-from data_generator.statement_book import Line, StatementBook, alone, give_to_owner_of
+from data_generator.statement_book import StatementBook, alone, give_to_owner_of
 
 COLUMNS: Final = ("transaction_id", "amount", "currency", "status", "date")
 TOTAL: Final = "TOTAL"
@@ -81,11 +79,9 @@ class Statement:
 
     def note(self, event: Event) -> None:
         """Take an event that is under way; one that was broken or repeated on purpose is not a payment of its own."""
-        if event.fault is not None or event.value is None or event.currency is None:
+        if event.line is None:
             return
-        fields = orjson.loads(event.value)
-        day = fields["timestamp"][:10]
-        self._held.append(Line(day, fields["transaction_id"], event.units, event.currency, fields["status"]))
+        self._held.append(event.line)
         now = self._clock()
         if now - self._flushed >= _FLUSH_SECONDS or len(self._held) >= _BATCH:
             self._attempt(self._flush)

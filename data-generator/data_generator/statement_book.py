@@ -6,7 +6,9 @@ import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
+
+from data_generator.events import Line
 
 BOOK: Final = ".gateway-statements.sqlite"
 LOCK: Final = ".gateway-statements.lock"
@@ -51,16 +53,6 @@ def alone(folder: Path) -> Iterator[None]:
         give_to_owner_of(folder, folder / LOCK)
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-class Line(NamedTuple):
-    """One payment as it stands: its day is the customer's own; the amount is in the currency's minor units."""
-
-    day: str
-    transaction_id: str
-    units: int
-    currency: str
-    status: str
 
 
 class StatementBook:
