@@ -21,7 +21,7 @@ from control.ports import LISTENING
 from control.testing import Handle, free_ports, temporary_platform
 
 MINUTES = 60
-ON_ONE_PLATFORM = {"transformation", "control", "airflow", "tests"}
+ON_ONE_PLATFORM = {"control", "airflow", "tests"}
 
 
 class ByFolder(LoadScopeScheduling):
@@ -105,7 +105,7 @@ def _command_line(process: psutil.Process) -> str:
 
 @pytest.fixture(scope="session")
 def services() -> Iterator[Handle]:
-    """A real broker and a real, migrated database in a home of their own: topics, users, roles, schemas."""
+    """A real broker and a real, migrated database in a home of their own, for all tests of this process."""
     with temporary_platform() as handle:
         yield handle
 

@@ -53,12 +53,14 @@ class Handle:
 def free_ports(count: int) -> list[int]:
     """Return ports that nobody listens on at this moment, each another.
 
-    They lie below the range from which the kernel takes the near end of any connection (32768 and up): a service that
-    is started again later would find such a port taken now and then.
+    Each process of a run of tests has a half of its own. They lie below the range from which the kernel takes the near
+    end of any connection (32768 and up): a service that is started again later would find such a port taken now and
+    then.
     """
     found: list[int] = []
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while len(found) < count:
-        port = 22_000 + secrets.randbelow(10_000)
+        port = 22_000 + 5_000 * (worker % 2) + secrets.randbelow(5_000)
         if port not in found and is_free(port):
             found.append(port)
     return found

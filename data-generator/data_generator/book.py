@@ -48,14 +48,12 @@ class FeedBook:
     def acknowledge(self, number: int, partition: int, offset: int) -> None:
         """Note that the broker has an event; acknowledgements come in any order."""
         self.totals.acknowledged(partition, offset)
+        self._ahead.add(number)
         following = self.totals.seq + 1
-        if number != following:
-            self._ahead.add(number)
-            return
-        self.totals.add(number, self._open.pop(number))
-        while (following := following + 1) in self._ahead:
+        while following in self._ahead:
             self._ahead.remove(following)
             self.totals.add(following, self._open.pop(following))
+            following += 1
 
     def control_total(self, minor_digits: Mapping[str, int], topic_id: str | None, *, closed: bool) -> ControlTotal:
         """Return the control total of what is acknowledged without a hole."""

@@ -1,7 +1,7 @@
 """Bytes in, verdict out: every event gets its typed columns and all the reasons for which it is malformed.
 
 `from_json` alone rounds 12.345, takes the second of two equal keys, reads numbers as dates and texts, and stops at the
-end of the first document (docs/decisions/). So the value is wrapped into an array with a sentinel behind it, which no
+end of the first document. So the value is wrapped into an array with a sentinel behind it, which no
 value can fake; amount and is_fraud are read as VARIANT, which keeps the exact number; and a strict parser looks for
 equal keys. Everything here is a pure function of the message.
 
@@ -10,9 +10,8 @@ escapes. One regular expression knows such a usual event, and what it says need 
 instant and the amount's decimals are left to judge. What costs much stands behind `usual`, for all other events; a
 usual one would get the same verdict there.
 
-The work is in two steps, so that the first can be kept while the second is asked more than once: `parse` reads the
-JSON, `judge` decides. No step uses lambdas (`filter`, `transform`): they end code generation and cost four times as
-much.
+The work is in two steps: `parse` reads the JSON, `judge` decides. No step uses lambdas (`filter`, `transform`): they
+end code generation and cost four times as much.
 """
 
 from pyspark.sql import DataFrame

@@ -7,7 +7,7 @@ last line feed. In SQL text a backslash is written twice.
 from contracts.model import Contract, Field
 
 ISO_8601 = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})\\z"
-MOST_DECIMALS = 9  # of a usual amount; together with the integer digits no more than a decimal holds
+MOST_DIGITS = 38  # that a decimal holds
 FIRST_INSTANT = "timestamp'0001-01-01 00:00:00Z'"
 LAST_INSTANT = "timestamp'9999-12-31 23:59:59.999999Z'"
 
@@ -56,7 +56,8 @@ def usual_shape(contract: Contract) -> str:
 
     A quote or a backslash within a text would be escaped, so no text can pretend to be a field.
     """
-    decimal = f"-?(?:0|[1-9][0-9]{{0,{contract.amount_integer_digits - 1}}})(?:[.][0-9]{{1,{MOST_DECIMALS}}})?+"
+    digits = contract.amount_integer_digits
+    decimal = f"-?(?:0|[1-9][0-9]{{0,{digits - 1}}})(?:[.][0-9]{{1,{MOST_DIGITS - digits}}})?+"
     kinds = {"decimal": decimal, "boolean": "(?:true|false)"}
     kinds["timestamp"] = '"' + ISO_8601.removeprefix("^").removesuffix(r"\\z") + '"'
     fields = []
@@ -132,7 +133,9 @@ def usual_rules(contract: Contract) -> list[str]:
         if field.type == "decimal":
             rules.append(_too_many_decimals(field))
         if field.type == "timestamp":
-            rules.append(f"CASE WHEN {_IS_NO_INSTANT} THEN '{field.name.upper()}_FORMAT' END")
+            rules.append(
+                f"CASE WHEN {field.name} IS NOT NULL AND {_IS_NO_INSTANT} THEN '{field.name.upper()}_FORMAT' END"
+            )
     return rules
 
 

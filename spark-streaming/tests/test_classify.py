@@ -112,7 +112,7 @@ def test_bad_input_gets_its_reasons(spark: Any, value: bytes | None, reasons: se
     assert set(judged(spark, [value])[0]["reasons"]) == reasons
 
 
-def test_an_event_as_the_gateway_writes_it_is_a_usual_one_and_is_judged_quickly(spark: Any) -> None:
+def test_an_event_as_the_gateway_writes_it_is_a_usual_one(spark: Any) -> None:
     example = {field.name: field.example for field in CONTRACT.fields}
     usual = [json.dumps(example, separators=(",", ":")).encode(), BASE, BASE.replace(b"Pune", "Puné".encode())]
     unusual = [
