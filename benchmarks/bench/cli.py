@@ -54,7 +54,7 @@ def bench(
     if unknown:
         raise typer.BadParameter(f"{unknown[0]} is none of {', '.join(NAMES)}", param_hint="--hop")
     names = tuple(name for name in NAMES if name in (hop or NAMES))
-    report = play(names, "tiny" if tiny else "quick" if quick else "full")
+    report = play(names, "tiny" if tiny else "quick" if quick else "full", lambda so_far: write(so_far, out))
     path = write(report, out)
     typer.echo(json.dumps(report) if as_json else table(report))
     typer.echo(f"JSON: {path}", err=True)

@@ -10,7 +10,7 @@ from typing import Any
 from bench import ground, machine
 from bench.frame import BenchError, Outcome, Wish
 from bench.hops import find_hop
-from bench.report import as_json
+from bench.report import as_json, goals
 from contracts.errors import TieoutError
 from contracts.layout import CHECKOUT
 from control.java import require_java
@@ -41,8 +41,15 @@ def peers_python() -> str:
     return str(CHECKOUT / ".tieout" / "env" / "bench" / "bin" / "python")
 
 
-def play(names: Sequence[str], size: str, tell: Callable[[str], None] = say) -> dict[str, Any]:
-    """Measure hops and return the report. A hop that fails says so in it, and the others go on."""
+def play(
+    names: Sequence[str], size: str, keep: Callable[[dict[str, Any]], object], tell: Callable[[str], None] = say
+) -> dict[str, Any]:
+    """Measure hops and return the report. A hop that fails says so in it, and the others go on.
+
+    Args:
+        keep: given the report behind each hop: a run of hours that is ended keeps what it has.
+        tell: told how far it has got.
+    """
     require_java()
     ground.forget_settings()
     ground.end_on_signal()
@@ -66,4 +73,6 @@ def play(names: Sequence[str], size: str, tell: Callable[[str], None] = say) -> 
             failed = Outcome(notes=[f"not measured: {error.what}"])
             report["hops"][name] = as_json(failed, hop) | {"failed": str(error)}
         report["hops"][name]["took_seconds"] = round((datetime.now(UTC) - begun).total_seconds(), 1)
+        keep(report)
+        tell("\n".join(goals(report, name)))
     return report

@@ -25,8 +25,8 @@ def as_json(outcome: Outcome, hop: Hop) -> dict[str, Any]:
 def table(report: Mapping[str, Any]) -> str:
     """Return the ratios with goal and verdict, the sides' own figures, and what was not run."""
     lines = [f"{'hop':<14} {'what':<58} {'value':>10}  {'goal':>10}  verdict"]
-    for name, hop in report["hops"].items():
-        lines += [_goal(name, goal) for goal in hop["goals"]]
+    for name in report["hops"]:
+        lines += goals(report, name)
     for name, hop in report["hops"].items():
         if hop["sides"]:
             lines += ["", f"{name}: {hop['title']}"]
@@ -35,6 +35,11 @@ def table(report: Mapping[str, Any]) -> str:
         lines += [f"  not run: {each['name']}: {each['reason']}" for each in hop["not_run"]]
         lines += [f"  {note}" for note in hop["notes"]]
     return "\n".join(lines)
+
+
+def goals(report: Mapping[str, Any], name: str) -> list[str]:
+    """Return the table's lines of one hop."""
+    return [_goal(name, goal) for goal in report["hops"][name]["goals"]]
 
 
 def _goal(hop: str, goal: Mapping[str, Any]) -> str:

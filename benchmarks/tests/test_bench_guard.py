@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bench import cli, play
-from bench.frame import Books, Figure, Goal, Hop, NotRun, Outcome
+from bench.frame import BenchError, Books, Figure, Goal, Hop, NotRun, Outcome
 from bench.guard import compared, fallen, keep_baseline, ratios_of, read_baseline
 from bench.hops import NAMES
 from bench.report import as_json, table, write
@@ -70,7 +70,7 @@ def test_a_baseline_is_kept_for_its_size_alone(tmp_path: Path) -> None:
 
 
 def test_check_exits_1_when_a_ratio_fell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(play, "play", lambda _names, _size: report(0.5))
+    monkeypatch.setattr(play, "play", lambda _names, _size, _keep: report(0.5))
     monkeypatch.setattr("bench.guard.read_baseline", lambda _size: ratios_of(report(1.0)))
     words = ["bench", "--hop", "produce", "--check", "--out", str(tmp_path / "r.json")]
     result = CliRunner().invoke(build_app(), words)
@@ -78,6 +78,22 @@ def test_check_exits_1_when_a_ratio_fell(tmp_path: Path, monkeypatch: pytest.Mon
     assert "fell by more than 20%" in result.output
     monkeypatch.setattr("bench.guard.read_baseline", lambda _size: ratios_of(report(0.6)))
     assert CliRunner().invoke(build_app(), words).exit_code == 0
+
+
+def test_each_hop_is_kept_when_it_is_measured_and_one_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_wish: object) -> Outcome:
+        raise BenchError("no room", "nothing was measured.", "make room")
+
+    hops = {"produce": HOP, "silver": Hop("silver", "rows a second", fail)}
+    monkeypatch.setattr(play, "find_hop", hops.__getitem__)
+    monkeypatch.setattr(play.ground, "sweep", list)
+    monkeypatch.setattr(play.ground, "end_on_signal", lambda: None)
+    monkeypatch.setattr(play.ground, "forget_settings", lambda: None)
+    kept: list[list[str]] = []
+    found = play.play(list(hops), "tiny", lambda so_far: kept.append(list(so_far["hops"])), lambda _line: None)
+    assert kept == [["produce"], ["produce", "silver"]]
+    assert "no room" in found["hops"]["silver"]["failed"]
+    assert "failed" not in found["hops"]["produce"]
 
 
 def test_an_unknown_hop_is_misuse() -> None:
