@@ -33,7 +33,7 @@ _REFUSALS = {
     KafkaError._UNKNOWN_TOPIC: _NO_TOPIC,
 }
 _UNDER_WAY = "under way"
-_CONNECTION = ("bootstrap", "security", "sasl")
+_CONNECTION = ("bootstrap", "security", "sasl", "log_level")
 _BROKER_NEXT = "./scripts/tieout doctor; the broker's own words: ./scripts/tieout logs kafka"
 
 
