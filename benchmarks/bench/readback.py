@@ -26,7 +26,7 @@ def read_topic(env: Mapping[str, str], topic: str = TOPIC) -> Books:
         count, sums = 0, Counter[str]()
         exact: dict[str, Decimal] = {}
         while count < wanted:
-            batch = consumer.consume(10_000, timeout=20)
+            batch = consumer.consume(min(10_000, wanted - count), timeout=20)
             if not batch:
                 raise BenchError(f"{topic} gave {count} of {wanted} events.", "nothing was kept.", "run it again")
             for message in batch:

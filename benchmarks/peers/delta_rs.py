@@ -54,7 +54,8 @@ class Loop:
         self.consumer.assign([TopicPartition(topic, n, OFFSET_BEGINNING) for n in numbers])
         done, waiting = 0, []
         while done + len(waiting) < sum(ends):
-            waiting += self.consumer.consume(10_000, timeout=5)
+            missing = sum(ends) - done - len(waiting)  # asked for more, it waits for them
+            waiting += self.consumer.consume(min(10_000, missing), timeout=5)
             if len(waiting) >= BATCH or done + len(waiting) == sum(ends):
                 self.write(waiting)
                 done, waiting = done + len(waiting), []
