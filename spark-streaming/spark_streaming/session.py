@@ -22,7 +22,7 @@ LAKE_CONF: Mapping[str, str] = {
     "spark.sql.parquet.compression.codec": "zstd",
     # INT96, Spark's default, has no statistics, and other readers are giving it up.
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
-    # No two rows are alike in these: building a dictionary and giving it up costs a tenth of the write.
+    # Nearly every row has its own value in these: building a dictionary and giving it up costs a tenth of the write.
     **{f"spark.hadoop.parquet.enable.dictionary#{name}": "false" for name in ("raw_value", "transaction_id", "seq")},
     "spark.databricks.delta.optimize.maxFileSize": str(128 * 1024 * 1024),
     "spark.databricks.delta.optimize.minFileSize": str(64 * 1024 * 1024),
