@@ -116,14 +116,10 @@ def _end_all_of(home: Path) -> None:
     """End commands of a home: one that became the services' account has lost the kernel's word to end with us."""
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if process.environ().get("TIEOUT_HOME") == str(home) and os.getsid(process.pid) != _session(home):
+            environment = process.environ()
+            # Services are ended in order, by their supervisor.
+            if environment.get("TIEOUT_HOME") == str(home) and orphans.MARK not in environment:
                 process.kill()
-
-
-def _session(home: Path) -> int | None:
-    """Return the supervisor's session, whose processes are ended in order."""
-    file = orphans.folder(find_layout({"TIEOUT_HOME": str(home)})) / "session"
-    return int(json.loads(file.read_text(encoding="utf-8"))["pid"]) if file.exists() else None
 
 
 def end(process: "subprocess.Popen[Any]") -> None:

@@ -47,13 +47,13 @@ def judge(value: bytes | None, contract: Contract) -> Verdict:
         event = _read(value, contract)
     except WholeValueError as whole:
         return Verdict(frozenset({str(whole)}))
-    reasons = frozenset(_field_reasons(event, contract))
+    instants: dict[str, tuple[datetime, int]] = {}
+    reasons = frozenset(_field_reasons(event, contract, instants))
     if reasons:
         return Verdict(reasons)
-    occurred_at, offset = read_instant(event["timestamp"])  # type: ignore[misc]
-    names = {field.name for field in contract.fields}
-    unknown = len(event.keys() - names)
-    return Verdict(frozenset(), event, Decimal(event["amount"].text), occurred_at, offset, unknown)
+    occurred_at, offset = instants["timestamp"]
+    unknown = len(event) - sum(field.name in event for field in contract.fields)
+    return Verdict(reasons, event, Decimal(event["amount"].text), occurred_at, offset, unknown)
 
 
 class WholeValueError(Exception):
@@ -70,6 +70,9 @@ def _no_constant(_: str) -> None:
     raise ValueError
 
 
+_DECODER = json.JSONDecoder(parse_float=Number, parse_int=Number, parse_constant=_no_constant, object_pairs_hook=_pairs)
+
+
 def _read(value: bytes | None, contract: Contract) -> dict[str, Any]:
     if value is None:
         raise WholeValueError("NULL_VALUE")
@@ -83,9 +86,7 @@ def _read(value: bytes | None, contract: Contract) -> dict[str, Any]:
         raise WholeValueError("EMPTY_VALUE")
     if "\\u" not in text:  # only an escape can be half a character, so one reading is enough
         try:
-            event = json.loads(
-                text, parse_float=Number, parse_int=Number, parse_constant=_no_constant, object_pairs_hook=_pairs
-            )
+            event = _DECODER.decode(text)
         except DuplicateKeyError:
             pass  # what is wrong besides is said below
         except (ValueError, RecursionError):
@@ -106,9 +107,7 @@ def _read_closely(text: str) -> dict[str, Any]:
     if not isinstance(read, dict):
         raise WholeValueError("NOT_AN_OBJECT")
     try:
-        event = json.loads(
-            text, parse_float=Number, parse_int=Number, parse_constant=_no_constant, object_pairs_hook=_pairs
-        )
+        event = _DECODER.decode(text)
     except DuplicateKeyError:
         if _has_lone_surrogate(text):
             raise WholeValueError("MALFORMED_JSON") from None
@@ -127,24 +126,32 @@ def _has_lone_surrogate(text: str) -> bool:
     return False
 
 
-def _field_reasons(event: dict[str, Any], contract: Contract) -> Iterator[str]:
+def _field_reasons(
+    event: dict[str, Any], contract: Contract, instants: dict[str, tuple[datetime, int]]
+) -> Iterator[str]:
+    """Yield what is wrong with fields; what the timestamps state is put into instants."""
     for field in contract.fields:
-        value, code = event.get(field.name), field.name.upper()
+        name, kind = field.name, field.type
+        value = event.get(name)
         if value is None:
             if field.structural:
-                yield f"{code}_MISSING"
-        elif field.type == "decimal":
+                yield f"{name.upper()}_MISSING"
+        elif kind == "decimal":
             yield from _amount_reasons(value, event.get("currency"), contract)
-        elif field.type == "boolean":
+        elif kind == "boolean":
             if not isinstance(value, bool):
-                yield f"{code}_TYPE"
+                yield f"{name.upper()}_TYPE"
         elif not isinstance(value, str):
-            yield f"{code}_TYPE"
-        elif field.type == "timestamp" and read_instant(value) is None:
-            yield f"{code}_FORMAT"
-    texts = [event.get(field.name) for field in contract.fields if field.type in {"string", "timestamp"}]
-    if any(isinstance(text, str) and "\0" in text for text in texts):
-        yield "NUL_CHARACTER"
+            yield f"{name.upper()}_TYPE"
+        else:
+            if "\0" in value:
+                yield "NUL_CHARACTER"
+            if kind == "timestamp":
+                instant = read_instant(value)
+                if instant is None:
+                    yield f"{name.upper()}_FORMAT"
+                else:
+                    instants[name] = instant
 
 
 def _amount_reasons(value: Any, currency: Any, contract: Contract) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Runs dbt in the dbt environment's own Python, one request after the other, and keeps the parsed project between them.
 
-Started as a script by `control.build_dbt`: the environment has dbt and nothing of ours, so this file imports neither
-`control` nor `contracts`. A request is a JSON line on stdin, answered on stdout:
+Started as a script by `control.build_dbt`: the environment has dbt and nothing of ours, so this file imports only its
+neighbour. A request is a JSON line on stdin, answered on stdout:
 
     {"project": "<digest of the project's files>", "globals": [...], "args": ["build", ...], "options": [...],
      "env": {...}}
@@ -19,6 +19,8 @@ import sys
 import threading
 from collections.abc import Callable
 from typing import Any
+
+from dbt_sessions import share_niceness
 
 Request = dict[str, Any]
 KINDS = ("model", "seed", "test", "unit_test")
@@ -94,6 +96,7 @@ def main() -> None:
     answer = _take_stdout()
     requests: queue.Queue[Request] = queue.Queue()
     threading.Thread(target=_read_requests, args=(requests,), daemon=True).start()
+    share_niceness()
     project = Project()
     while True:
         project.run(requests.get(), answer)

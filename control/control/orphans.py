@@ -1,7 +1,7 @@
-"""Processes that outlive their supervisor: found by session, ended before anything starts beside them.
+"""Processes that outlive their supervisor: found by session or mark, ended before anything starts beside them.
 
-After a kill -9 of the supervisor most children get the kernel's death signal, some do not. All of them carry the
-supervisor's process id as session id, which stays taken as long as one of them lives.
+After a kill -9 of the supervisor most children get the kernel's death signal, some do not. They carry the supervisor's
+process id as session id, which stays taken as long as one of them lives, or a mark in their environment.
 """
 
 import contextlib
@@ -14,8 +14,9 @@ from pathlib import Path
 import psutil
 
 from contracts.layout import Layout
-from control import airflow
 
+# Every service's environment has it, with the home; what a service or a task starts has it too.
+MARK = "TIEOUT_SERVICE_OF"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -46,15 +47,10 @@ def members(layout: Layout) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, ProcessLookupError, PermissionError):
-            ours = os.getsid(process.pid) == known["pid"] or _is_of_a_task(layout, process)
+            ours = os.getsid(process.pid) == known["pid"] or process.environ().get(MARK) == str(layout.home)
             if ours and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return sorted(found, key=lambda process: process.pid != known["pid"])
-
-
-def _is_of_a_task(layout: Layout, process: psutil.Process) -> bool:
-    """Say whether a process was started by a task of this home's Airflow: such programs get sessions of their own."""
-    return process.environ().get(airflow.MARK) == str(layout.home)
 
 
 def _taken_by_another(pid: int, created: float) -> bool:

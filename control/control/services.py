@@ -9,7 +9,7 @@ from pathlib import Path
 
 from contracts.errors import TieoutError
 from contracts.layout import Layout
-from control import airflow, kafka, postgres
+from control import airflow, kafka, orphans, postgres
 from control.accounts import Accounts
 
 BASE = ("kafka", "postgres")
@@ -22,6 +22,9 @@ MAY_STAND = (*DEMO, "pipeline")
 
 # What works in batches leaves the processors to what somebody waits for: gateway, broker, database, live view, pages.
 GIVES_WAY = "nice:10"
+# Those open sessions of their own, beside the supervisor's with all that gives way: see supervision.give_way. Not what
+# renames itself, as Airflow does: it would lose the mark by which orphans find it.
+GOES_FIRST = "session"
 
 WAIT_EXEC = Path(__file__).with_name("wait_exec.py")
 SWEEP = Path(__file__).with_name("sweep.py")
@@ -149,7 +152,7 @@ def all_services(layout: Layout, accounts: Accounts, settings: Mapping[str, str]
             name=name,
             group=next((group for group, names in _GROUPS.items() if name in names), "jobs"),
             command=command,
-            environment=base_environment(layout) | known,
+            environment=base_environment(layout) | known | {orphans.MARK: str(layout.home)},
             user=accounts.services,
             stop_seconds=_STOP_SECONDS.get(name, 30),
             url=_urls(settings).get(name),
@@ -166,16 +169,18 @@ def _commands(layout: Layout, settings: Mapping[str, str]) -> dict[str, tuple[st
     tieout = (sys.executable, "-P", "-m", "control")
     follow = [*tieout, "run", "--follow", "--stream", "service"]
     return {
-        "kafka": _waiting("SIGTERM", (), kafka.broker_command(layout)),
+        "kafka": _waiting("SIGTERM", (GOES_FIRST,), kafka.broker_command(layout)),
         # Only Python gets the signal: it must stop its query before its JVM ends.
         "stream": _waiting("SIGTERM", (GIVES_WAY, *broker), [*tieout, "stream"]),
-        "live": _waiting("SIGTERM", (*broker, *database), [*tieout, "live"]),
-        "producer": _waiting("SIGTERM", broker, [*tieout, "produce", "--rate", settings["PRODUCER_RATE"]]),
+        "live": _waiting("SIGTERM", (GOES_FIRST, *broker, *database), [*tieout, "live"]),
+        "producer": _waiting(
+            "SIGTERM", (GOES_FIRST, *broker), [*tieout, "produce", "--rate", settings["PRODUCER_RATE"]]
+        ),
         "pipeline": _waiting("SIGTERM", (GIVES_WAY, *broker, *database), follow),
         "lineage": _waiting("SIGTERM", (), _lineage_command(layout, settings)),
-        "dashboard": _waiting("SIGTERM", database, [sys.executable, "-P", "-m", "dashboard"]),
+        "dashboard": _waiting("SIGTERM", (GOES_FIRST, *database), [sys.executable, "-P", "-m", "dashboard"]),
         **{name: _airflow(layout, name, database) for name in airflow.PROGRAMS},
-        airflow.TIDY: _waiting("SIGTERM", database, _tidy_command(layout, settings)),
+        airflow.TIDY: _waiting("SIGTERM", (GIVES_WAY, *database), _tidy_command(layout, settings)),
     }
 
 

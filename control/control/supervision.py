@@ -1,5 +1,6 @@
 """The one place that knows the process manager: its configuration, how it is asked, started and stopped."""
 
+import contextlib
 import hashlib
 import os
 import shlex
@@ -139,7 +140,18 @@ def launch(layout: Layout, services: Iterable[Service]) -> None:
                 f"read {layout.logs / 'supervisord.log'}, then ./scripts/start.sh again",
             )
         time.sleep(0.1)
-    orphans.remember(layout, ask(layout).getPID())
+    pid = ask(layout).getPID()
+    orphans.remember(layout, pid)
+    give_way(pid)
+
+
+def give_way(pid: int) -> None:
+    """Let a session give way to others as a whole, where Linux shares the processors among sessions (autogroup).
+
+    In the supervisor's are the services that work in batches; what somebody waits for has sessions of its own.
+    """
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text("10", encoding="ascii")
 
 
 def shut_down(layout: Layout) -> None:

@@ -1,4 +1,4 @@
-"""Wait for what a program needs, then become it: `wait_exec.py SIGNAL [nice:N] [tcp:PORT ...] -- COMMAND ...`.
+"""Wait for what a program needs, then become it: `wait_exec.py SIGNAL [nice:N] [session] [tcp:PORT] -- COMMAND ...`.
 
 It runs as a file and imports nothing of ours, so that it starts in a few milliseconds for any account. The process
 id stays the same, so the supervisor's signals reach the program itself. The kernel sends SIGNAL when the parent dies:
@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 
 PR_SET_PDEATHSIG = 1
 
@@ -22,6 +23,14 @@ def die_with_parent(number: int) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
         os.kill(os.getpid(), number)
+
+
+def open_session() -> None:
+    """Become a session: Linux shares the processors among sessions first, and by niceness inside each (autogroup)."""
+    with suppress(OSError):
+        # The supervisor has made this process the leader of a group, and such a one cannot.
+        os.setpgid(0, os.getpgid(os.getppid()))
+        os.setsid()
 
 
 def answers(port: int) -> bool:
@@ -41,6 +50,8 @@ def main(arguments: list[str]) -> None:
     for kind, _, number in (wish.partition(":") for wish in wishes):
         if kind == "nice":
             os.nice(int(number))
+        if kind == "session":
+            open_session()
         while kind == "tcp" and not answers(int(number)):
             time.sleep(0.2)
     command = arguments[split + 1 :]

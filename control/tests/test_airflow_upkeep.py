@@ -179,10 +179,10 @@ def test_an_api_server_that_is_away_is_an_outage(platform):
         loop.Rest(settings).health()
 
 
-def test_processes_that_a_task_started_belong_to_the_platform(layout):
+def test_processes_with_sessions_of_their_own_belong_to_the_platform(layout):
     layout.state.mkdir()
     orphans.folder(layout).mkdir()
-    supervisor, program = _sleeper(), _sleeper(**{airflow.MARK: str(layout.home)})
+    supervisor, program = _sleeper(), _sleeper(**{orphans.MARK: str(layout.home)})
     try:
         orphans.remember(layout, supervisor.pid)
         assert program.pid in {process.pid for process in orphans.members(layout)}

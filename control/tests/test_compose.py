@@ -79,6 +79,12 @@ def test_every_part_has_a_memory_limit_and_every_lasting_part_a_health_check(par
             assert part["healthcheck"]["test"][0] == "CMD", name
 
 
+def test_the_same_parts_give_way_as_among_the_services(parts):
+    assert {name for name, part in parts.items() if "cpu_shares" in part} == {
+        *("stream", "pipeline", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")
+    }
+
+
 def test_jobs_know_no_more_secrets_than_the_services_do(parts):
     for name in ("stream", "live", "pipeline", "dashboard", "producer"):
         secrets = set(parts[name]["environment"]) & set(SECRETS)

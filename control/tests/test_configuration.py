@@ -16,7 +16,7 @@ from control.accounts import Accounts, reachable
 from control.env import SECRETS, ensure_env
 from control.kafka import render_properties, scram
 from control.ports import next_free, settle_ports
-from control.services import GIVES_WAY, KNOWS, WAIT_EXEC, all_services
+from control.services import GIVES_WAY, GOES_FIRST, KNOWS, WAIT_EXEC, all_services
 from control.topics import USERS, rights
 
 
@@ -43,11 +43,20 @@ def test_each_process_gets_only_the_secrets_of_its_part(services):
 def test_batches_give_way_to_what_somebody_waits_for(services):
     assert {name for name, service in services.items() if GIVES_WAY in service.command} == {
         "stream",
-        *(set(airflow.PROGRAMS) - {airflow.API}),
+        *(set(airflow.NAMES) - {airflow.API}),
     }
     command = [sys.executable, "-I", "-S", str(WAIT_EXEC), "SIGTERM", GIVES_WAY, "--", "nice"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert int(done.stdout) == os.nice(0) + 10
+    waited_for = {"kafka", "live", "producer", "dashboard"}
+    assert {name for name, service in services.items() if GOES_FIRST in service.command} == waited_for
+
+
+def test_what_goes_first_is_a_session_also_as_the_leader_of_a_group():
+    command = [sys.executable, "-I", "-S", str(WAIT_EXEC), "SIGTERM", GOES_FIRST, "--", sys.executable, "-c"]
+    said = "import os; print(os.getsid(0) == os.getpgid(0) == os.getpid())"
+    done = subprocess.run([*command, said], capture_output=True, text=True, check=True, process_group=0)
+    assert done.stdout == "True\n"
 
 
 def test_the_supervisor_listens_on_no_port_and_reads_its_configuration(layout, services):

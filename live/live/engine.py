@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -13,16 +12,16 @@ from contracts.alerts import load_alert_rules
 from contracts.errors import OutageError
 from contracts.layout import Layout
 from contracts.model import Contract, load_contract
-from live import books, drift, lookup
+from live import books, lookup
 from live.alerts.memory import EPOCH
 from live.alerts.outbox import Outbox
 from live.alerts.watch import Watch, write_rules
 from live.batch import take
 from live.broker import Broker
 from live.channels import read_channels
+from live.checker import Checker
 from live.events import Event, Judge, Kind, Place
 from live.expiry import expire
-from live.gold import snapshot
 from live.opening import ask_for_restart, open_totals, read_positions, restart_is_asked
 from live.settings import LiveSettings
 
@@ -30,7 +29,7 @@ Connection = psycopg.Connection[Any]
 Say = Callable[[str], None]
 
 LEFT = "a batch that was under way is rolled back: none of it is counted."
-CHECK_EVERY_SECONDS = 2.0
+RESTART_EVERY_SECONDS = 2.0
 EXPIRE_EVERY_SECONDS = 30.0
 SAY_EVERY_SECONDS = 60.0
 # Any constant: what counts is that two engines ask for the same one.
@@ -93,11 +92,14 @@ class Engine:
             OutageError: broker or database is away, or another engine runs.
             RefusalError: the broker has dropped events that were not counted.
         """
-        counted = 0
+        counted, checker = 0, None
         try:
             if not self._begin(restart_from_gold):
                 return 0
             ends = {partition: high for partition, (_, high) in self._broker.reach().items()} if once else {}
+            if not once:
+                checker = Checker(self._settings, self._topic_id, self._say)
+                checker.start()
             while not self.stopping:
                 counted += self._step()
                 if once and all(self._positions.get(partition, 0) >= end for partition, end in ends.items()):
@@ -106,6 +108,8 @@ class Engine:
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise database_away(error) from error
         finally:
+            if checker is not None:
+                checker.stop()
             self._broker.close()
             self._outbox.close()
         return counted
@@ -159,10 +163,8 @@ class Engine:
         if events:
             self._count(events)
         self._outbox.note_delivered(self._connection)
-        if self._is_due("check", CHECK_EVERY_SECONDS):
-            self._check()
-            if restart_is_asked(self._connection):
-                self._go_on(restart_from_gold=True)
+        if self._is_due("restart", RESTART_EVERY_SECONDS) and restart_is_asked(self._connection):
+            self._go_on(restart_from_gold=True)
         if self._is_due("expire", EXPIRE_EVERY_SECONDS):
             expire(self._connection, settings, self._topic_id)
         return len(events)
@@ -194,15 +196,6 @@ class Engine:
         self._positions = positions | {partition: end for partition, (end, _) in batch.ends.items()}
         if self._is_due("say", SAY_EVERY_SECONDS):
             self._say(f"{len(events)} events in the last batch; counted up to {sum(self._positions.values())}")
-
-    def _check(self) -> None:
-        # A mart that is gone between two looks is there again at the next.
-        with suppress(psycopg.errors.UndefinedTable):
-            with snapshot(self._connection):
-                check = drift.check_newest_build(self._connection, self._topic_id)
-            if check is not None:
-                wrong = [line for line in check.lines if not line.is_equal]
-                self._say(f"build {check.build_id}: {check.verdict}; {len(wrong)} of {len(check.lines)} totals differ")
 
 
 class _Clock:

@@ -5,8 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from datetime import timedelta
 from typing import Any
@@ -70,6 +71,13 @@ def count(env: Mapping[str, str], *, restart_from_gold: bool = False) -> None:
         for _ in range(2):  # the check of a build has its own clock
             with snapshot(connection):
                 check_newest_build(connection, topic_id(env, "transactions"))
+
+
+def wait_for(holds: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def verdict(env: Mapping[str, str]) -> str:
@@ -293,3 +301,28 @@ def test_a_reader_sees_all_of_it(env: Mapping[str, str]) -> None:
     with psycopg.connect(dsn(env, "reader")) as connection:
         for table in ("positions", "totals", "payments", "seconds", "arrivals", "alerts", "checks", "drift"):
             connection.execute(f"select * from live.{table} limit 1".encode())
+
+
+def test_counting_goes_on_while_the_comparison_with_gold_waits(env: Mapping[str, str]) -> None:
+    forget_everything(env)
+    count(env)
+    ends = end_offsets(env, "transactions")
+    with superuser(env) as connection:
+        write_silver(connection, taken(take(messages(env), {}, set(), CHANNELS)))
+        write_gold(connection, topic_id(env, "transactions"), ends)
+        chosen = settings(env)
+        with closing(connect(chosen)) as own:
+            at_work = Engine(own, chosen, find_layout(), lambda _: None)
+            thread = threading.Thread(target=at_work.run)
+            with connection.transaction():
+                connection.execute("lock table marts.fact_transactions in access exclusive mode")
+                connection.execute("lock table live.checks in share mode")
+                thread.start()
+                time.sleep(1)
+                produce(env, random_messages(8, 50))
+                behind = end_offsets(env, "transactions")
+                wait_for(lambda: dict(rows(env, "select partition, next_offset from live.positions")) == behind)
+                assert rows(env, "select * from live.checks") == []
+            wait_for(lambda: rows(env, "select verdict from live.checks") == [("OK",)])
+            at_work.stopping = True
+            thread.join()

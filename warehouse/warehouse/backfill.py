@@ -18,6 +18,7 @@ import pyarrow as pa
 from contracts.errors import TieoutError
 from contracts.layout import Layout
 from contracts.model import Contract, load_contract
+from contracts.niceness import pass_on
 from warehouse import audit, stage, totals
 from warehouse.delta_log import exists
 from warehouse.errors import DatabaseAwayError, without_rows
@@ -170,6 +171,7 @@ def open_backfill(settings: WarehouseSettings, layout: Layout, run_id: str | Non
     left = "days that were done stay; the day that was under way is rolled back."
     try:
         with psycopg.connect(settings.dsn("loader"), autocommit=True) as connection:
+            pass_on(connection)
             connection.execute("set client_connection_check_interval = '1s'")
             connection.execute("set timezone = 'UTC'")
             yield Backfill(connection, settings, layout, run_id)

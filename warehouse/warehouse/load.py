@@ -12,6 +12,7 @@ from contracts import failpoints
 from contracts.errors import TieoutError
 from contracts.layout import Layout, find_layout
 from contracts.model import Contract, load_contract
+from contracts.niceness import pass_on
 from warehouse import audit, feeds, fresh, losses, settle, stage, told, totals
 from warehouse.control_topic import ControlTopic, Told, read_control_watermark, write_control_watermark
 from warehouse.dead_letters import load_dead_letters
@@ -96,6 +97,7 @@ def _connect(settings: WarehouseSettings) -> Connection:
         connection = psycopg.connect(settings.dsn("loader"), autocommit=True)
     except psycopg.OperationalError as error:
         raise _database_away(error) from None
+    pass_on(connection)
     # A killed loader's session ends, and frees the lock, in the middle of a long statement too.
     connection.execute("set client_connection_check_interval = '1s'")
     connection.execute("set timezone = 'UTC'")

@@ -4,6 +4,7 @@ from datetime import datetime
 
 import psycopg
 
+from contracts.niceness import pass_on
 from warehouse.errors import DatabaseAwayError
 from warehouse.settings import WarehouseSettings
 
@@ -26,6 +27,7 @@ def expire(settings: WarehouseSettings, before: dict[str, datetime]) -> dict[str
     """
     try:
         with psycopg.connect(settings.dsn("loader"), autocommit=True) as connection:
+            pass_on(connection)
             rows = {
                 book: connection.execute(BOOKS[book].encode(), [moment]).fetchone() for book, moment in before.items()
             }

@@ -36,7 +36,8 @@ class Running:
             errors="replace",
             env=dict(environment),
             cwd=cwd,
-            start_new_session=True,
+            # A group, to end all of it; not a session, in which Airflow's niceness would count for nothing.
+            process_group=0,
         )
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()

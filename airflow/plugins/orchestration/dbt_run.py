@@ -11,7 +11,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from orchestration.commands import Running
-from orchestration.settings import DBT, PROJECT, child_environment, full_tests_every_hours, home
+from orchestration.settings import DBT_SESSIONS, PROJECT, child_environment, full_tests_every_hours, home
 from orchestration.verdict import Book, without_rows
 
 # Full tests read everything; a build's own read what it changed. Unit tests need no build at all.
@@ -96,7 +96,7 @@ class FullTests(Dbt):
 def _command(arguments: Sequence[str]) -> list[str]:
     logs = home() / ".tieout" / "logs" / "dbt"
     return [
-        *(str(DBT), "--log-format", "json", "--log-level", "info", "--log-path", str(logs), *arguments),
+        *(*DBT_SESSIONS, "--log-format", "json", "--log-level", "info", "--log-path", str(logs), *arguments),
         *("--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target-path", str(home() / ".tieout/dbt")),
     ]
 

@@ -63,6 +63,11 @@ def milliseconds(moment: datetime) -> int:
     return (moment - EPOCH) // _MILLISECOND
 
 
+def _keep(remembered: list[Any], newest: Any, most: int) -> None:
+    remembered.append(newest)
+    del remembered[:-most]
+
+
 @dataclass(slots=True)
 class Memory:
     """What is remembered of a customer, bounded.
@@ -98,18 +103,19 @@ class Memory:
         at = [seen.place.partition, seen.place.offset]
         self.reached[str(seen.place.partition)] = seen.place.offset
         if seen.status == "FAILED":
-            self.declines = [*self.declines, [milliseconds(seen.status_at), *at]][-rules.remembered_moments :]
+            _keep(self.declines, [milliseconds(seen.status_at), *at], rules.remembered_moments)
         elif seen.status == "SUCCESS":
             self.declines = []
         if not seen.is_first:
             return
         self.payments += 1
-        amounts = [*self.amounts.get(seen.currency, []), [seen.units, *at]]
-        self.amounts[seen.currency] = amounts[-rules.remembered_amounts :]
-        self.moments = [*self.moments, [seen.occurred_ms, *at]][-rules.remembered_moments :]
+        _keep(self.amounts.setdefault(seen.currency, []), [seen.units, *at], rules.remembered_amounts)
+        _keep(self.moments, [seen.occurred_ms, *at], rules.remembered_moments)
         self.place = [seen.country, seen.state, seen.city, seen.occurred_ms, *at]
         key = seen.merchant_key
-        self.merchants = [*(each for each in self.merchants if each != key), key][-rules.remembered_merchants :]
+        if key in self.merchants:
+            self.merchants.remove(key)
+        _keep(self.merchants, key, rules.remembered_merchants)
 
     def to_json(self) -> str:
         """Return the memory as JSON text."""

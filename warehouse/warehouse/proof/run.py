@@ -9,6 +9,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from contracts.layout import Layout, find_layout
+from contracts.niceness import pass_on
 from warehouse.delta_log import newest_record
 from warehouse.errors import DatabaseAwayError
 from warehouse.proof import books, feeds, marts
@@ -57,6 +58,7 @@ def run_proof(
     explained: list[dict[str, Any]] | None = None
     try:
         with psycopg.connect(settings.dsn("dbt")) as connection:
+            pass_on(connection)
             # One snapshot for all equations; the lake is read behind it, and so never older than it.
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             connection.execute("set timezone = 'UTC'")

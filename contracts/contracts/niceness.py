@@ -1,0 +1,31 @@
+"""Niceness that reaches into the database: what gives way there too.
+
+PostgreSQL does a session's work in a process of its own, which knows nothing of its client's niceness. Linux moreover
+shares the processors among sessions first (autogroup, `man 7 sched`), and such a process is a session by itself: one
+batch would weigh as much as all services together. The standard library only: dbt's environment imports this file.
+"""
+
+import os
+from typing import Any
+
+# Made by control.roles in a database that is the platform's own; another server has none, and is not slowed down.
+IS_THERE = "select to_regprocedure('control.give_way()') is not null"
+
+
+def pass_on(connection: Any) -> None:
+    """Let a session's server process give way where this process does; call it before anything else.
+
+    Args:
+        connection: of psycopg or psycopg2, open, with nothing under way.
+    """
+    if os.getpriority(os.PRIO_PROCESS, 0) > 0:
+        give_way(connection)
+
+
+def give_way(connection: Any) -> None:
+    """Let a session's server process give way; call it before anything else, on a connection as above."""
+    with connection.cursor() as cursor:
+        cursor.execute(IS_THERE)
+        if cursor.fetchone()[0]:
+            cursor.execute("select control.give_way()")
+    connection.rollback()
