@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 
 from contracts.niceness import give_way
-from live.drift import check_newest_build
+from live.drift import COMPARED, check_newest_build
 from live.gold import snapshot
 from live.settings import LiveSettings
 
@@ -59,7 +59,7 @@ class Checker(threading.Thread):
             give_way(connection)
             connection.execute("set client_connection_check_interval = '1s'")
             while not self._stopping.wait(CHECK_EVERY_SECONDS):
-                with snapshot(connection):
+                with snapshot(connection, *COMPARED):
                     check = check_newest_build(connection, self._topic_id)
                 if check is not None:
                     wrong = [line for line in check.lines if not line.is_equal]

@@ -13,6 +13,8 @@ from live.gold import Sums, daily_sums, read_gold
 Connection = psycopg.Connection[Any]
 
 KEEP_CHECKS = 500
+# Opening the totals anew empties them: not while they are compared.
+COMPARED = ("live.totals", "live.changes", "live.positions")
 
 _LIVE = "select currency, status, sum(count)::bigint, sum(amount) from live.totals group by 1, 2"
 _BEYOND = """
@@ -57,7 +59,7 @@ class Check:
 
 
 def compare(connection: Connection, topic_id: str) -> Check:
-    """Compare the totals with gold. Call it inside a repeatable-read transaction; it only reads."""
+    """Compare the totals with gold. Call it inside a snapshot with COMPARED; it only reads."""
     gold = read_gold(connection, topic_id)
     if gold is None:
         return Check(None, {}, [], "UNCHECKED", "there is no build yet", is_waiting=True)
@@ -97,7 +99,7 @@ def _lines(connection: Connection, ends: dict[int, int]) -> list[Line]:
 def check_newest_build(connection: Connection, topic_id: str) -> Check | None:
     """Compare with the newest build and write that down; None where it is written already or cannot be judged yet.
 
-    Call it inside a repeatable-read transaction. Changes that the check has covered are forgotten.
+    Call it inside a snapshot with COMPARED. Changes that the check has covered are forgotten.
     """
     newest = connection.execute(
         "select build_id from metadata.consumer_watermarks where consumer = 'fact_transactions' "

@@ -102,6 +102,8 @@ class Engine:
                 checker.start()
             while not self.stopping:
                 counted += self._step()
+                if checker is not None and not checker.is_alive():
+                    raise RuntimeError("the comparison with gold ended by itself")
                 if once and all(self._positions.get(partition, 0) >= end for partition, end in ends.items()):
                     break
             self._outbox.finish(self._connection)

@@ -41,11 +41,14 @@ group by 1, 2
 
 
 @contextmanager
-def snapshot(connection: Connection) -> Iterator[None]:
+def snapshot(connection: Connection, *others: str) -> Iterator[None]:
     """Open a transaction that sees one moment of the database; use it outside any other.
 
     A full refresh puts another table under the mart's name. Read by name in a snapshot from before, that table is
     empty: so the marts are locked first, which waits for the exchange, and the snapshot is taken behind it.
+
+    Args:
+        others: tables that might be emptied by truncate meanwhile, which no snapshot guards against; locked too.
     """
     marts = [
         name
@@ -54,8 +57,8 @@ def snapshot(connection: Connection) -> Iterator[None]:
     ]
     with connection.transaction():
         connection.execute("set transaction isolation level repeatable read")
-        if marts:
-            connection.execute(f"lock table {', '.join(marts)} in access share mode".encode())
+        if locked := [*marts, *others]:
+            connection.execute(f"lock table {', '.join(locked)} in access share mode".encode())
         yield
 
 

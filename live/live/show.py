@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 
 from contracts.errors import OutageError
-from live.drift import Check, compare
+from live.drift import COMPARED, Check, compare
 from live.engine import connect, database_away
 from live.gold import snapshot
 from live.settings import LiveSettings, read_settings
@@ -19,7 +19,7 @@ def check_now(settings: LiveSettings | None = None) -> Check:
         OutageError: the database is away, or gold is being exchanged at this moment.
     """
     try:
-        with closing(connect(settings or read_settings())) as connection, snapshot(connection):
+        with closing(connect(settings or read_settings())) as connection, snapshot(connection, *COMPARED):
             row = connection.execute("select topic_id from live.opening").fetchone()
             return compare(connection, row[0] if row else "")
     except psycopg.errors.UndefinedTable as error:

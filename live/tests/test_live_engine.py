@@ -28,7 +28,7 @@ from live import engine
 from live.alerts.explain import explain
 from live.alerts.memory import EPOCH
 from live.batch import take
-from live.drift import check_newest_build
+from live.drift import COMPARED, check_newest_build
 from live.engine import Engine, connect
 from live.events import Event, Judge, Place
 from live.gold import snapshot
@@ -69,7 +69,7 @@ def count(env: Mapping[str, str], *, restart_from_gold: bool = False) -> None:
     with closing(connect(chosen)) as connection:
         Engine(connection, chosen, find_layout(), lambda _: None).run(restart_from_gold=restart_from_gold, once=True)
         for _ in range(2):  # the check of a build has its own clock
-            with snapshot(connection):
+            with snapshot(connection, *COMPARED):
                 check_newest_build(connection, topic_id(env, "transactions"))
 
 
@@ -301,6 +301,16 @@ def test_a_reader_sees_all_of_it(env: Mapping[str, str]) -> None:
     with psycopg.connect(dsn(env, "reader")) as connection:
         for table in ("positions", "totals", "payments", "seconds", "arrivals", "alerts", "checks", "drift"):
             connection.execute(f"select * from live.{table} limit 1".encode())
+
+
+def test_the_totals_are_not_opened_anew_while_they_are_compared(env: Mapping[str, str]) -> None:
+    chosen = settings(env)
+    with closing(connect(chosen)) as comparing, closing(connect(chosen)) as opening:
+        opening.execute("set lock_timeout = '200ms'")
+        with snapshot(comparing, *COMPARED):
+            for table in COMPARED:
+                with pytest.raises(psycopg.errors.LockNotAvailable):
+                    opening.execute(f"truncate {table}".encode())
 
 
 def test_counting_goes_on_while_the_comparison_with_gold_waits(env: Mapping[str, str]) -> None:
