@@ -42,9 +42,11 @@ class Peaks:
                 continue
 
     def _note(self, process: psutil.Process) -> None:
-        peak = peak_mib(process.pid)
-        if peak is not None:
-            name = "java" if "java" in process.name() else "python"
+        peak, program = peak_mib(process.pid), process.name()
+        # What Java starts shares its memory, under the name of one of its threads, until it becomes another program.
+        name = next((each for each in ("java", "python", "tieout") if each in program), None)
+        if peak is not None and name is not None:
+            name = "java" if name == "java" else "python"
             self.mib[name] = max(self.mib.get(name, 0), peak)
 
 
