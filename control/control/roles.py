@@ -23,6 +23,7 @@ GIVE_WAY = (
     BEGIN
         COPY (SELECT) TO PROGRAM
             '{ renice -n 10 -p $PPID; echo 10 > /proc/$PPID/autogroup; } > /dev/null 2>&1; cat > /dev/null';
+    EXCEPTION WHEN OTHERS THEN NULL;
     END $$
     """,
     "REVOKE ALL ON FUNCTION control.give_way() FROM PUBLIC",
