@@ -1,5 +1,6 @@
 """The contract as Python objects, read once from transaction.odcs.yaml."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -136,9 +137,19 @@ def _field(node: Mapping[str, Any]) -> Field:
     )
 
 
+def _as_sql(implementation: str, blanks: str) -> str:
+    """Return a rule as both databases run it.
+
+    A text that begins with a visible ASCII character is not blank. That is asked first, in a CASE, of which both
+    databases evaluate only what they need: a trim costs as much as all the other rules of an event together.
+    """
+    asked_first = r"case when ascii(\1) between 33 and 126 then true else length(trim(\1, {blanks})) > 0 end"
+    return re.sub(r"length\(trim\((.+), \{blanks\}\)\) > 0", asked_first, implementation).replace("{blanks}", blanks)
+
+
 def _stated_rule(node: Mapping[str, Any], field: Field | None, blanks: str) -> Rule:
     custom = _custom(node)
-    sql = node["implementation"].replace("{blanks}", blanks) if "implementation" in node else None
+    sql = _as_sql(node["implementation"], blanks) if "implementation" in node else None
     if field is not None and node.get("metric") == "invalidValues":
         sql = f"{field.stored_as} in ({', '.join(repr(value) for value in field.enum or ())})"
     return Rule(

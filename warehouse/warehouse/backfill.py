@@ -22,7 +22,7 @@ from contracts.niceness import pass_on
 from warehouse import audit, stage, totals
 from warehouse.delta_log import exists
 from warehouse.errors import DatabaseAwayError, without_rows
-from warehouse.read import Found, fill_events, open_workspace
+from warehouse.read import Found, open_workspace, view_events
 from warehouse.settings import WarehouseSettings
 from warehouse.watermark import BRONZE, read_watermark
 
@@ -137,7 +137,7 @@ class Backfill:
         loaded = _of_offsets({p: (0, end) for p, end in watermark.ends.items()})
         wanted = [f"{_DAY} = date '{day}'", f"(topic_id <> '{watermark.topic_id}' or {loaded})"]
         wanted += [_of_offsets(offsets)] if offsets else []
-        fill_events(workspace, self._contract, _source(files) if files else None, " and ".join(wanted))
+        view_events(workspace, self._contract, _source(files) if files else None, " and ".join(wanted))
 
     def _stage(
         self, workspace: duckdb.DuckDBPyConnection, rows: int

@@ -1,6 +1,7 @@
 # ruff: noqa: S608  (column names come from the contract)
 """The fresh path: events whose keys nobody seems to have go straight into silver, in a savepoint."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import duckdb
@@ -9,7 +10,11 @@ import psycopg
 from contracts.model import Contract
 from warehouse.columns import quoted, transaction_columns
 from warehouse.copy import copy_rows
+from warehouse.read import find_broken
 from warehouse.statuses import Pairs, find_pairs
+
+# What was redriven may have arrived before: only the stage looks for that.
+CLASHES = "(redrive_of is not null or coalesce(transaction_id in (select transaction_id from clashes), false))"
 
 
 class _NotFreshError(Exception):
@@ -26,18 +31,13 @@ def set_clashes_aside(workspace: duckdb.DuckDBPyConnection) -> int:
         the number of events in clashing.
     """
     workspace.execute("""
-        create table clashes as
-        select distinct transaction_id from (
-            select transaction_id from events where reasons = ''
-            group by transaction_id, status <> 'PENDING' having count(*) > 1
-            union all
-            select transaction_id from events where reasons = '' and redrive_of is not null
-        )
+        create temporary table clashes as
+        select transaction_id from events group by transaction_id, status <> 'PENDING' having count(*) > 1
+        union
+        select transaction_id from events where redrive_of is not null
     """)
-    # What was redriven may have arrived before: only the stage looks for that.
-    clashes = "(redrive_of is not null or (reasons = '' and transaction_id in (select transaction_id from clashes)))"
-    workspace.execute(f"create view clashing as select * from events where {clashes}")
-    workspace.execute(f"create view fresh as select * from events where not ({clashes})")
+    workspace.execute(f"create temporary view clashing as select * from events where {CLASHES}")
+    workspace.execute(f"create temporary view fresh as select * from events where not {CLASHES}")
     return int(workspace.execute("select count(*) from clashing").fetchall()[0][0])
 
 
@@ -52,15 +52,19 @@ def load_fresh(
     Call it inside the load's transaction.
     """
     columns = transaction_columns(contract)
-    selected = f"{quoted(columns)}, {load_id} as load_id"
+    selected = f"{quoted(columns)}, cast({load_id} as bigint) as load_id"
     try:
         with connection.transaction():
             passing = f"select {selected} from fresh where reasons = ''"
-            copy_rows(connection, "raw.transactions", (*columns, "load_id"), workspace, passing)
-            pairs = find_pairs(connection, load_id)
+            rows = copy_rows(connection, "raw.transactions", (*columns, "load_id"), workspace, passing)
+            # While the database looks rows up, DuckDB has nothing to do.
+            with ThreadPoolExecutor(max_workers=1) as pool:
+                judged = pool.submit(find_broken, workspace)
+                pairs = find_pairs(connection, load_id, rows)
+                judged.result()
             if pairs.breaks_identity:
                 raise _NotFreshError
-            broken = f"select {selected}, '{{' || reasons || '}}' from fresh where reasons <> ''"
+            broken = f"select {selected}, string_split(reasons, ',') from broken where not {CLASHES}"
             copy_rows(connection, "raw.rejected_transactions", (*columns, "load_id", "reasons"), workspace, broken)
     except (psycopg.errors.UniqueViolation, _NotFreshError):
         return None

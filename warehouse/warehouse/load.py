@@ -204,6 +204,7 @@ class _Loader:
             with self._connection.transaction():
                 before = loaded_ends(self._connection, load.topic_id or "")
                 path, pairs = self._load_events(workspace, load, load_id, before)
+                totals.sum_new(self._connection, load_id)
                 write_statuses(self._connection, load_id, pairs)
                 load_dead_letters(self._connection, workspace, load_id)
                 books = totals.count_books(self._connection, load_id, self._contract, staged=path == "STAGE")
@@ -238,16 +239,17 @@ class _Loader:
 
     def _load_events(self, workspace: Any, load: LoadRange, load_id: int, before: dict[int, int]) -> tuple[str, Pairs]:
         reread = any(begin < before.get(partition, 0) for partition, begin in load.start.items())
-        source = "events"
+        earlier = None
         if self._try_fresh and not reread:
             clashing = fresh.set_clashes_aside(workspace)
-            pairs = fresh.load_fresh(self._connection, workspace, load_id, self._contract)
-            if pairs is not None:
-                if not clashing:
-                    return "FRESH", pairs
-                source = "clashing"
-        stage.load_staged(self._connection, workspace, load_id, self._contract, source=source, reread=reread)
-        return "STAGE", find_pairs(self._connection, load_id)
+            earlier = fresh.load_fresh(self._connection, workspace, load_id, self._contract)
+            if earlier is not None and not clashing:
+                return "FRESH", earlier
+        source = "events" if earlier is None else "clashing"
+        rows = stage.load_staged(self._connection, workspace, load_id, self._contract, source=source, reread=reread)
+        if earlier is None:
+            return "STAGE", find_pairs(self._connection, load_id, rows)
+        return "STAGE", earlier + find_pairs(self._connection, load_id, rows, staged=True)
 
 
 def _counts(books: dict[str, totals.Totals]) -> dict[str, int]:

@@ -11,7 +11,7 @@ import duckdb
 import psycopg
 
 from contracts.model import Contract
-from warehouse.read import Found
+from warehouse.read import Found, find_broken
 from warehouse.rules import event_rules
 from warehouse.totals import currency_sql
 
@@ -27,7 +27,7 @@ def write_quality(
     contract: Contract,
     found: Found,
 ) -> None:
-    """Write a load's quality metrics, inside its transaction and after its rows."""
+    """Write a load's quality metrics, inside its transaction, after its rows and their new_sums."""
     rows = [*_rule_rows(workspace, contract), *_column_rows(workspace, contract)]
     with connection.cursor() as cursor:
         cursor.executemany(f"{_INSERT} values (%s, %s, %s, %s, %s, %s, %s)", [(load_id, *row) for row in rows])
@@ -36,12 +36,13 @@ def write_quality(
 
 
 def _rule_rows(workspace: duckdb.DuckDBPyConnection, contract: Contract) -> list[tuple[object, ...]]:
+    find_broken(workspace)
     known = currency_sql(contract)
     checked = dict(workspace.execute(f"select {known}, count(*) from events group by 1").fetchall())
     broken = workspace.execute(f"""
         select unnest(string_split(reasons, ',')) as code, {known} as known, count(*),
             case when known is not null then sum(amount) end
-        from events where reasons <> '' group by 1, 2
+        from broken group by 1, 2
     """).fetchall()
     found = {(code, currency): (count, amount) for code, currency, count, amount in broken}
     return [
@@ -69,16 +70,16 @@ def _write_warehouse_rules(connection: psycopg.Connection[Any], load_id: int, co
         f"""
         {_INSERT}
         with reached as (
-            select currency, 'NEW' as verdict, amount from raw.transactions where load_id = %(load_id)s
+            select currency, 'NEW' as verdict, count, amount from new_sums
             union all
-            select currency, 'EXACT', amount from raw.duplicates where load_id = %(load_id)s
+            select currency, 'EXACT', 1, amount from raw.duplicates where load_id = %(load_id)s
             union all
-            select currency, reasons[1], amount from raw.rejected_transactions
+            select currency, reasons[1], 1, amount from raw.rejected_transactions
             where load_id = %(load_id)s and reasons[1] = any(%(codes)s)
         ),
         verdicts as (select 'EXACT' as verdict union all select unnest(%(codes)s))
         select %(load_id)s, case when v.verdict = 'EXACT' then 'DUPLICATES' else 'RULE' end, v.verdict, r.currency,
-            count(*), count(*) filter (where r.verdict = v.verdict),
+            sum(r.count), coalesce(sum(r.count) filter (where r.verdict = v.verdict), 0),
             coalesce(sum(r.amount) filter (where r.verdict = v.verdict), 0)
         from reached r cross join verdicts v group by v.verdict, r.currency
         """,

@@ -1,8 +1,8 @@
 # ruff: noqa: S608  (names, types and conditions come from the contract; values are parameters or registered tables)
-"""Read a load's files of the lake into DuckDB, judge each event there, and count.
+"""Read a load's files of the lake with DuckDB, judge each event there, and count.
 
-DuckDB holds the load in a table of its own that spills to disk beyond the memory limit, so that a single huge commit is
-read in bounded memory too.
+The events are a view of the files, which never change: each question reads the columns that it needs, and no row is
+kept, so that a single huge commit is read in bounded memory too.
 """
 
 import fcntl
@@ -107,7 +107,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def read_load(workspace: duckdb.DuckDBPyConnection, load: LoadRange, contract: Contract) -> Found:
-    """Fill the tables events and dead of the workspace, and hold them against what the log says.
+    """Make the view events and the table dead of the workspace, and hold them against what the log says.
 
     Args:
         workspace: from open_workspace.
@@ -155,33 +155,32 @@ def _promised(commits: tuple[Commit, ...], what: str) -> int:
 
 def _read_events(workspace: duckdb.DuckDBPyConnection, load: LoadRange, contract: Contract) -> int:
     source = _parquet(workspace, "bronze_files", load.bronze)
-    fill_events(workspace, contract, source)
+    view_events(workspace, contract, source)
     return _count_read(workspace, "events", load.bronze, "bronze") if source else 0
 
 
-def fill_events(
+def view_events(
     workspace: duckdb.DuckDBPyConnection, contract: Contract, source: str | None, where: str = "true"
 ) -> None:
-    """Make the table events and fill it: each event with its hashes and the rules that it breaks.
+    """Make the view events: each event with its hashes and the rules that it breaks.
 
     Args:
         workspace: from open_workspace.
         contract: the fields and rules.
-        source: FROM clause with bronze's columns and the version of each row's commit; None: the table stays empty.
+        source: FROM clause with bronze's columns and the version of each row's commit; None: there are no events.
         where: which rows of it.
     """
     fields = {field.stored_as: _duckdb_type(field.spark_type) for field in contract.fields}
     columns = {**fields, **_DELIVERY}
-    judged = {"known_at": "timestamptz", "reasons": "varchar", "content_hash": "varchar", "identity_hash": "varchar"}
-    ddl = ", ".join(f'"{name}" {kind}' for name, kind in {**columns, **judged}.items())
-    workspace.execute(f"create table events ({ddl})")
     if source is None:
-        return
+        nothing = ", ".join(f'null as "{name}"' for name in columns)
+        source, where = f"(select {nothing})", "false"
     typed = ", ".join(f'cast("{name}" as {kind}) as "{name}"' for name, kind in columns.items())
     workspace.execute(f"""
-        insert into events
-        select * exclude (identity, state_of, reasons) replace (coalesce(status_at, arrived_at) as status_at),
-            arrived_at, reasons, md5(identity || state_of), md5(identity)
+        create temporary view events as
+        select * exclude (identity, state_of) replace (coalesce(status_at, arrived_at) as status_at),
+            arrived_at as known_at, unhex(md5(identity || state_of)) as content_hash,
+            unhex(md5(identity)) as identity_hash
         from (
             select *, {identity_sql(contract)} as identity, {status_sql(contract)} as state_of,
                 {reasons_sql(contract)} as reasons
@@ -189,6 +188,11 @@ def fill_events(
             where {where}
         )
     """)
+
+
+def find_broken(workspace: duckdb.DuckDBPyConnection) -> None:
+    """Make the table broken: the events that break a rule."""
+    workspace.execute("create temporary table if not exists broken as select * from events where reasons <> ''")
 
 
 def _duckdb_type(spark_type: str) -> str:
@@ -213,7 +217,7 @@ def _scalar(workspace: duckdb.DuckDBPyConnection, query: str) -> int:
 def _read_dead_letters(workspace: duckdb.DuckDBPyConnection, load: LoadRange, contract: Contract) -> int:
     """Fill the table dead with the dead letters between the last load's ends and this one's; return their number."""
     workspace.execute("""
-        create table dead (topic_id varchar, "partition" integer, "offset" bigint, reasons varchar,
+        create table dead (topic_id varchar, "partition" integer, "offset" bigint, reasons varchar[],
             arrived_at timestamptz, value_bytes bigint, amount_hint decimal(20,4), currency_hint varchar, run varchar,
             seq bigint, redrive_of varchar)
     """)
@@ -229,7 +233,7 @@ def _read_dead_letters(workspace: duckdb.DuckDBPyConnection, load: LoadRange, co
     workspace.execute(
         f"""
         insert into dead
-        select topic_id, p."partition", p."offset", '{{' || array_to_string(reasons, ',') || '}}',
+        select topic_id, p."partition", p."offset", reasons,
             cast(arrived_at as timestamptz), octet_length(raw_value), {amount_hint}, {currency_hint},
             run, seq, redrive_of
         from {source} join bounds b on b."partition" = p."partition"

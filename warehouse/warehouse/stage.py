@@ -116,8 +116,10 @@ def load_staged(
     source: str,
     reread: bool,
     owner: str = "%s",
-) -> None:
-    """Judge events of the workspace and add each to its book. Call it inside the load's transaction.
+) -> int:
+    """Judge events of the workspace and add each to its book; return how many are new in silver.
+
+    Call it inside the load's transaction.
 
     Leaves the temporary tables stage and verdicts until the transaction ends.
 
@@ -136,16 +138,17 @@ def load_staged(
         create temporary table stage on commit drop as
         select {quoted(columns)}, 0::bigint as version, reasons from raw.rejected_transactions limit 0
     """)
-    query = f"select {quoted(columns)}, version, '{{' || reasons || '}}' from {source}"
+    reasons = "case when reasons = '' then [] else string_split(reasons, ',') end"
+    query = f"select {quoted(columns)}, version, {reasons} from {source}"
     copy_rows(connection, "stage", (*columns, *_EXTRA), workspace, query)
     connection.execute("analyze stage")
     connection.execute(_JUDGE.format(again=_AGAIN, is_loaded=f"({_IS_LOADED})" if reread else "false"))
-    _add_to_books(connection, columns, load_id, owner)
+    return _add_to_books(connection, columns, load_id, owner)
 
 
-def _add_to_books(connection: psycopg.Connection[Any], columns: tuple[str, ...], load_id: int, owner: str) -> None:
+def _add_to_books(connection: psycopg.Connection[Any], columns: tuple[str, ...], load_id: int, owner: str) -> int:
     judged = "from stage s join verdicts v on v.place = s.ctid"
-    connection.execute(
+    new = connection.execute(
         f"""
         insert into raw.transactions ({quoted(columns)}, load_id)
         select {quoted(columns, "s.")}, {owner} {judged} where v.verdict = 'NEW'
@@ -169,3 +172,4 @@ def _add_to_books(connection: psycopg.Connection[Any], columns: tuple[str, ...],
         """,
         [load_id],
     )
+    return new.rowcount

@@ -10,6 +10,37 @@ from typing import Any
 
 import psycopg
 
+# What a row of silver takes, roughly.
+ROW_BYTES = 400
+
+_PAIRS = """
+select new.currency, bool_or(other.identity_hash <> new.identity_hash),
+    count(*) filter (where new.status <> 'PENDING' or other.load_id <> new.load_id),
+    sum(new.amount) filter (where new.status <> 'PENDING' or other.load_id <> new.load_id)
+from ({new} offset 0) new
+{other}
+group by 1
+"""
+_NEW = "select {columns} from raw.transactions where load_id = %s"
+# By the transaction's key and not by the load's, which the planner takes for that of a single row.
+_NEW_STAGED = """
+select new.* from (select distinct transaction_id from stage) staged
+cross join lateral (
+    select {columns} from raw.transactions where transaction_id = staged.transaction_id and load_id + 0 = %s offset 0
+) new
+"""
+_COLUMNS = "transaction_id, status, currency, amount, identity_hash, load_id"
+_BY_HASH = """
+join raw.transactions other
+    on other.transaction_id = new.transaction_id and (other.status <> 'PENDING') = (new.status = 'PENDING')
+"""
+_BY_KEY = """
+cross join lateral (
+    select identity_hash, load_id from raw.transactions other
+    where other.transaction_id = new.transaction_id and (other.status <> 'PENDING') = (new.status = 'PENDING') offset 0
+) other
+"""
+
 
 @dataclass(frozen=True)
 class Pairs:
@@ -23,34 +54,47 @@ class Pairs:
     breaks_identity: bool
     settled: dict[str, tuple[int, Decimal]]
 
+    def __add__(self, other: "Pairs") -> "Pairs":
+        """Return both; no transaction is in both."""
+        settled = dict(self.settled)
+        for currency, (count, amount) in other.settled.items():
+            before = settled.get(currency, (0, Decimal(0)))
+            settled[currency] = (before[0] + count, before[1] + amount)
+        return Pairs(self.breaks_identity or other.breaks_identity, settled)
 
-def find_pairs(connection: psycopg.Connection[Any], load_id: int) -> Pairs:
-    """Look up the other status of each new row of a load, by key: the cost follows the load alone."""
-    connection.execute("set local enable_hashjoin = off; set local enable_mergejoin = off")
-    rows = connection.execute(
-        """
-        select new.currency, bool_or(other.identity_hash <> new.identity_hash),
-            count(*) filter (where new.status <> 'PENDING' or other.load_id <> new.load_id),
-            sum(new.amount) filter (where new.status <> 'PENDING' or other.load_id <> new.load_id)
-        from raw.transactions new
-        join raw.transactions other using (transaction_id)
-        where new.load_id = %s and other.status <> new.status
-        group by 1
-        """,
-        [load_id],
-    ).fetchall()
-    connection.execute("set local enable_hashjoin = on; set local enable_mergejoin = on")
-    settled = {currency: (count, amount) for currency, _, count, amount in rows if count}
-    return Pairs(any(breaks for _, breaks, _, _ in rows), settled)
+
+def find_pairs(connection: psycopg.Connection[Any], load_id: int, rows: int, *, staged: bool = False) -> Pairs:
+    """Look up the other status of each new row of a load.
+
+    The statement leaves the planner no choice, since what it knows of the table is older than the load: it was seen to
+    compare each row with each. By key the cost follows the load alone; where the load is a good part of silver, one
+    pass over all of it is cheaper.
+
+    Args:
+        connection: inside the load's transaction.
+        load_id: the load.
+        rows: how many rows are looked at.
+        staged: look at those alone whose transactions are in the temporary table stage.
+    """
+    size = connection.execute("select pg_relation_size('raw.transactions')").fetchone()
+    is_large = rows * ROW_BYTES * 4 > (size or (0,))[0]
+    with connection.transaction():
+        connection.execute("set local work_mem = '128MB'")
+        connection.execute("set local enable_mergejoin = off")
+        connection.execute("set local enable_nestloop = off" if is_large else "set local enable_hashjoin = off")
+        new = (_NEW_STAGED if staged else _NEW).format(columns=_COLUMNS)
+        asked = _PAIRS.format(new=new, other=_BY_HASH if is_large else _BY_KEY)
+        found = connection.execute(asked, [load_id]).fetchall()
+    settled = {currency: (count, amount) for currency, _, count, amount in found if count}
+    return Pairs(any(breaks for _, breaks, _, _ in found), settled)
 
 
 def write_statuses(connection: psycopg.Connection[Any], load_id: int, pairs: Pairs) -> None:
-    """Write a load's statuses, inside its transaction and behind its rows."""
+    """Write a load's statuses, inside its transaction, behind its rows and their new_sums."""
     connection.execute(
         """
         insert into metadata.load_statuses (load_id, currency, status, count, amount)
-        select load_id, currency, status, count(*), sum(amount) from raw.transactions
-        where load_id = %s group by 1, 2, 3
+        select %s, currency, status, sum(count), sum(amount) from new_sums group by 2, 3
         """,
         [load_id],
     )

@@ -15,7 +15,7 @@ from contracts.model import Contract
 from warehouse.plan import LoadRange
 from warehouse.read import dead_letters_among
 
-_BOOKS = {"NEW": "transactions", "DUPLICATE": "duplicates", "REJECTED": "rejected_transactions"}
+_BOOKS = {"DUPLICATE": "duplicates", "REJECTED": "rejected_transactions"}
 
 # (partition, currency): currencies outside the contract are None and have no amount.
 Totals = dict[tuple[int, str | None], tuple[int, Decimal | None]]
@@ -37,10 +37,22 @@ def count_bronze(workspace: duckdb.DuckDBPyConnection, contract: Contract) -> To
     return {(partition, currency): (count, amount) for partition, currency, count, amount in rows}
 
 
+def sum_new(connection: psycopg.Connection[Any], load_id: int) -> None:
+    """Make the temporary table new_sums: the load's new rows in silver, read once and summed for all who ask."""
+    connection.execute(
+        """
+        create temporary table new_sums on commit drop as
+        select "partition", currency, status, count(*) as count, sum(amount) as amount
+        from raw.transactions where load_id = %s group by 1, 2, 3
+        """,
+        [load_id],
+    )
+
+
 def count_books(
     connection: psycopg.Connection[Any], load_id: int, contract: Contract, *, staged: bool
 ) -> dict[str, Totals]:
-    """Return the same by book, from the rows that now stand in silver.
+    """Return the same by book, from the rows that now stand in silver; behind sum_new.
 
     Args:
         connection: inside the load's transaction.
@@ -54,6 +66,12 @@ def count_books(
         book: _totals(connection.execute(f"{select} from raw.{table} where load_id = %s group by 1, 2", [load_id]))
         for book, table in _BOOKS.items()
     }
+    books["NEW"] = _totals(
+        connection.execute(
+            f'select "partition", {known}, sum(count)::bigint, case when {known} is not null then sum(amount) end'
+            " from new_sums group by 1, 2"
+        )
+    )
     books["ALREADY_LOADED"] = (
         _totals(
             connection.execute(
