@@ -55,7 +55,7 @@ def producer_settings(bootstrap: str, password: str, max_message_bytes: int) -> 
         "linger.ms": 20,
         "batch.size": 262_144,
         "message.max.bytes": max_message_bytes,
-        "queue.buffering.max.messages": 30_000,
+        "queue.buffering.max.messages": 6_000,
         "queue.buffering.max.kbytes": 131_072,
         # 0 is for ever: a broker that is away is waited for. What ends the waiting is a signal, not a clock.
         "message.timeout.ms": 0,

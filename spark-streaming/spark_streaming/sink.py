@@ -16,7 +16,8 @@ from spark_streaming.ends import Ends, commit_metadata, further, moves_on, not_y
 from spark_streaming.errors import LakeStateError
 from spark_streaming.tables import LakeTable
 
-ROWS_PER_FILE = 125_000  # a full batch by default settings is then written by two cores
+# So many rows are worth a file of their own, as long as a core is free to write it.
+ROWS_PER_FILE = 25_000
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,8 @@ class LakeWriter:
             new = part.where(not_yet_written(had))
             count = new.count()
         # An empty part still commits: the ends move on in both tables.
-        rows = new.coalesce(1 + count // ROWS_PER_FILE) if count else new.limit(0)
+        files = min(self.spark.sparkContext.defaultParallelism, 1 + count // ROWS_PER_FILE)
+        rows = new.coalesce(files) if count else new.limit(0)
         self._append(table, rows, further(had, end), count)
         return count
 
