@@ -152,7 +152,7 @@ def produce(
     rebuild = f"./scripts/tieout produce --seed {plan.seed} --start {shlex.quote(at)} with the other options unchanged"
     say(f"feed {run}: seed {plan.seed}, start {at}, {plan.total if plan.total is not None else 'endless'} payments")
     around.stop.listen()
-    # Events make no cycles, and up to 30,000 of them are under way: looking for cycles among them cost a fifth.
+    # Events make no cycles, and up to 6,000 of them are under way: looking for cycles among them cost a fifth.
     gc.freeze()
     gc.set_threshold(100_000, 50, 1_000)
     outcome = run_gateway(plan, file, run, around, dry_run=dry_run, rebuild=rebuild)

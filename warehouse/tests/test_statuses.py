@@ -4,8 +4,10 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import psycopg
 import pytest
 from lake_writer import LakeWriter, payment
+from own_database import OwnDatabase
 
 from warehouse import statuses
 
@@ -56,3 +58,14 @@ def test_a_pair_whose_amounts_differ_is_found(
     lake.commit([payment("t1", "SUCCESS", amount=Decimal(1))])
     load()
     assert query("select reasons from raw.rejected_transactions") == [(["SETTLEMENT_MISMATCH"],)]
+
+
+@pytest.mark.parametrize("row_bytes", [BY_KEY, IN_ONE_PASS])
+def test_the_rest_of_the_load_is_planned_as_ever(
+    database: OwnDatabase, monkeypatch: pytest.MonkeyPatch, row_bytes: int
+) -> None:
+    monkeypatch.setattr(statuses, "ROW_BYTES", row_bytes)
+    with psycopg.connect(database.dsn("loader")) as connection:
+        statuses.find_pairs(connection, 1, 1)
+        for way in ("hashjoin", "mergejoin", "nestloop"):
+            assert connection.execute(f"show enable_{way}").fetchone() == ("on",)

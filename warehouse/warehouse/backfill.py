@@ -107,7 +107,7 @@ class Backfill:
             # Another backfill of the same request may have read it while this one waited.
             if (found := self._done(backfill_id).get(day)) is not None:
                 return found
-            self._fill(workspace, day, offsets)
+            self._view(workspace, day, offsets)
             rows = int(workspace.execute("select count(*) from events").fetchall()[0][0])
             with self._connection.transaction():
                 load_id, books, restored = (None, {}, []) if not rows else self._stage(workspace, rows)
@@ -124,8 +124,8 @@ class Backfill:
     def _workspace(self) -> Any:
         return open_workspace(self._layout.state / "load", self._settings.loader_memory)
 
-    def _fill(self, workspace: duckdb.DuckDBPyConnection, day: date, offsets: Offsets) -> None:
-        """Fill the events of the day that loads have passed; what is behind them is theirs to load."""
+    def _view(self, workspace: duckdb.DuckDBPyConnection, day: date, offsets: Offsets) -> None:
+        """View the events of the day that loads have passed; what is behind them is theirs to load."""
         watermark = read_watermark(self._connection, BRONZE)
         if watermark is None or not watermark.ends:
             raise TieoutError(
@@ -177,7 +177,7 @@ def open_backfill(settings: WarehouseSettings, layout: Layout, run_id: str | Non
             yield Backfill(connection, settings, layout, run_id)
     except psycopg.OperationalError as error:
         raise DatabaseAwayError(error, left, "./scripts/tieout backfill again") from None
-    except (psycopg.Error, duckdb.Error) as error:
+    except (psycopg.Error, duckdb.Error, OSError) as error:
         where = without_rows(error) if isinstance(error, psycopg.Error) else ["while the lake's files were read"]
         code = error.sqlstate if isinstance(error, psycopg.Error) else None
         raise TieoutError(

@@ -161,7 +161,7 @@ class _Loader:
             self._mark_failed(load_id, code, detail)
             full = " (the database's disk is full)" if code == DISK_FULL else ""
             raise _failed(load_id, f"{code}{full}: {detail}") from None
-        except (duckdb.Error, OSError) as error:
+        except (duckdb.Error, OSError, ValueError) as error:  # Arrow and the encoder raise the last two
             self._mark_failed(load_id, type(error).__name__, "while the lake's files were read")
             raise _failed(load_id, str(error).splitlines()[0]) from None
         return None

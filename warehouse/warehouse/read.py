@@ -1,8 +1,8 @@
 # ruff: noqa: S608  (names, types and conditions come from the contract; values are parameters or registered tables)
 """Read a load's files of the lake with DuckDB, judge each event there, and count.
 
-The events are a view of the files, which never change: each question reads the columns that it needs, and no row is
-kept, so that a single huge commit is read in bounded memory too.
+The events are a view of the files, which never change: each question reads the columns that it needs, and only what
+breaks a rule is kept, on disk beyond the memory limit, so that a single huge commit is read in bounded memory too.
 """
 
 import fcntl
@@ -120,9 +120,9 @@ def read_load(workspace: duckdb.DuckDBPyConnection, load: LoadRange, contract: C
     try:
         rows = _read_events(workspace, load, contract)
         dead_letters = _read_dead_letters(workspace, load, contract)
+        dead_letters_expected = _check_offsets(workspace, load)
     except duckdb.Error as error:
         raise LakeMismatchError(f"the lake cannot be read: {str(error).splitlines()[0]}") from None
-    dead_letters_expected = _check_offsets(workspace, load)
     return Found(load.rows, rows, dead_letters_expected, dead_letters)
 
 

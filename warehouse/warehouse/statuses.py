@@ -78,7 +78,8 @@ def find_pairs(connection: psycopg.Connection[Any], load_id: int, rows: int, *, 
     """
     size = connection.execute("select pg_relation_size('raw.transactions')").fetchone()
     is_large = rows * ROW_BYTES * 4 > (size or (0,))[0]
-    with connection.transaction():
+    # Rolled back, so that the settings end here: a released savepoint would leave them to the rest of the load.
+    with connection.transaction(force_rollback=True):
         connection.execute("set local work_mem = '128MB'")
         connection.execute("set local enable_mergejoin = off")
         connection.execute("set local enable_nestloop = off" if is_large else "set local enable_hashjoin = off")

@@ -13,7 +13,7 @@ _OPEN = """
 from raw.transactions as p
 where p.status = 'PENDING' and p.status_at < %(before)s and not exists (
     select from raw.transactions as f
-    where f.transaction_id = p.transaction_id and f.status in ('SUCCESS', 'FAILED')
+    where f.transaction_id = p.transaction_id and f.status <> 'PENDING'
 )
 """
 _TOTALS = f"select p.currency, count(*), sum(p.amount), min(p.status_at) {_OPEN} group by 1 order by 1"

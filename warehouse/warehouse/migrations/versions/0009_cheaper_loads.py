@@ -37,12 +37,13 @@ RULES = {
 
 KEYS = """
 create unique index transactions_statuses on raw.transactions (transaction_id, (status <> 'PENDING'));
+create unique index transactions_offsets on raw.transactions (topic_id, partition, "offset");
 comment on index raw.transactions_statuses is 'One PENDING row and one final row a transaction at most.';
 alter table raw.transactions drop constraint transactions_pkey;
 drop index raw.transactions_one_final_status;
 alter table raw.transactions
     drop constraint transactions_coordinates,
-    add constraint transactions_coordinates primary key (topic_id, partition, "offset");
+    add constraint transactions_coordinates primary key using index transactions_offsets;
 """
 
 
