@@ -75,6 +75,7 @@ def open_workspace(spill: Path, memory: str) -> Iterator[duckdb.DuckDBPyConnecti
         workspace.execute("set threads = 2")
         workspace.execute("set enable_progress_bar = false")  # it goes to standard output, between the JSON
         workspace.execute("set preserve_insertion_order = false")
+        workspace.execute("set parquet_metadata_cache = true")  # each question opens every file of a load again
         workspace.execute("set autoinstall_known_extensions = false")
         workspace.execute(f"set memory_limit = '{memory}'")
         workspace.execute(f"set temp_directory = '{private}'")
