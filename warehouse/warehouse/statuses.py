@@ -66,8 +66,8 @@ class Pairs:
 def find_pairs(connection: psycopg.Connection[Any], load_id: int, rows: int, *, staged: bool = False) -> Pairs:
     """Look up the other status of each new row of a load.
 
-    The statement leaves the planner no choice, since what it knows of the table is older than the load: a plain join was
-    seen to run for minutes. By key the cost follows the load alone; where the load is a good part of silver, one
+    The statement leaves the planner no choice, since what it knows of the table is older than the load: a plain join
+    was seen to run for minutes. By key the cost follows the load alone; where the load is a good part of silver, one
     pass over all of it is cheaper.
 
     Args:
