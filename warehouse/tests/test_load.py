@@ -130,15 +130,31 @@ def test_rows_of_one_transaction_go_where_the_order_says(
     assert books(query) == expected
 
 
-def test_a_clash_with_an_earlier_load_falls_back_in_the_middle_of_the_copy(
-    load: Load, lake: LakeWriter, query: Query, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("warehouse.copy.BATCH_ROWS", 2)
+def test_a_clash_with_an_earlier_load_falls_back_to_the_stage(load: Load, lake: LakeWriter, query: Query) -> None:
     lake.commit([payment("t3"), payment("t5")])
     assert load()[0]["path"] == "FRESH"
     lake.commit([payment(f"t{number}", city="x" * 20) for number in range(60)])
     (result,) = load()
     assert (result["path"], result["rows_loaded"], result["rejected"]) == ("STAGE", 58, 2)
+
+
+def test_a_refusal_in_the_middle_of_the_copy_leaves_the_workspace_free(
+    load: Load, lake: LakeWriter, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, parts = psycopg.Copy.write, []
+
+    def refuse_the_second_part(copy: "psycopg.Copy[Any]", part: bytes) -> None:
+        parts.append(part)
+        if len(parts) == 3:  # the first is the header
+            raise psycopg.errors.UniqueViolation
+        write(copy, part)
+
+    monkeypatch.setattr("warehouse.copy.BATCH_ROWS", 2048)
+    monkeypatch.setattr(psycopg.Copy, "write", refuse_the_second_part)
+    # More than DuckDB keeps ready of a result, so that it is still open.
+    lake.commit([payment(f"t{number}", city="x" * 100) for number in range(20_000)])
+    (result,) = load()
+    assert (result["path"], result["rows_loaded"]) == ("STAGE", 20_000)
 
 
 def test_only_clashing_transactions_take_the_stage_path(load: Load, lake: LakeWriter, query: Query) -> None:

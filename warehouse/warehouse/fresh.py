@@ -10,7 +10,7 @@ import psycopg
 from contracts.model import Contract
 from warehouse.columns import quoted, transaction_columns
 from warehouse.copy import copy_rows
-from warehouse.read import find_broken
+from warehouse.read import find_broken, judged_sql
 from warehouse.statuses import Pairs, find_pairs
 
 # What was redriven may have arrived before: only the stage looks for that.
@@ -21,7 +21,7 @@ class _NotFreshError(Exception):
     """A new row does not fit the other rows of its transaction."""
 
 
-def set_clashes_aside(workspace: duckdb.DuckDBPyConnection) -> int:
+def set_clashes_aside(workspace: duckdb.DuckDBPyConnection, contract: Contract) -> int:
     """Part the events in two views: clashing has the transactions that clash within the load, fresh all other events.
 
     A transaction's rows always stay together, and transactions do not look at each other: the two parts can take
@@ -32,13 +32,13 @@ def set_clashes_aside(workspace: duckdb.DuckDBPyConnection) -> int:
     """
     workspace.execute("""
         create temporary table clashes as
-        select transaction_id from events group by transaction_id, status <> 'PENDING' having count(*) > 1
+        select transaction_id from delivered group by transaction_id, status <> 'PENDING' having count(*) > 1
         union
-        select transaction_id from events where redrive_of is not null
+        select transaction_id from delivered where redrive_of is not null
     """)
-    workspace.execute(f"create temporary view clashing as select * from events where {CLASHES}")
+    workspace.execute(f"create temporary view clashing as {judged_sql(contract, CLASHES)}")
     workspace.execute(f"create temporary view fresh as select * from events where not {CLASHES}")
-    return int(workspace.execute("select count(*) from clashing").fetchall()[0][0])
+    return int(workspace.execute(f"select count(*) from delivered where {CLASHES}").fetchall()[0][0])
 
 
 def load_fresh(

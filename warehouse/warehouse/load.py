@@ -241,7 +241,7 @@ class _Loader:
         reread = any(begin < before.get(partition, 0) for partition, begin in load.start.items())
         earlier = None
         if self._try_fresh and not reread:
-            clashing = fresh.set_clashes_aside(workspace)
+            clashing = fresh.set_clashes_aside(workspace, self._contract)
             earlier = fresh.load_fresh(self._connection, workspace, load_id, self._contract)
             if earlier is not None and not clashing:
                 return "FRESH", earlier

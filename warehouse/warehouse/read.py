@@ -163,7 +163,7 @@ def _read_events(workspace: duckdb.DuckDBPyConnection, load: LoadRange, contract
 def view_events(
     workspace: duckdb.DuckDBPyConnection, contract: Contract, source: str | None, where: str = "true"
 ) -> None:
-    """Make the view events: each event with its hashes and the rules that it breaks.
+    """Make the views delivered, each event as it came, and events, with its hashes and the rules that it breaks.
 
     Args:
         workspace: from open_workspace.
@@ -177,18 +177,27 @@ def view_events(
         nothing = ", ".join(f'null as "{name}"' for name in columns)
         source, where = f"(select {nothing})", "false"
     typed = ", ".join(f'cast("{name}" as {kind}) as "{name}"' for name, kind in columns.items())
-    workspace.execute(f"""
-        create temporary view events as
+    workspace.execute(f"create temporary view delivered as select * from (select {typed} from {source}) where {where}")
+    workspace.execute(f"create temporary view events as {judged_sql(contract)}")
+
+
+def judged_sql(contract: Contract, where: str = "true") -> str:
+    """Return the query of the delivered events with their hashes and the rules that they break.
+
+    Args:
+        contract: the fields and rules.
+        where: which of them; the others are not judged, which a condition on the view events could not spare.
+    """
+    return f"""
         select * exclude (identity, state_of) replace (coalesce(status_at, arrived_at) as status_at),
             arrived_at as known_at, unhex(md5(identity || state_of)) as content_hash,
             unhex(md5(identity)) as identity_hash
         from (
             select *, {identity_sql(contract)} as identity, {status_sql(contract)} as state_of,
                 {reasons_sql(contract)} as reasons
-            from (select {typed} from {source})
-            where {where}
+            from delivered where {where}
         )
-    """)
+    """
 
 
 def find_broken(workspace: duckdb.DuckDBPyConnection) -> None:
