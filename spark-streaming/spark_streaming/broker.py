@@ -50,6 +50,14 @@ def client_options(settings: StreamSettings, layout: Layout) -> dict[str, str]:
     }
 
 
+def source_options(settings: StreamSettings, layout: Layout) -> dict[str, str]:
+    """Return the same for Spark's Kafka source. They hold the password: never log them."""
+    # The source asks where the topic ends after each fetch, and the broker answers in turn: a fetch that waits at the
+    # topic's end, by default half a second, holds that answer up.
+    options = {**client_options(settings, layout), "fetch.max.wait.ms": "10"}
+    return {f"kafka.{name}": value for name, value in options.items()}
+
+
 def look(spark: SparkSession, settings: StreamSettings, layout: Layout, topic: str) -> TopicState:
     """Return the topic's id, partitions and offsets.
 

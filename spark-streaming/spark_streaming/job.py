@@ -52,11 +52,10 @@ class Stream:
 
     def start(self, trigger: Mapping[str, Any]) -> StreamingQuery:
         """Start the query at the tables' ends."""
-        options = broker.client_options(self.settings, self.layout)
         position = {str(partition): offset for partition, offset in self.writer.position.items()}
         messages = (
             self.writer.spark.readStream.format("kafka")
-            .options(**{f"kafka.{name}": value for name, value in options.items()})
+            .options(**broker.source_options(self.settings, self.layout))
             .option("subscribe", self.writer.topic)
             .option("startingOffsets", json.dumps({self.writer.topic: position}))
             .option("failOnDataLoss", "true")

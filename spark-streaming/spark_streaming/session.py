@@ -20,6 +20,8 @@ LAKE_CONF: Mapping[str, str] = {
     # VACUUM lists folders in so many tasks; the default of 10,000 held the stream up for a minute a table.
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "8",
     "spark.sql.parquet.compression.codec": "zstd",
+    # A batch has one day, or two about midnight: a file open for each costs less than sorting all rows by day.
+    "spark.sql.maxConcurrentOutputFileWriters": "4",
     # INT96, Spark's default, has no statistics, and other readers are giving it up.
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     # Nearly every row has its own value in these: building a dictionary and giving it up costs a tenth of the write.
@@ -68,6 +70,9 @@ def session_conf(settings: StreamSettings, layout: Layout) -> dict[str, str]:
         f"-Dderby.system.home={scratch}",
         "-XX:+ExitOnOutOfMemoryError",
         "-XX:-DontCompileHugeMethods",
+        # G1, Java's default, marks the heap anew for each large column of a batch that is kept.
+        "-XX:+UseParallelGC",
+        "-XX:+UseTransparentHugePages",
     ]
     return {
         **ENGINE_CONF,

@@ -109,10 +109,9 @@ class Work:
 
     def _messages(self, *, streaming: bool) -> DataFrame:
         reader: Any = self.spark.readStream if streaming else self.spark.read
-        options = broker.client_options(self.settings, self.layout)
         reader = (
             reader.format("kafka")
-            .options(**{f"kafka.{name}": value for name, value in options.items()})
+            .options(**broker.source_options(self.settings, self.layout))
             .option("subscribe", load_contract().topics["transactions"].name)
             .option("startingOffsets", "earliest")
             .option("includeHeaders", "true")
