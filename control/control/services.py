@@ -33,7 +33,7 @@ TIDY = Path(__file__).with_name("tidy.py")
 # What each may know. `*` is not a pattern here on purpose: a new secret reaches nobody by accident.
 _KAFKA = ("KAFKA_BOOTSTRAP",)
 _POSTGRES = ("POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_DB")
-_SPARK = ("SPARK_UI_PORT", "SPARK_MASTER", "SPARK_DRIVER_MEMORY", "MAX_OFFSETS_PER_TRIGGER")
+_SPARK = ("SPARK_UI_PORT", "SPARK_MASTER", "SPARK_DRIVER_MEMORY", "SPARK_JAVA_OPTIONS", "MAX_OFFSETS_PER_TRIGGER")
 _LOADER = ("MAX_ROWS_PER_LOAD", "LOADER_MEMORY", "LOADER_LOCK_WAIT_SECONDS")
 _PIPELINE = (
     *_KAFKA,

@@ -1,6 +1,8 @@
 """The Spark session: everything on 127.0.0.1, UTC, strict casts, and a lake that other readers can read."""
 
 import os
+import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -70,9 +72,8 @@ def session_conf(settings: StreamSettings, layout: Layout) -> dict[str, str]:
         f"-Dderby.system.home={scratch}",
         "-XX:+ExitOnOutOfMemoryError",
         "-XX:-DontCompileHugeMethods",
-        # G1, Java's default, marks the heap anew for each large column of a batch that is kept.
-        "-XX:+UseParallelGC",
-        "-XX:+UseTransparentHugePages",
+        *_collector(settings.spark_java_options),
+        *settings.spark_java_options.split(),
     ]
     return {
         **ENGINE_CONF,
@@ -85,6 +86,17 @@ def session_conf(settings: StreamSettings, layout: Layout) -> dict[str, str]:
         "spark.sql.warehouse.dir": (scratch / "warehouse").as_uri(),
         "spark.ui.port": str(settings.spark_ui_port),
     }
+
+
+def _collector(own: str) -> list[str]:
+    """Return the options of the garbage collector, unless the user names one.
+
+    G1, Java's default, marks the heap anew for each large column of a batch that is kept.
+    """
+    large_pages = ["-XX:+UseTransparentHugePages"] if sys.platform == "linux" else []
+    if re.search(r"-XX:\+Use\w+GC\b", own):
+        return large_pages
+    return ["-XX:+UseParallelGC", "-XX:-UseGCOverheadLimit", *large_pages]
 
 
 def start_session(settings: StreamSettings, layout: Layout, name: str, *, ui: bool) -> SparkSession:

@@ -14,10 +14,13 @@ class StreamSettings(BaseSettings):
 
     Attributes:
         max_offsets_per_trigger: the most events that one batch takes; bounds the memory that a backlog needs.
+        spark_java_options: options for Java beside the stream's own.
         kafka_patience_seconds: how long one question to the broker may take before the broker counts as away.
     """
 
-    model_config = SettingsConfigDict(extra="ignore", env_file_encoding="utf-8", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        extra="ignore", env_file_encoding="utf-8", env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     kafka_bootstrap: str = "127.0.0.1:9092"
     kafka_user_stream: str = "stream"
@@ -32,6 +35,7 @@ class StreamSettings(BaseSettings):
 
     spark_master: str = "local[2]"
     spark_driver_memory: str = "1500m"
+    spark_java_options: str = ""
     spark_ui_port: int = 4040
     max_offsets_per_trigger: int = 200_000
 

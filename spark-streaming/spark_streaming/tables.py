@@ -98,13 +98,20 @@ def _commits(table: LakeTable) -> Iterator[str | None]:
 
 
 def _newest(log: Path) -> int:
-    try:
-        version = int(json.loads((log / "_last_checkpoint").read_text(encoding="utf-8"))["version"])
-    except (OSError, ValueError, KeyError, TypeError):  # there is none yet, or it is damaged: Delta lists the log too
+    version = _last_checkpoint(log)
+    # Where the hint is missing or names no commit, as in a copy of a running lake, Delta lists the log too.
+    if not (log / f"{version:020}.json").exists():
         version = max((int(commit.stem) for commit in log.glob("*.json") if commit.stem.isdigit()), default=-1)
     while (log / f"{version + 1:020}.json").exists():
         version += 1
     return version
+
+
+def _last_checkpoint(log: Path) -> int:
+    try:
+        return int(json.loads((log / "_last_checkpoint").read_text(encoding="utf-8"))["version"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return -1
 
 
 def _highest_offsets(spark: SparkSession, table: LakeTable) -> Recorded:

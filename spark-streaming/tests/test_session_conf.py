@@ -1,0 +1,31 @@
+"""The options that Java gets, and settings without a value."""
+
+import re
+
+import pytest
+
+from contracts.layout import find_layout
+from spark_streaming import session
+from spark_streaming.settings import StreamSettings, load_settings
+
+
+def java_options(own: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(session, "jar_files", lambda _: [])
+    return session.session_conf(StreamSettings(spark_java_options=own), find_layout())["spark.driver.extraJavaOptions"]
+
+
+@pytest.mark.parametrize("own", ["", "-Xlog:gc", "-XX:+UseG1GC -Xlog:gc", "-XX:TieredStopAtLevel=1 -XX:+UseZGC"])
+def test_java_is_asked_for_one_collector(own, monkeypatch):
+    options = java_options(own, monkeypatch)
+    assert len(re.findall(r"-XX:\+Use\w+GC\b", options)) == 1
+    assert options.endswith(own)
+
+
+def test_large_pages_are_asked_for_where_java_knows_them(monkeypatch):
+    monkeypatch.setattr(session.sys, "platform", "darwin")
+    assert "Pages" not in java_options("", monkeypatch)
+
+
+def test_a_setting_without_a_value_is_its_default(tmp_path, monkeypatch):
+    monkeypatch.setenv("MAX_OFFSETS_PER_TRIGGER", "")
+    assert load_settings(find_layout({"TIEOUT_HOME": str(tmp_path)})).max_offsets_per_trigger == 200_000
