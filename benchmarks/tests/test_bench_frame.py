@@ -19,6 +19,7 @@ from bench.frame import (
     speed_ratio,
     take_turns,
 )
+from bench.hops import NAMES, find_hop
 
 SAME = Books(100, {"INR": Decimal("12.30")})
 
@@ -113,3 +114,8 @@ def test_a_peer_that_cannot_be_run_is_named_with_its_reason() -> None:
     figures, not_run = take_turns([side("a", lambda: 1.0), Side("b", PEER, away)], wish())
     assert [figure.side for figure in figures] == ["a"]
     assert [(each.name, each.reason) for each in not_run] == [("b", "no such driver")]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_hop_can_be_found(name: str) -> None:
+    assert find_hop(name).name == name
