@@ -51,7 +51,7 @@ def client_options(settings: StreamSettings, layout: Layout) -> dict[str, str]:
 
 
 def source_options(settings: StreamSettings, layout: Layout) -> dict[str, str]:
-    """Return the same for Spark's Kafka source. They hold the password: never log them."""
+    """Return the settings of Spark's Kafka source: its client's, as the source names them. Never log them either."""
     # The source asks where the topic ends after each fetch, and the broker answers in turn: a fetch that waits at the
     # topic's end, by default half a second, holds that answer up.
     options = {**client_options(settings, layout), "fetch.max.wait.ms": "10"}
