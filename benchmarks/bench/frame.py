@@ -9,6 +9,8 @@ from typing import Any
 from contracts.errors import TieoutError
 
 OURS, LIMIT, PEER = "ours", "limit", "peer"
+# A side that takes so many times as long as ours is not run again: more rounds would say nothing new.
+FAR = 10
 
 
 class BenchError(TieoutError):
@@ -212,7 +214,7 @@ def take_turns(
     """Run every side in rounds and return their figures, and the sides that could not be run with the reason.
 
     The first round warms up and does not count; each further one begins with another side. Every run's books are held
-    against those of ours in the same round.
+    against those of ours in the same round. A side that is FAR behind has no further round.
 
     Args:
         before: prepares a round, such as by adding what all sides are then to take.
@@ -222,12 +224,14 @@ def take_turns(
     """
     rounds: dict[str, list[Run]] = {side.name: [] for side in sides}
     away: dict[str, str] = {}
+    last: dict[str, float] = {}
+    far: set[str] = set()
     for number in range(-1 if warm_up else 0, wish.rounds):
         turned = number % len(sides)
         if before:
             before()
         for side in (*sides[turned:], *sides[:turned]):
-            if side.name in away:
+            if side.name in away or side.name in far:
                 continue
             try:
                 run = side.run()
@@ -238,6 +242,9 @@ def take_turns(
             wish.say(f"  {'warm-up' if number < 0 else f'round {number + 1}'}: {side.name} {run.seconds:.2f} s")
             if number >= 0:
                 rounds[side.name].append(run)
+            last[side.name] = run.seconds
+        if number >= 0:
+            far |= {name for name, seconds in last.items() if seconds > FAR * last[sides[0].name]}
     runnable = [side for side in sides if side.name not in away]
     check_books(runnable, rounds)
     figures = [sum_up(side, rounds[side.name], rounds[sides[0].name]) for side in runnable]
