@@ -6,7 +6,7 @@
         incremental_strategy='merge_logged',
         unique_key=['occurred_on', 'transaction_id'],
         on_schema_change='fail',
-        indexes=[{'columns': ['load_id']}, {'columns': ['customer_id', 'occurred_at']}],
+        indexes=[{'columns': ['load_id']}, {'columns': ['customer_id']}],
         pre_hook=["{{ repair_days() }}", "{{ plan_the_merge() }}"],
         post_hook="{{ record_fact_build() }}",
     )
