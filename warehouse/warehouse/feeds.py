@@ -59,17 +59,17 @@ def as_ranges(seqs: Seqs) -> list[tuple[int, int]]:
     return [(int(each.lower or 0), int(each.upper or 0)) for each in seqs]
 
 
-def look_up_feeds(
+def count_feeds(
     connection: psycopg.Connection[Any],
     workspace: duckdb.DuckDBPyConnection,
     contract: Contract,
     before: Mapping[int, int],
-) -> None:
-    """Let the workspace know what is in the books of its feeds already.
+) -> list[Portion]:
+    """Count the workspace's events and dead letters by feed.
 
     Args:
         connection: the loader's, inside its transaction, with the load's new control totals in it.
-        workspace: DuckDB with events and dead; gets the view arrived, and seen and cuts.
+        workspace: DuckDB with events and dead.
         contract: the currencies.
         before: the offset behind the last one that any load had, by partition: what lies before has been counted.
     """
@@ -77,7 +77,7 @@ def look_up_feeds(
     known = ", ".join(f"'{currency}'" for currency in contract.currencies)
     named = f"run is not null and seq >= 1 and length(run) <= {LONGEST_RUN} and run <> '{NO_FEED}'"
     workspace.execute(f"""
-        create temporary view arrived as
+        create table arrived as
         select case when {named} then run else '{NO_FEED}' end as run, case when {named} then seq end as seq,
             known, case when known is not null then amount end as amount, "partition", "offset"
         from (
@@ -90,10 +90,6 @@ def look_up_feeds(
     runs = [run for (run,) in workspace.execute("select distinct run from arrived").fetchall()]
     _register_seen(connection, workspace, runs)
     _register_cuts(connection, workspace, runs)
-
-
-def count_feeds(workspace: duckdb.DuckDBPyConnection) -> list[Portion]:
-    """Count the workspace's events and dead letters by feed, behind look_up_feeds; asks the workspace alone."""
     workspace.execute("""
         create table numbered as
         select a.run, a.seq, a.known, a.amount, c.upto, a.seq is null or (

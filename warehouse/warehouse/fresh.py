@@ -1,7 +1,6 @@
 # ruff: noqa: S608  (column names come from the contract)
 """The fresh path: events whose keys nobody seems to have go straight into silver, in a savepoint."""
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -47,18 +46,10 @@ def load_fresh(
     workspace: duckdb.DuckDBPyConnection,
     load_id: int,
     contract: Contract,
-    meanwhile: Callable[[], object],
 ) -> Pairs | None:
     """Copy the workspace's fresh events into silver; return None, with nothing done, when a row does not fit.
 
     Call it inside the load's transaction.
-
-    Args:
-        connection: the loader's.
-        workspace: DuckDB.
-        load_id: the load.
-        contract: for the columns.
-        meanwhile: asks the workspace something while the database looks rows up, in a thread of its own.
     """
     columns = transaction_columns(contract)
     selected = f"{quoted(columns)}, cast({load_id} as bigint) as load_id"
@@ -68,12 +59,11 @@ def load_fresh(
             rows = copy_rows(connection, "raw.transactions", (*columns, "load_id"), workspace, passing)
             # While the database looks rows up, DuckDB has nothing to do.
             with ThreadPoolExecutor(max_workers=1) as pool:
-                asked = pool.submit(meanwhile)
+                judged = pool.submit(find_broken, workspace)
                 pairs = find_pairs(connection, load_id, rows)
-                asked.result()
+                judged.result()
             if pairs.breaks_identity:
                 raise _NotFreshError
-            find_broken(workspace)
             broken = f"select {selected}, string_split(reasons, ',') from broken where not {CLASHES}"
             copy_rows(connection, "raw.rejected_transactions", (*columns, "load_id", "reasons"), workspace, broken)
     except (psycopg.errors.UniqueViolation, _NotFreshError):

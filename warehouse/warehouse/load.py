@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable
 from contextlib import closing, suppress
-from functools import cache
 from typing import Any
 
 import duckdb
@@ -20,7 +19,7 @@ from warehouse.dead_letters import load_dead_letters
 from warehouse.delta_log import exists
 from warehouse.errors import DatabaseAwayError, without_rows
 from warehouse.plan import LoadRange, plan_lost, plan_next, plan_nothing
-from warehouse.quality import Metric, count_quality, prune_quality, write_quality
+from warehouse.quality import prune_quality, write_quality
 from warehouse.read import open_workspace, read_load
 from warehouse.settings import WarehouseSettings, read_settings
 from warehouse.statuses import Pairs, find_pairs, write_statuses
@@ -204,15 +203,7 @@ class _Loader:
             bronze = totals.count_bronze(workspace, self._contract)
             with self._connection.transaction():
                 before = loaded_ends(self._connection, load.topic_id or "")
-                runs = told.write_control_totals(self._connection, load_id, new.totals if new else [])
-                feeds.look_up_feeds(self._connection, workspace, self._contract, before)
-
-                @cache
-                def count() -> tuple[list[Metric], list[feeds.Portion]]:
-                    return count_quality(workspace, self._contract), feeds.count_feeds(workspace)
-
-                path, pairs = self._load_events(workspace, load, load_id, before, count)
-                metrics, portions = count()
+                path, pairs = self._load_events(workspace, load, load_id, before)
                 totals.sum_new(self._connection, load_id)
                 write_statuses(self._connection, load_id, pairs)
                 load_dead_letters(self._connection, workspace, load_id)
@@ -222,46 +213,36 @@ class _Loader:
                 totals.write_offsets(self._connection, load_id, load)
                 totals.write_lost(self._connection, workspace, load_id, load, before)
                 losses.write_gone(self._connection, load_id, load.gone)
-                write_quality(self._connection, metrics, load_id, self._contract, found)
+                write_quality(self._connection, workspace, load_id, self._contract, found)
                 write_watermark(self._connection, BRONZE, load.bronze_watermark, load_id)
                 if load.dead_letter_watermark:
                     write_watermark(self._connection, DEAD_LETTERS, load.dead_letter_watermark, load_id)
-                self._write_feeds(load, load_id, before, portions, runs)
-                if new is not None:
-                    write_control_watermark(self._connection, load_id, new)
+                self._count_feeds(workspace, load, load_id, before, new)
                 done = audit.close_audit(self._connection, load_id, found, path, _counts(books))
                 done["control_totals"] = len(new.totals) if new else 0
                 failpoints.reach("load.before-commit")
             failpoints.reach("load.after-commit")
             return done
 
-    def _write_feeds(
-        self, load: LoadRange, load_id: int, before: dict[int, int], portions: list[feeds.Portion], runs: set[str]
+    def _count_feeds(
+        self, workspace: Any, load: LoadRange, load_id: int, before: dict[int, int], new: Told | None
     ) -> None:
-        """Write what the load brings of each feed.
-
-        Args:
-            runs: feeds of which there are new control totals.
-        """
+        runs = told.write_control_totals(self._connection, load_id, new.totals if new else [])
+        portions = feeds.count_feeds(self._connection, workspace, self._contract, before)
         feeds.write_feeds(self._connection, load_id, portions)
         told.cut_earlier_portions(self._connection, self._contract, runs)
         runs |= losses.feeds_of(self._connection, load.topic_id) if load.lost else set()
         ends = settle.Ends(self._connection, load.topic_id, {**before, **load.end})
         settle.settle(self._connection, load_id, runs | {portion.run for portion in portions}, ends)
+        if new is not None:
+            write_control_watermark(self._connection, load_id, new)
 
-    def _load_events(
-        self,
-        workspace: duckdb.DuckDBPyConnection,
-        load: LoadRange,
-        load_id: int,
-        before: dict[int, int],
-        meanwhile: Callable[[], object],
-    ) -> tuple[str, Pairs]:
+    def _load_events(self, workspace: Any, load: LoadRange, load_id: int, before: dict[int, int]) -> tuple[str, Pairs]:
         reread = any(begin < before.get(partition, 0) for partition, begin in load.start.items())
         earlier = None
         if self._try_fresh and not reread:
             clashing = fresh.set_clashes_aside(workspace, self._contract)
-            earlier = fresh.load_fresh(self._connection, workspace, load_id, self._contract, meanwhile)
+            earlier = fresh.load_fresh(self._connection, workspace, load_id, self._contract)
             if earlier is not None and not clashing:
                 return "FRESH", earlier
         source = "events" if earlier is None else "clashing"

@@ -15,38 +15,27 @@ from warehouse.read import Found, find_broken
 from warehouse.rules import event_rules
 from warehouse.totals import currency_sql
 
-# metric, rule, currency, rows checked, rows broken, amount concerned
-Metric = tuple[object, ...]
-
 _INSERT = """
 insert into metadata.data_quality_metrics (load_id, metric, rule, currency, rows_checked, rows_broken, amount_concerned)
 """
 
 
-def count_quality(workspace: duckdb.DuckDBPyConnection, contract: Contract) -> list[Metric]:
-    """Return the metrics of the rules that an event breaks by itself, and of its columns."""
-    return [*_rule_rows(workspace, contract), *_column_rows(workspace, contract)]
-
-
 def write_quality(
-    connection: psycopg.Connection[Any], rows: list[Metric], load_id: int, contract: Contract, found: Found
+    connection: psycopg.Connection[Any],
+    workspace: duckdb.DuckDBPyConnection,
+    load_id: int,
+    contract: Contract,
+    found: Found,
 ) -> None:
-    """Write a load's quality metrics, inside its transaction, after its rows and their new_sums.
-
-    Args:
-        connection: the loader's.
-        rows: from count_quality.
-        load_id: the load.
-        contract: the rules.
-        found: what the load's files hold.
-    """
+    """Write a load's quality metrics, inside its transaction, after its rows and their new_sums."""
+    rows = [*_rule_rows(workspace, contract), *_column_rows(workspace, contract)]
     with connection.cursor() as cursor:
         cursor.executemany(f"{_INSERT} values (%s, %s, %s, %s, %s, %s, %s)", [(load_id, *row) for row in rows])
     _write_warehouse_rules(connection, load_id, contract)
     _write_dead_letters(connection, load_id, found)
 
 
-def _rule_rows(workspace: duckdb.DuckDBPyConnection, contract: Contract) -> list[Metric]:
+def _rule_rows(workspace: duckdb.DuckDBPyConnection, contract: Contract) -> list[tuple[object, ...]]:
     find_broken(workspace)
     known = currency_sql(contract)
     checked = dict(workspace.execute(f"select {known}, count(*) from events group by 1").fetchall())
@@ -63,7 +52,7 @@ def _rule_rows(workspace: duckdb.DuckDBPyConnection, contract: Contract) -> list
     ]
 
 
-def _column_rows(workspace: duckdb.DuckDBPyConnection, contract: Contract) -> list[Metric]:
+def _column_rows(workspace: duckdb.DuckDBPyConnection, contract: Contract) -> list[tuple[object, ...]]:
     columns = [field.stored_as for field in contract.fields]
     counts = ", ".join(f"count(*) - count({column})" for column in columns)
     query = f"select {counts}, count(*) filter (unknown_fields > 0), count(*) from events"
