@@ -1,12 +1,14 @@
 {#- The key leads with the day, so that inserts and lookups stay on the newest pages; a full refresh lays the rows in
-    the order of time for the same reason. A transaction's day never changes: stg_transactions sees to it. -#}
+    the order of time for the same reason. A transaction's day never changes: stg_transactions sees to it.
+    Customers are found by an index that leads with spans of 128 days: a day's payments fall on the newest span's pages
+    however long the history is, and who asks for a customer alone has one search a span (skip scan, PostgreSQL 18). -#}
 {{
     config(
         materialized='incremental',
         incremental_strategy='merge_logged',
         unique_key=['occurred_on', 'transaction_id'],
         on_schema_change='fail',
-        indexes=[{'columns': ['load_id']}, {'columns': ['customer_id']}],
+        indexes=[{'columns': ['load_id']}, {'columns': ["((occurred_on - date '2000-01-01') / 128)", 'customer_id']}],
         pre_hook=["{{ repair_days() }}", "{{ plan_the_merge() }}"],
         post_hook="{{ record_fact_build() }}",
     )
