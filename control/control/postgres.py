@@ -24,7 +24,7 @@ work_mem = 16MB
 maintenance_work_mem = 128MB
 max_wal_size = 4GB
 # Rows with random keys touch a page each, and a page's first change behind a checkpoint is written whole: packing them
-# took a fifth of a build's time (this server knows pglz alone), to save half of 100 MB.
+# took a sixth of a build's time (this server knows pglz alone), to save half of 100 MB.
 wal_compression = off
 wal_level = minimal
 max_wal_senders = 0

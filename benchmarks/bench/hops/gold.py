@@ -23,7 +23,7 @@ STOCK = {
     "stock full refresh": ("full", True),
     "stock merge by load": ("merge_by_load", False),
 }
-# These cannot see what is older than their window. They have turns of their own, which halves the disk that is needed.
+# These cannot see what is older than their window. They have turns of their own, which spares disk.
 LOOKBACK = {
     "stock merge with lookback": ("merge", False),
     "stock delete+insert with lookback": ("delete_insert", False),
