@@ -79,6 +79,7 @@ class Figure:
         seconds: the median.
         spread: (slowest - fastest) / median.
         rate: rows or events a second at the median.
+        details: each round's further figures, such as memory.
     """
 
     side: str
@@ -88,7 +89,7 @@ class Figure:
     rate: float
     books: Books
     rounds: tuple[float, ...]
-    more: Mapping[str, Any]
+    details: tuple[Mapping[str, Any], ...]
     right: bool = True
     note: str = ""
 
@@ -106,7 +107,7 @@ class Figure:
             "gives_the_same_result": self.right,
             "rounds": [round(seconds, 4) for seconds in self.rounds],
             **({"note": self.note} if self.note else {}),
-            **self.more,
+            **({"details": list(self.details)} if any(self.details) else {}),
         }
 
 
@@ -277,17 +278,16 @@ def sum_up(side: Side, runs: Sequence[Run], ours: Sequence[Run] | None = None) -
     """Return a side's figure from its rounds."""
     seconds = [run.seconds for run in runs]
     median = statistics.median(seconds)
-    last = runs[-1]
     right = all(same(run.books, other.books) for run, other in zip(runs, ours, strict=False)) if ours else True
     return Figure(
         side.name,
         side.kind,
         median,
         (max(seconds) - min(seconds)) / median if median else 0.0,
-        last.books.count / median if median else 0.0,
-        last.books,
+        runs[-1].books.count / median if median else 0.0,
+        runs[-1].books,
         tuple(seconds),
-        last.more,
+        tuple(run.more for run in runs),
         right,
         side.note,
     )

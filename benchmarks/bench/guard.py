@@ -5,25 +5,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bench.frame import FAR
+
 BASELINE = Path(__file__).parents[1] / "baseline.json"
 ALLOWED = 0.2
 
 
 def read_baseline(size: str, path: Path = BASELINE) -> dict[str, dict[str, Any]]:
     """Return the ratios of the baseline of a size by hop and name; empty where there is none yet."""
-    found: dict[str, dict[str, Any]] = _all(path).get(size, {}).get("ratios", {})
-    return found
+    return {name: hop["ratios"] for name, hop in _all(path).get(size, {}).items()}
 
 
 def keep_baseline(report: Mapping[str, Any], path: Path = BASELINE) -> None:
-    """Keep a report's ratios as the baseline of its size; hops that were not measured keep theirs."""
+    """Keep a report's ratios as the baseline of its size; what was not measured keeps its own."""
     baselines = _all(path)
-    kept = baselines.get(report["size"], {}).get("ratios", {})
-    baselines[report["size"]] = {
-        "at": report["at"],
-        "machine": report["machine"],
-        "ratios": {**kept, **ratios_of(report)},
-    }
+    hops = baselines.setdefault(report["size"], {})
+    for name, ratios in ratios_of(report).items():
+        if ratios:
+            kept = hops.get(name, {}).get("ratios", {})
+            hops[name] = {"at": report["at"], "machine": report["machine"], "ratios": {**kept, **ratios}}
     path.write_text(json.dumps(baselines, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
@@ -52,7 +52,9 @@ def fallen(report: Mapping[str, Any], baseline: Mapping[str, Mapping[str, Any]])
             before = baseline.get(hop, {}).get(name)
             if before is None:
                 continue
-            worse = before["value"] / now["value"] if now["at_least"] else now["value"] / before["value"]
+            # Of a side that is far behind one round is taken: how far says little.
+            wanted = min(before["value"], FAR) if now["at_least"] else before["value"]
+            worse = wanted / now["value"] if now["at_least"] else now["value"] / wanted
             if worse > 1 / (1 - ALLOWED):
                 lines.append(f"{hop}: {name}: {now['value']:.2f}, and {before['value']:.2f} in the baseline")
     return lines

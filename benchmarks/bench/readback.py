@@ -1,7 +1,6 @@
 """What a topic holds, read back with a client and counted: a side's books are never its own word."""
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -23,8 +22,7 @@ def read_topic(env: Mapping[str, str], topic: str = TOPIC) -> Books:
         ends = {n: consumer.get_watermark_offsets(TopicPartition(topic, n), timeout=20) for n in numbers}
         wanted = sum(high - low for low, high in ends.values())
         consumer.assign([TopicPartition(topic, n, OFFSET_BEGINNING) for n in numbers])
-        count, sums = 0, Counter[str]()
-        exact: dict[str, Decimal] = {}
+        count, sums = 0, dict[str, Decimal]()
         while count < wanted:
             batch = consumer.consume(min(10_000, wanted - count), timeout=20)
             if not batch:
@@ -33,9 +31,8 @@ def read_topic(env: Mapping[str, str], topic: str = TOPIC) -> Books:
                 count += 1
                 currency, amount = _money(message.value())
                 if currency:
-                    exact[currency] = exact.get(currency, Decimal(0)) + amount
-                    sums[currency] += 1
-        return Books(count, exact or None)
+                    sums[currency] = sums.get(currency, Decimal(0)) + amount
+        return Books(count, sums or None)
     finally:
         consumer.close()
 

@@ -35,10 +35,11 @@ def of(folder: Path) -> list[int]:
     found = []
     for process in psutil.process_iter():
         try:
-            if str(folder) in " ".join(process.cmdline()):
-                found.append(process.pid)
+            told = [*process.cmdline(), process.environ().get("TIEOUT_HOME", ""), process.environ().get("TMPDIR", "")]
         except psutil.Error:
             continue
+        if process.pid != os.getpid() and str(folder) in " ".join(told):
+            found.append(process.pid)
     return found
 
 

@@ -39,11 +39,11 @@ class Work:
         self.spark.sparkContext.setLogLevel("ERROR")
 
     def lake(self, home: str) -> dict[str, Any]:
-        """Drain the topic into a new lake, as the stream does."""
+        """Drain the topic into a new lake, as the stream does; making its tables counts."""
         layout = Layout(CHECKOUT, Path(home))
         layout.data.mkdir(parents=True)
-        stream = _prepare(self.spark, self.settings, layout, None)
         begun = time.perf_counter()
+        stream = _prepare(self.spark, self.settings, layout, None)
         stream.start({"availableNow": True}).awaitTermination()
         return {"seconds": time.perf_counter() - begun}
 
