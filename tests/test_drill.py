@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -15,6 +16,7 @@ import psutil
 import pytest
 
 from contracts.errors import TieoutError
+from control import throwaway
 from control.drill import books, ground
 from control.drill.play import NAMES, Result
 from control.drill.proving import Report
@@ -62,7 +64,10 @@ def test_every_scenario_and_fifteen_kills_change_nothing() -> None:
 
 @pytest.mark.services
 @pytest.mark.slow
-def test_a_drill_that_is_interrupted_leaves_no_process_and_no_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_drill_that_is_interrupted_or_killed_leaves_no_process_and_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, killed: bool
+) -> None:
     tmp_path.chmod(0o755)
     command = [sys.executable, "-P", "-m", "control", "drill", "--seed", "1"]
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
@@ -74,8 +79,12 @@ def test_a_drill_that_is_interrupted_leaves_no_process_and_no_file(tmp_path: Pat
             assert time.monotonic() < deadline
             time.sleep(0.2)
         assert processes_of(tmp_path)
-        running.send_signal(signal.SIGINT)
+        running.send_signal(signal.SIGKILL if killed else signal.SIGINT)
         assert running.wait(3 * MINUTES) != 0
+        if killed:
+            monkeypatch.setenv("TMPDIR", str(tmp_path))
+            monkeypatch.setattr(tempfile, "tempdir", None)  # it remembers the folder from before
+            assert len(throwaway.sweep(ground.PREFIX)) == 1  # as the next drill begins
     finally:
         running.kill()
     assert list(tmp_path.iterdir()) == []
@@ -89,7 +98,7 @@ def processes_of(folder: Path) -> list[str]:
             line = " ".join(process.cmdline()) + process.environ().get("TIEOUT_HOME", "")
         except psutil.Error:
             continue
-        if str(folder) in line and process.pid != os.getpid() and "pytest" not in line:
+        if str(folder) in line and process.pid != os.getpid():
             found.append(line)
     return found
 

@@ -17,13 +17,12 @@ import psutil
 
 from bench.frame import BenchError
 from bench.memory import Peaks
-from contracts.layout import Layout, find_layout
-from control import orphans, supervision
+from contracts.layout import Layout
+from control import throwaway
 from control.env import NAMES
 from control.testing import Handle, temporary_home, temporary_platform
 
 PREFIX = "tieout-bench-"
-OWNER = ".owner"
 # All that is taken from the caller's environment: a setting in it would point at the caller's own platform.
 TAKEN = ("PATH", "HOME", "LANG", "LC_ALL", "TERM", "TMPDIR", "TZ", "JAVA_HOME", "NO_COLOR", "PYTHONPATH")
 GONE = "everything that the benchmark made is gone."
@@ -77,16 +76,11 @@ class Ground:
                     end(process)
 
 
-def folder() -> Path:
-    """Return where throw-away homes are made: on disk, not in memory."""
-    return Path(os.environ.get("TMPDIR") or "/var/tmp")  # noqa: S108  # a new folder of its own is made there
-
-
 @contextmanager
 def own_home() -> Iterator[Path]:
     """Yield a new home that tells whose it is, so that what a kill leaves can be found."""
-    with temporary_home(PREFIX, folder()) as home:
-        (home / OWNER).write_text(f"{os.getpid()} {psutil.Process().create_time()}", encoding="utf-8")
+    with temporary_home(PREFIX, throwaway.folder()) as home:
+        throwaway.claim(home)
         yield home
 
 
@@ -99,27 +93,7 @@ def own_platform() -> Iterator[Ground]:
 
 def sweep() -> list[Path]:
     """End and remove the platforms of benchmarks that were killed; return their homes."""
-    swept = []
-    for home in folder().glob(f"{PREFIX}*"):
-        with suppress(OSError, ValueError):
-            pid, begun = (home / OWNER).read_text(encoding="utf-8").split()
-            if _lives(int(pid), float(begun)):
-                continue
-            _end_all_of(home)
-            supervision.shut_down(find_layout({"TIEOUT_HOME": str(home)}))
-            shutil.rmtree(home, ignore_errors=True)
-            swept.append(home)
-    return swept
-
-
-def _end_all_of(home: Path) -> None:
-    """End commands of a home: one that became the services' account has lost the kernel's word to end with us."""
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            environment = process.environ()
-            # Services are ended in order, by their supervisor.
-            if environment.get("TIEOUT_HOME") == str(home) and orphans.MARK not in environment:
-                process.kill()
+    return throwaway.sweep(PREFIX)
 
 
 def end(process: "subprocess.Popen[Any]") -> None:
@@ -130,13 +104,6 @@ def end(process: "subprocess.Popen[Any]") -> None:
                 child.kill()
     process.kill()
     process.wait()
-
-
-def _lives(pid: int, begun: float) -> bool:
-    try:
-        return abs(psutil.Process(pid).create_time() - begun) < 1
-    except psutil.NoSuchProcess:
-        return False
 
 
 def installing() -> dict[str, str]:

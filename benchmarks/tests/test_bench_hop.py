@@ -13,8 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.ground import OWNER, PREFIX, sweep
+from bench.ground import PREFIX, sweep
 from contracts.layout import CHECKOUT
+from control.throwaway import OWNER
 
 pytestmark = [pytest.mark.services, pytest.mark.slow]
 COMMAND = [str(CHECKOUT / "scripts" / "tieout"), "bench", "--hop", "produce", "--tiny"]

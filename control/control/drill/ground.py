@@ -19,7 +19,7 @@ import psutil
 from contracts import failpoints
 from contracts.errors import TieoutError
 from contracts.layout import Layout, find_layout
-from control import supervision
+from control import supervision, throwaway
 from control.bring_up import Platform, bring_up_base, prepare
 from control.catching_up import lake_ends, stream_is_ready
 from control.drill.books import ask
@@ -27,8 +27,10 @@ from control.env import change_env, ensure_env
 from control.kafka import wait_for_broker
 from control.offsets import behind, end_offsets
 from control.roles import wait_for_postgres
+from control.say import say
 from control.testing import free_ports
 
+PREFIX = "tieout-drill-"
 GIB = 2**30
 MEMORY_NEEDED, DISK_NEEDED = 3 * GIB, 2 * GIB
 # All that the drill takes from the caller's environment: a setting in it would point at the caller's own platform.
@@ -272,11 +274,14 @@ def drill_ground() -> Iterator[Ground]:
 
     The caller's own settings are forgotten in this process: they could point at another platform.
     """
-    folder = Path(os.environ.get("TMPDIR") or "/var/tmp")  # noqa: S108  # a new folder of its own is made there
+    for home in throwaway.sweep(PREFIX):
+        say(f"  removed what a killed drill left: {home}")
+    folder = throwaway.folder()
     refuse_small_machine(folder)
     environment = {name: os.environ[name] for name in TAKEN if name in os.environ}
-    home = Path(tempfile.mkdtemp(prefix="tieout-drill-", dir=folder))
+    home = Path(tempfile.mkdtemp(prefix=PREFIX, dir=folder))
     home.chmod(0o755)
+    throwaway.claim(home)
     environment |= {"TIEOUT_HOME": str(home), "PYTHONUNBUFFERED": "1", **OWN_SETTINGS}
     os.environ.clear()
     os.environ.update(environment)
@@ -293,3 +298,5 @@ def drill_ground() -> Iterator[Ground]:
             ground.close()
         if ground is None or not ground.keep:
             shutil.rmtree(home, ignore_errors=True)
+        else:
+            throwaway.release(home)
