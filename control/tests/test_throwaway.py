@@ -38,7 +38,7 @@ def test_a_disk_that_was_mounted_in_it_goes_too(tmp_path: Path) -> None:
     small = left_by_a_kill(tmp_path) / "small-disk"
     small.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", small], check=False).returncode:
-        pytest.skip("only root can mount a disk, and this machine must allow it")
+        pytest.skip("A MOUNTED DISK IS NOT TESTED: only root can mount one, and this machine must allow it")
     try:
         throwaway.sweep("tieout-drill-")
         assert list(tmp_path.iterdir()) == []
