@@ -14,7 +14,7 @@ def mount(root: typer.Typer) -> None:
 
 def bench(
     *,
-    quick: Annotated[bool, typer.Option("--quick", help="Smaller, ten minutes in all.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Smaller, some twenty minutes in all.")] = False,
     hop: Annotated[
         list[str] | None,
         typer.Option(
