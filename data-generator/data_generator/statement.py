@@ -105,8 +105,7 @@ class Statement:
             self._say(self.error.what)
 
     def _flush(self) -> None:
-        self._book.put(self._held)
-        self.days.update(line.day for line in self._held)
+        self.days.update(self._book.put(self._held))
         self._held.clear()
         self._flushed = self._clock()
 

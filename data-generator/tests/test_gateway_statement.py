@@ -1,6 +1,7 @@
 """The gateway's own statement: every sound payment once, with its latest status, whoever sent it and how often."""
 
 import csv
+import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -14,10 +15,11 @@ import pytest
 import data_generator.statement as module
 from contracts.model import load_contract
 from data_generator.breaker import sound_event
-from data_generator.events import Event
+from data_generator.events import Event, Line
 from data_generator.feed import Feed
 from data_generator.plan import Plan
 from data_generator.statement import Statement, StatementError, statement_path
+from data_generator.statement_book import BOOK, StatementBook
 
 DIGITS = dict(load_contract().currencies)
 
@@ -170,6 +172,30 @@ def test_two_gateways_at_once_lose_nothing_of_each_other(
     assert sum(len(lines(path)[0]) for path in tmp_path.glob("gateway-*.csv")) == 1_800
 
 
+def test_an_id_is_kept_as_it_is_whatever_it_holds(tmp_path: Path) -> None:
+    ids = ["a|b", "a,b|", '"', "\\", "é", "PENDING", "|PENDING", "x" * 200]
+    book = StatementBook(tmp_path)
+    assert set(book.put([Line("2026-11-22", each, 5, "INR", "SUCCESS") for each in ids])) == {"2026-11-22"}
+    assert list(book.day("2026-11-22")) == [(each, 5, "INR", "SUCCESS") for each in sorted(ids, key=str.encode)]
+
+
+def test_a_book_with_a_row_for_each_line_is_taken_over_and_adds_up(tmp_path: Path) -> None:
+    old = [("2026-11-22", "a", 5, "INR", "PENDING"), ("2026-11-22", "b", 7, "USD", "FAILED")]
+    old += [("2026-11-23", "c", 9, "USD", "SUCCESS"), ("2026-11-22", "a", 5, "INR", "SUCCESS")]
+    with sqlite3.connect(tmp_path / BOOK) as db:
+        db.execute("create table lines (day text, transaction_id text, units integer, currency text, status text)")
+        db.executemany("insert into lines values (?, ?, ?, ?, ?)", old)
+    book = StatementBook(tmp_path)
+    book.put([Line("2026-11-22", "b", 7, "USD", "SUCCESS"), Line("2026-11-22", "d", 1, "INR", "SUCCESS")])
+    for again in (book, StatementBook(tmp_path)):
+        assert list(again.day("2026-11-23")) == [("c", 9, "USD", "SUCCESS")]
+        assert list(again.day("2026-11-22")) == [
+            ("a", 5, "INR", "SUCCESS"),
+            ("b", 7, "USD", "FAILED"),
+            ("d", 1, "INR", "SUCCESS"),
+        ]
+
+
 def test_a_settlement_never_goes_back_to_pending_and_the_first_end_stands(
     plan: Callable[..., Plan], feed: Callable[..., Feed], tmp_path: Path
 ) -> None:
@@ -192,7 +218,7 @@ def test_a_statement_that_cannot_be_written_is_said_and_leaves_the_old_one(
     before = everything(tmp_path)
     said: list[str] = []
     statement = Statement(tmp_path, DIGITS, said.append)
-    statement._book._db.execute("drop table lines")
+    statement._book._db.execute("drop table batches")
     for event in feed(plan(total=50, seed=9)):
         statement.note(event)
     statement.close()

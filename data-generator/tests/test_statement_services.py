@@ -38,7 +38,8 @@ def in_book(services: Any, day: str) -> int:
         return 0
     with sqlite3.connect(path, timeout=60) as db:
         try:
-            return int(db.execute("select count(*) from lines where day = ?", (day,)).fetchone()[0])
+            counted = db.execute("select total(json_array_length(lines)) from batches where day = ?", (day,))
+            return int(counted.fetchone()[0])
         except sqlite3.OperationalError:
             return 0
 
