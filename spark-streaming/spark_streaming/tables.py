@@ -66,6 +66,8 @@ def app_id(table: LakeTable, topic_id: str) -> str:
 
 def create(spark: SparkSession, table: LakeTable) -> None:
     """Make the table where it is missing. Safe to repeat."""
+    if _newest(_log(table)) >= 0:  # Spark would say so too, by reading the whole table's state
+        return
     columns = ", ".join(f"`{name}` {kind}" for name, kind in table.columns.items())
     properties = {**PROPERTIES, "delta.dataSkippingStatsColumns": ",".join(table.statistics)}
     pairs = ", ".join(f"'{key}' = '{value}'" for key, value in properties.items())
@@ -89,12 +91,16 @@ def _commits(table: LakeTable) -> Iterator[str | None]:
 
     Delta's own DESCRIBE HISTORY says the same by a job of Spark, which takes half a second.
     """
-    log = Path(table.uri) / "_delta_log"
+    log = _log(table)
     version = _newest(log)
     while (commit := log / f"{version:020}.json").exists():
         actions = map(json.loads, commit.read_text(encoding="utf-8").splitlines())
         yield next((action["commitInfo"].get("userMetadata") for action in actions if "commitInfo" in action), None)
         version -= 1
+
+
+def _log(table: LakeTable) -> Path:
+    return Path(table.uri) / "_delta_log"
 
 
 def _newest(log: Path) -> int:
