@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -83,7 +84,7 @@ def recorded(spark: SparkSession, table: LakeTable) -> Recorded:
         found = read_metadata(metadata)
         if found:
             return found
-    return _highest_offsets(spark, table)
+    return Recorded() if _is_new(table) else _highest_offsets(spark, table)
 
 
 def _commits(table: LakeTable) -> Iterator[str | None]:
@@ -93,10 +94,23 @@ def _commits(table: LakeTable) -> Iterator[str | None]:
     """
     log = _log(table)
     version = _newest(log)
-    while (commit := log / f"{version:020}.json").exists():
-        actions = map(json.loads, commit.read_text(encoding="utf-8").splitlines())
-        yield next((action["commitInfo"].get("userMetadata") for action in actions if "commitInfo" in action), None)
+    while _commit(log, version).exists():
+        yield next((a["commitInfo"].get("userMetadata") for a in _actions(log, version) if "commitInfo" in a), None)
         version -= 1
+
+
+def _is_new(table: LakeTable) -> bool:
+    """Say whether nothing has happened to the table but that it was made, empty: no question for Spark."""
+    log = _log(table)
+    return _newest(log) == 0 and not any("add" in action for action in _actions(log, 0))
+
+
+def _actions(log: Path, version: int) -> Iterator[dict[str, Any]]:
+    return map(json.loads, _commit(log, version).read_text(encoding="utf-8").splitlines())
+
+
+def _commit(log: Path, version: int) -> Path:
+    return log / f"{version:020}.json"
 
 
 def _log(table: LakeTable) -> Path:
@@ -106,9 +120,9 @@ def _log(table: LakeTable) -> Path:
 def _newest(log: Path) -> int:
     version = _last_checkpoint(log)
     # Where the hint is missing or names no commit, as in a copy of a running lake, Delta lists the log too.
-    if not (log / f"{version:020}.json").exists():
+    if not _commit(log, version).exists():
         version = max((int(commit.stem) for commit in log.glob("*.json") if commit.stem.isdigit()), default=-1)
-    while (log / f"{version + 1:020}.json").exists():
+    while _commit(log, version + 1).exists():
         version += 1
     return version
 

@@ -61,6 +61,14 @@ def test_a_log_without_a_commit_of_ours_sends_to_the_rows(log, monkeypatch):
     assert recorded(log, monkeypatch).topic_id == "from the rows"
 
 
+def test_a_table_that_was_only_made_is_not_asked_for_rows(log, monkeypatch):
+    made = json.dumps({"commitInfo": {"operation": "CREATE TABLE"}}) + "\n" + json.dumps({"metaData": {}})
+    (log.folder / f"{0:020}.json").write_text(made, encoding="utf-8")
+    assert recorded(log, monkeypatch) == Recorded()
+    log.commit(1)  # somebody else's rows
+    assert recorded(log, monkeypatch).topic_id == "from the rows"
+
+
 def test_a_hint_behind_the_log_that_was_cleaned_is_passed_over(log, monkeypatch):
     log.hint('{"version": 1}')
     log.commit(5, 50)
