@@ -17,7 +17,7 @@ LOCK: Final = ".gateway-statements.lock"
 # A second gateway commits within milliseconds, but a statement of a long day is read for seconds.
 _WAIT_SECONDS: Final = 60
 
-# A row holds the lines of one day that were put together: a row for each line took seven times as long to write.
+# A row holds the lines of one day that were put together: a row for each line took five times as long to write.
 _SCHEMA: Final = """
 create table if not exists batches (day text not null, lines text not null);
 create index if not exists batches_day on batches (day);
