@@ -10,7 +10,7 @@ from contracts.errors import TieoutError
 
 OURS, LIMIT, PEER = "ours", "limit", "peer"
 # A side that takes so many times as long as ours is not run again: more rounds would say nothing new.
-FAR = 10
+FAR, FAR_IF_QUICK = 10, 5
 
 
 class BenchError(TieoutError):
@@ -193,6 +193,11 @@ class Wish:
         """Rounds behind the warm-up."""
         return self.of(5, 2, 1)
 
+    @property
+    def far(self) -> int:
+        """How many times as long as ours a side takes that is not run again."""
+        return self.of(FAR, FAR_IF_QUICK, FAR)
+
 
 @dataclass(frozen=True)
 class Hop:
@@ -215,7 +220,7 @@ def take_turns(
     """Run every side in rounds and return their figures, and the sides that could not be run with the reason.
 
     The first round warms up and does not count; each further one begins with another side. Every run's books are held
-    against those of ours in the same round. A side that is FAR behind has no further round.
+    against those of ours in the same round. A side that is far behind has no further round.
 
     Args:
         before: prepares a round, such as by adding what all sides are then to take.
@@ -245,7 +250,7 @@ def take_turns(
                 rounds[side.name].append(run)
             last[side.name] = run.seconds
         if number >= 0:
-            far |= {name for name, seconds in last.items() if seconds > FAR * last[sides[0].name]}
+            far |= {name for name, seconds in last.items() if seconds > wish.far * last[sides[0].name]}
     runnable = [side for side in sides if side.name not in away]
     check_books(runnable, rounds)
     figures = [sum_up(side, rounds[side.name], rounds[sides[0].name]) for side in runnable]

@@ -59,6 +59,8 @@ def test_a_figure_is_the_median_with_its_spread_and_rate() -> None:
 def test_a_side_that_is_far_behind_is_run_once_behind_its_warm_up() -> None:
     figures, _ = take_turns([side("a", lambda: 1.0), side("b", lambda: 10.1, PEER), side("c", lambda: 10.0)], wish())
     assert [len(figure.rounds) for figure in figures] == [5, 1, 5]
+    figures, _ = take_turns([side("a", lambda: 1.0), side("b", lambda: 5.1), side("c", lambda: 5.0)], wish("quick"))
+    assert [len(figure.rounds) for figure in figures] == [2, 1, 2]
 
 
 def test_a_ratio_compares_rates_and_is_unknown_where_a_side_was_not_run() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 
-from bench.frame import OURS, PEER, Figure, Goal, Hop, Outcome, Run, Side, Wish, sum_up, take_turns
+from bench.frame import OURS, PEER, Figure, Goal, Hop, NotRun, Outcome, Run, Side, Wish, sum_up, take_turns
 from bench.ground import Ground, own_platform
 from bench.history import History
 from bench.silver_rows import connect
@@ -48,11 +48,16 @@ def measure(wish: Wish) -> Outcome:
             whole.append(figures[0].seconds)
             same.append(figures[1].seconds)
             beside, not_run = take_turns(work.sides(STOCK), wish, before=work.add_day)
-            more, away = take_turns(work.sides(LOOKBACK), wish, before=work.add_day)
-            figures += beside + more[1:]  # ours was run beside the latter for the books alone
+            figures += beside
+            if wish.size != "quick":
+                more, away = take_turns(work.sides(LOOKBACK), wish, before=work.add_day)
+                figures += more[1:]  # ours was run beside them for the books alone
+                not_run += away
             outcome.figures += [replace(figure, side=f"{figure.side}, {_short(rows)}") for figure in figures]
-            outcome.not_run += not_run + away
+            outcome.not_run += not_run
             outcome.goals += _goals(beside, _short(rows))
+    if wish.size == "quick":
+        outcome.not_run += [NotRun(name, "takes minutes; without --quick it is measured") for name in LOOKBACK]
     first, last = _short(sizes[wish.size][0]), _short(sizes[wish.size][-1])
     outcome.goals[:0] = [
         Goal(f"{what}, {last} / {first} rows of history", times[-1] / times[0], 1.2, at_least=False)
@@ -106,7 +111,7 @@ class _Work:
         self._db.execute("checkpoint")
 
     def alone(self, wish: Wish) -> list[Figure]:
-        """Return ours with nothing between two builds: whole, the part that stock projects have, with a lookback."""
+        """Return ours with nothing between two builds: whole, the part that stock projects have, with three days."""
         wholes: list[Run] = []
 
         def build(lookback_days: int | None = None) -> Run:
@@ -116,6 +121,8 @@ class _Work:
 
         (of_it,), _ = take_turns([Side(OF_IT, OURS, build)], wish, before=self.add_day)
         whole = sum_up(Side(ALONE, OURS, build), wholes[-wish.rounds :])
+        if wish.size == "quick":
+            return [whole, of_it]
         take_turns([Side(LOOKING_BACK, OURS, lambda: build(3))], wish, before=self.add_day)
         return [whole, of_it, sum_up(Side(LOOKING_BACK, OURS, build), wholes[-wish.rounds :])]
 
