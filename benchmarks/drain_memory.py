@@ -12,8 +12,10 @@ import sys
 import time
 
 from bench.feed import words
-from bench.ground import end_on_signal, forget_settings, own_platform
+from bench.ground import Ground, end_on_signal, forget_settings, own_platform
+from bench.memory import Peaks
 from bench.silver_rows import connect
+from control import supervision
 
 
 def main() -> None:
@@ -25,7 +27,7 @@ def main() -> None:
     end_on_signal()
     gateway: dict[str, int] = {}
     pipeline: dict[str, int] = {}
-    with own_platform() as ground:
+    with own_platform() as ground, Peaks(_supervisor(ground)) as services:
         begun = time.perf_counter()
         ground.tieout("produce", *words(asked.payments), peaks=gateway)
         produced = time.perf_counter() - begun
@@ -43,9 +45,16 @@ def main() -> None:
             "gateway": gateway["python"],
             "jvm": pipeline["java"],
             "loader": pipeline["python"],
+            "broker": services.mib["java"],
+            "database, one session": services.mib["postgres"],
         },
     }
     sys.stdout.write(json.dumps(said) + "\n")
+
+
+def _supervisor(ground: Ground) -> int:
+    """Return the process under which broker and database run."""
+    return int((supervision.folder(ground.layout) / "supervisord.pid").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

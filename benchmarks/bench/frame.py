@@ -9,8 +9,6 @@ from typing import Any
 from contracts.errors import TieoutError
 
 OURS, LIMIT, PEER = "ours", "limit", "peer"
-# A side that takes so many times as long as ours is not run again: more rounds would say nothing new.
-FAR, FAR_IF_QUICK = 10, 5
 
 
 class BenchError(TieoutError):
@@ -193,10 +191,10 @@ class Wish:
         """Rounds behind the warm-up."""
         return self.of(5, 2, 1)
 
-    @property
-    def far(self) -> int:
-        """How many times as long as ours a side takes that is not run again."""
-        return self.of(FAR, FAR_IF_QUICK, FAR)
+
+def far(size: str) -> int:
+    """Return how many times as long as ours a side takes that is not run again: more rounds would say nothing new."""
+    return 5 if size == "quick" else 10
 
 
 @dataclass(frozen=True)
@@ -231,13 +229,13 @@ def take_turns(
     rounds: dict[str, list[Run]] = {side.name: [] for side in sides}
     away: dict[str, str] = {}
     last: dict[str, float] = {}
-    far: set[str] = set()
+    behind: set[str] = set()
     for number in range(-1 if warm_up else 0, wish.rounds):
         turned = number % len(sides)
         if before:
             before()
         for side in (*sides[turned:], *sides[:turned]):
-            if side.name in away or side.name in far:
+            if side.name in away or side.name in behind:
                 continue
             try:
                 run = side.run()
@@ -250,7 +248,7 @@ def take_turns(
                 rounds[side.name].append(run)
             last[side.name] = run.seconds
         if number >= 0:
-            far |= {name for name, seconds in last.items() if seconds > wish.far * last[sides[0].name]}
+            behind |= {name for name, seconds in last.items() if seconds > far(wish.size) * last[sides[0].name]}
     runnable = [side for side in sides if side.name not in away]
     check_books(runnable, rounds)
     figures = [sum_up(side, rounds[side.name], rounds[sides[0].name]) for side in runnable]

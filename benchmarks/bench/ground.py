@@ -44,14 +44,13 @@ class Ground:
         """Where everything of it is."""
         return self.handle.platform.layout
 
-    def tieout(self, *words: str, peaks: dict[str, int] | None = None, **settings: str) -> str:
+    def tieout(self, *words: str, peaks: dict[str, int] | None = None) -> str:
         """Run a command of the platform that has to succeed; return what it printed.
 
         Args:
             peaks: filled with the peak memory of its processes, by program.
-            settings: settings for this command alone.
         """
-        environment = {"TIEOUT_HOME": str(self.handle.home), **settings}
+        environment = {"TIEOUT_HOME": str(self.handle.home)}
         return run([sys.executable, "-P", "-m", "control", *words], environment=environment, peaks=peaks)
 
     @contextmanager

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.frame import FAR
+from bench.frame import far
 
 BASELINE = Path(__file__).parents[1] / "baseline.json"
 ALLOWED = 0.2
@@ -45,21 +45,25 @@ def ratios_of(report: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def fallen(report: Mapping[str, Any], baseline: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Say which ratios are worse than the baseline by more than a fifth; what either side lacks is not compared."""
+    """Say which ratios are worse than the baseline by more than a fifth.
+
+    Of a side that is far behind one round is taken: how far says little, and being far is what is guarded.
+    """
     lines = []
     for hop, goals in ratios_of(report).items():
         for name, now in goals.items():
             before = baseline.get(hop, {}).get(name)
             if before is None:
                 continue
-            # Of a side that is far behind one round is taken: how far says little.
-            wanted = min(before["value"], FAR) if now["at_least"] else before["value"]
+            wanted = min(before["value"], far(report["size"])) if now["at_least"] else before["value"]
             worse = wanted / now["value"] if now["at_least"] else now["value"] / wanted
             if worse > 1 / (1 - ALLOWED):
                 lines.append(f"{hop}: {name}: {now['value']:.2f}, and {before['value']:.2f} in the baseline")
     return lines
 
 
-def compared(report: Mapping[str, Any], baseline: Mapping[str, Mapping[str, Any]]) -> int:
-    """Return how many ratios have a counterpart in the baseline."""
-    return sum(name in baseline.get(hop, {}) for hop, goals in ratios_of(report).items() for name in goals)
+def compared(report: Mapping[str, Any], baseline: Mapping[str, Mapping[str, Any]]) -> tuple[int, list[str]]:
+    """Return how many ratios have a counterpart in the baseline, and those of the baseline that the report lacks."""
+    found = ratios_of(report)
+    lacking = [f"{hop}: {name}" for hop in found for name in baseline.get(hop, {}) if name not in found[hop]]
+    return sum(name in baseline.get(hop, {}) for hop, goals in found.items() for name in goals), lacking

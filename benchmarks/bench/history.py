@@ -1,12 +1,9 @@
-# ruff: noqa: S608  (names and conditions are our own; values are parameters)
 """A history of payments in silver, made by the database itself, and one day's change on top of it."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
-
-from bench.frame import Books
 
 PAYMENTS_A_DAY, SETTLED_LATE, SETTLED_OLD = 10_000, 3_000, 50
 ROWS_A_DAY = PAYMENTS_A_DAY + SETTLED_LATE
@@ -128,10 +125,3 @@ class History:
         ).fetchone()
         assert done is not None  # noqa: S101
         return int(done[0])
-
-    def books(self, fact: str) -> Books:
-        """Return count and exact amount of a fact by currency and status: a settlement that is missed shows."""
-        rows = self._db.execute(
-            f"select currency || ' ' || status, count(*), sum(amount) from {fact} group by 1"
-        ).fetchall()
-        return Books(sum(count for _, count, _ in rows), {key: amount for key, _, amount in rows})

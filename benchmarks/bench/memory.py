@@ -15,7 +15,7 @@ class Peaks:
     The kernel keeps each process's own peak, so that looking now and then loses only what came in its last moments.
 
     Attributes:
-        mib: the highest peak of a single process, by program: python, java.
+        mib: the highest peak of a single process, by program: python, java, postgres.
     """
 
     def __init__(self, pid: int) -> None:
@@ -44,9 +44,9 @@ class Peaks:
     def _note(self, process: psutil.Process) -> None:
         peak, program = peak_mib(process.pid), process.name()
         # What Java starts shares its memory, under the name of one of its threads, until it becomes another program.
-        name = next((each for each in ("java", "python", "tieout") if each in program), None)
+        name = next((each for each in ("java", "python", "tieout", "postgres") if each in program), None)
         if peak is not None and name is not None:
-            name = "java" if name == "java" else "python"
+            name = "python" if name == "tieout" else name
             self.mib[name] = max(self.mib.get(name, 0), peak)
 
 

@@ -1,15 +1,23 @@
-"""What a topic holds, read back with a client and counted: a side's books are never its own word."""
+"""What a topic or gold holds, read back with a client and counted: a side's books are never its own word."""
 
 import json
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+import psycopg
+
 from bench.frame import BenchError, Books
 from contracts.kafka_login import librdkafka_login
 from control.topics import administrator
 
 TOPIC = "transactions"
+# Ours has a column for each status, the stock projects a row.
+DAILY = """(
+    select currency, cells.status, cells.payment_count, cells.amount from marts.daily_revenue_totals,
+    lateral (values ('SUCCESS', success_count, success_amount), ('FAILED', failed_count, failed_amount),
+        ('PENDING', pending_count, pending_amount)) as cells (status, payment_count, amount)
+) as daily"""
 
 
 def read_topic(env: Mapping[str, str], topic: str = TOPIC) -> Books:
@@ -45,6 +53,24 @@ def _money(value: bytes | None) -> tuple[str | None, Decimal]:
     if not isinstance(fields, dict) or not isinstance(fields.get("amount"), Decimal):
         return None, Decimal(0)
     return fields.get("currency"), fields["amount"]
+
+
+def read_gold(db: psycopg.Connection[Any], fact: str, daily: str) -> Books:
+    """Return count and exact amount of a fact by currency and status, and those of its daily totals.
+
+    Args:
+        daily: what holds currency, status, payment_count and amount.
+    """
+    total, sums = 0, dict[str, Decimal]()
+    for title, counted, source in (("", "count(*)", fact), ("daily ", "sum(payment_count)", daily)):
+        rows = db.execute(
+            f"select currency || ' ' || status, {counted}, sum(amount) from {source} group by 1"  # noqa: S608
+        ).fetchall()
+        for key, count, amount in rows:
+            total += 0 if title else count
+            if count:
+                sums |= {f"{title}{key}": amount, f"{title}{key}, payments": Decimal(count)}
+    return Books(total, sums)
 
 
 def login(env: Mapping[str, str], user: str = "admin") -> dict[str, str]:

@@ -46,11 +46,6 @@ class Served:
             pass
         return line
 
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
-
     def _last_words(self) -> str:
         text = self._log.read_text(encoding="utf-8", errors="replace")
         return " | ".join(line.strip() for line in text.splitlines() if line.strip())[-700:]

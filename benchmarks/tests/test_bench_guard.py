@@ -43,8 +43,14 @@ def test_a_ratio_fell_when_it_is_worse_by_more_than_a_fifth(rate: float, seconds
 
 def test_a_ratio_that_the_baseline_lacks_is_not_compared() -> None:
     assert fallen(report(0.1), {}) == []
-    assert compared(report(0.1), {}) == 0
-    assert compared(report(0.1), ratios_of(report(1.0))) == 2
+    assert compared(report(0.1), {}) == (0, [])
+    assert compared(report(0.1), ratios_of(report(1.0))) == (2, [])
+
+
+def test_a_ratio_that_the_report_lacks_is_named() -> None:
+    without = report(1.0)
+    del without["hops"]["produce"]["goals"][0]
+    assert compared(without, ratios_of(report(1.0))) == (1, ["produce: ours / limit"])
 
 
 def test_the_table_says_what_was_reached_missed_and_not_run() -> None:
@@ -84,9 +90,11 @@ def test_a_hop_or_a_peer_that_was_not_measured_keeps_its_baseline(tmp_path: Path
     assert (kept["ours / limit"]["value"], kept["large / small"]["value"]) == (0.9, 1.0)
 
 
-def test_how_far_a_side_is_behind_is_not_guarded() -> None:
-    assert fallen(report(12.0), ratios_of(report(190.0))) == []
-    assert fallen(report(7.0), ratios_of(report(190.0))) != []
+@pytest.mark.parametrize(("size", "far"), [("full", 10), ("quick", 5)])
+def test_how_far_a_side_is_behind_is_not_guarded(size: str, far: int) -> None:
+    baseline = ratios_of(report(190.0))
+    assert fallen(report(0.81 * far) | {"size": size}, baseline) == []
+    assert fallen(report(0.79 * far) | {"size": size}, baseline) != []
 
 
 def test_check_exits_1_when_a_ratio_fell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

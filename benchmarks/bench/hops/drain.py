@@ -12,6 +12,7 @@ from bench.feed import words
 from bench.frame import OURS, PEER, BenchError, Books, Goal, Hop, Outcome, Run, Side, Wish, take_turns
 from bench.ground import GONE, Ground, ask, own_platform
 from bench.jars import jdbc_driver
+from bench.readback import DAILY, read_gold
 from bench.silver_rows import connect
 from bench.stock_dbt import StockDbt
 from control.catching_up import FEW_EVENTS, QUICK_JAVA
@@ -72,7 +73,7 @@ class _Grounds(AbstractContextManager["_Grounds"]):
         if not found["ok"]:
             raise BenchError("the run did not end in a proof that ties out.", GONE, "run the hop alone")
         steps = {step["name"]: step["seconds"] for step in found["steps"]}
-        return Run(seconds, self._books("marts.fact_transactions"), {"peaks_mib": peaks, "steps": steps})
+        return Run(seconds, self._books("marts.fact_transactions", DAILY), {"peaks_mib": peaks, "steps": steps})
 
     def stock(self) -> Run:
         """Do the same with stock parts."""
@@ -102,14 +103,11 @@ class _Grounds(AbstractContextManager["_Grounds"]):
             dbt.run("tag:drain")
         seconds = time.perf_counter() - begun
         shutil.rmtree(home)
-        return Run(seconds, self._books("bench_dbt.fact_drain"))
+        return Run(seconds, self._books("bench_dbt.fact_drain", "bench_dbt.daily_drain"))
 
-    def _books(self, fact: str) -> Books:
+    def _books(self, fact: str, daily: str) -> Books:
         with connect(self.ground.env) as db:
-            rows = db.execute(
-                f"select currency || ' ' || status, count(*), sum(amount) from {fact} group by 1"  # noqa: S608
-            ).fetchall()
-        return Books(sum(count for _, count, _ in rows), {key: amount for key, _, amount in rows})
+            return read_gold(db, fact, daily)
 
 
 HOP = Hop("drain", "wall time from a full topic to proven marts", measure, moves_rows=False)

@@ -13,6 +13,7 @@ import psycopg
 from bench.frame import OURS, PEER, Figure, Goal, Hop, NotRun, Outcome, Run, Side, Wish, sum_up, take_turns
 from bench.ground import Ground, own_platform
 from bench.history import History
+from bench.readback import DAILY, read_gold
 from bench.silver_rows import connect
 from bench.stock_dbt import StockDbt
 
@@ -150,7 +151,7 @@ class _Work:
         report = _build(self._ground, lookback_days=lookback_days)
         seconds = _seconds(report)
         same = seconds["fact_transactions"] + seconds["daily_revenue_totals"]
-        return report, Run(same, self._history.books("marts.fact_transactions"))
+        return report, Run(same, read_gold(self._db, "marts.fact_transactions", DAILY))
 
     def _stock(self, tag: str) -> Callable[[], Run]:
         def run() -> Run:
@@ -158,7 +159,8 @@ class _Work:
             models: dict[str, float] = ask()["models"]
             wall = time.perf_counter() - begun
             more = {"wall_seconds": round(wall, 3), "models": models}
-            return Run(sum(models.values()), self._history.books(f"bench_dbt.fact_{tag}"), more)
+            books = read_gold(self._db, f"bench_dbt.fact_{tag}", f"bench_dbt.daily_{tag}")
+            return Run(sum(models.values()), books, more)
 
         def ask() -> dict[str, Any]:
             if tag != "microbatch":
