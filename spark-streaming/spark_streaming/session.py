@@ -67,21 +67,22 @@ def session_conf(settings: StreamSettings, layout: Layout) -> dict[str, str]:
     log_config = Path(__file__).with_name("log4j2.properties").as_uri()
     scratch = layout.state / "spark"
     java_options = [
-        f"-Dlog4j2.configurationFile={log_config}",
         "-Duser.timezone=UTC",
-        f"-Dderby.system.home={scratch}",
         "-XX:+ExitOnOutOfMemoryError",
         "-XX:-DontCompileHugeMethods",
         *_collector(settings.spark_java_options),
         *settings.spark_java_options.split(),
     ]
+    driver_options = [f"-Dlog4j2.configurationFile={log_config}", f"-Dderby.system.home={scratch}", *java_options]
     return {
         **ENGINE_CONF,
         **LAKE_CONF,
         "spark.master": settings.spark_master,
         "spark.jars": ",".join(jar.as_uri() for jar in jar_files(layout)),
         "spark.driver.memory": settings.spark_driver_memory,
-        "spark.driver.extraJavaOptions": " ".join(java_options),
+        "spark.driver.extraJavaOptions": " ".join(driver_options),
+        # For a SPARK_MASTER with executors of their own: without them Java would only interpret the verdict.
+        "spark.executor.extraJavaOptions": " ".join(java_options),
         "spark.local.dir": str(scratch),
         "spark.sql.warehouse.dir": (scratch / "warehouse").as_uri(),
         "spark.ui.port": str(settings.spark_ui_port),

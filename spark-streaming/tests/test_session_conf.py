@@ -9,9 +9,10 @@ from spark_streaming import session
 from spark_streaming.settings import StreamSettings, load_settings
 
 
-def java_options(own: str, monkeypatch: pytest.MonkeyPatch) -> str:
+def java_options(own: str, monkeypatch: pytest.MonkeyPatch, whose: str = "driver") -> str:
     monkeypatch.setattr(session, "jar_files", lambda _: [])
-    return session.session_conf(StreamSettings(spark_java_options=own), find_layout())["spark.driver.extraJavaOptions"]
+    conf = session.session_conf(StreamSettings(spark_java_options=own), find_layout())
+    return conf[f"spark.{whose}.extraJavaOptions"]
 
 
 @pytest.mark.parametrize("own", ["", "-Xlog:gc", "-XX:+UseG1GC -Xlog:gc", "-XX:TieredStopAtLevel=1 -XX:+UseZGC"])
@@ -19,6 +20,12 @@ def test_java_is_asked_for_one_collector(own, monkeypatch):
     options = java_options(own, monkeypatch)
     assert len(re.findall(r"-XX:\+Use\w+GC\b", options)) == 1
     assert options.endswith(own)
+
+
+def test_executors_of_their_own_run_the_same_java_as_the_driver(monkeypatch):
+    driver, executor = (java_options("-Xlog:gc", monkeypatch, whose).split() for whose in ("driver", "executor"))
+    assert "-XX:-DontCompileHugeMethods" in executor
+    assert set(executor) == {option for option in driver if not option.startswith(("-Dlog4j2", "-Dderby"))}
 
 
 def test_large_pages_are_asked_for_where_java_knows_them(monkeypatch):
