@@ -82,7 +82,8 @@ def session_conf(settings: StreamSettings, layout: Layout) -> dict[str, str]:
         "spark.driver.memory": settings.spark_driver_memory,
         "spark.driver.extraJavaOptions": " ".join(driver_options),
         # For a SPARK_MASTER with executors of their own: without them Java would only interpret the verdict.
-        "spark.executor.extraJavaOptions": " ".join(java_options),
+        # Spark refuses its own properties there: executors get them from the driver.
+        "spark.executor.extraJavaOptions": " ".join(each for each in java_options if not each.startswith("-Dspark")),
         "spark.local.dir": str(scratch),
         "spark.sql.warehouse.dir": (scratch / "warehouse").as_uri(),
         "spark.ui.port": str(settings.spark_ui_port),

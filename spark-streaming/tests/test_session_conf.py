@@ -23,9 +23,10 @@ def test_java_is_asked_for_one_collector(own, monkeypatch):
 
 
 def test_executors_of_their_own_run_the_same_java_as_the_driver(monkeypatch):
-    driver, executor = (java_options("-Xlog:gc", monkeypatch, whose).split() for whose in ("driver", "executor"))
+    own = "-Xlog:gc -Dspark.ui.retainedJobs=10"
+    driver, executor = (java_options(own, monkeypatch, whose).split() for whose in ("driver", "executor"))
     assert "-XX:-DontCompileHugeMethods" in executor
-    assert set(executor) == {option for option in driver if not option.startswith(("-Dlog4j2", "-Dderby"))}
+    assert set(executor) == {option for option in driver if not option.startswith(("-Dlog4j2", "-Dderby", "-Dspark"))}
 
 
 def test_large_pages_are_asked_for_where_java_knows_them(monkeypatch):
