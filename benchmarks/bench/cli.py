@@ -38,7 +38,7 @@ def bench(
         bool, typer.Option("--tiny", hidden=True, help="Shows that it works; its times say nothing.")
     ] = False,
 ) -> None:
-    """Measure every hop, beside its limit and what else one would use where there is such, on throw-away platforms.
+    """Measure every hop, most of them beside a limit and what else one would use, on throw-away platforms.
 
     Every side's count and exact sum are held against each other. What a machine does in a second differs from one to
     the next, so that goals are ratios within one run; close what else is at work.
