@@ -66,10 +66,12 @@ def session_conf(settings: StreamSettings, layout: Layout) -> dict[str, str]:
     """Return the whole Spark configuration. It holds no secret: it is visible in the process list."""
     log_config = Path(__file__).with_name("log4j2.properties").as_uri()
     scratch = layout.state / "spark"
+    # As one method the rules are quickest for the quick compiler alone; the good one (C2) never finishes it.
+    one_method = "-XX:TieredStopAtLevel=1" in settings.spark_java_options.split()
     java_options = [
         "-Duser.timezone=UTC",
         "-XX:+ExitOnOutOfMemoryError",
-        "-XX:-DontCompileHugeMethods",
+        *(["-XX:-DontCompileHugeMethods"] if one_method else []),
         *_collector(settings.spark_java_options),
         *settings.spark_java_options.split(),
     ]
@@ -77,11 +79,13 @@ def session_conf(settings: StreamSettings, layout: Layout) -> dict[str, str]:
     return {
         **ENGINE_CONF,
         **LAKE_CONF,
+        # 8,000 bytes is the largest method that Java compiles by itself, 65,535 the largest that there is.
+        "spark.sql.codegen.hugeMethodLimit": "65535" if one_method else "8000",
         "spark.master": settings.spark_master,
         "spark.jars": ",".join(jar.as_uri() for jar in jar_files(layout)),
         "spark.driver.memory": settings.spark_driver_memory,
         "spark.driver.extraJavaOptions": " ".join(driver_options),
-        # For a SPARK_MASTER with executors of their own: without them Java would only interpret the verdict.
+        # For a SPARK_MASTER with executors of their own.
         # Spark refuses its own properties there: executors get them from the driver.
         "spark.executor.extraJavaOptions": " ".join(each for each in java_options if not each.startswith("-Dspark")),
         "spark.local.dir": str(scratch),

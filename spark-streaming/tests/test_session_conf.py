@@ -9,10 +9,13 @@ from spark_streaming import session
 from spark_streaming.settings import StreamSettings, load_settings
 
 
-def java_options(own: str, monkeypatch: pytest.MonkeyPatch, whose: str = "driver") -> str:
+def conf_of(own: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     monkeypatch.setattr(session, "jar_files", lambda _: [])
-    conf = session.session_conf(StreamSettings(spark_java_options=own), find_layout())
-    return conf[f"spark.{whose}.extraJavaOptions"]
+    return session.session_conf(StreamSettings(spark_java_options=own), find_layout())
+
+
+def java_options(own: str, monkeypatch: pytest.MonkeyPatch, whose: str = "driver") -> str:
+    return conf_of(own, monkeypatch)[f"spark.{whose}.extraJavaOptions"]
 
 
 @pytest.mark.parametrize("own", ["", "-Xlog:gc", "-XX:+UseG1GC -Xlog:gc", "-XX:TieredStopAtLevel=1 -XX:+UseZGC"])
@@ -25,8 +28,16 @@ def test_java_is_asked_for_one_collector(own, monkeypatch):
 def test_executors_of_their_own_run_the_same_java_as_the_driver(monkeypatch):
     own = "-Xlog:gc -Dspark.ui.retainedJobs=10"
     driver, executor = (java_options(own, monkeypatch, whose).split() for whose in ("driver", "executor"))
-    assert "-XX:-DontCompileHugeMethods" in executor
+    assert "-XX:-UseGCOverheadLimit" in executor
     assert set(executor) == {option for option in driver if not option.startswith(("-Dlog4j2", "-Dderby", "-Dspark"))}
+
+
+@pytest.mark.parametrize(("own", "limit"), [("", 8000), ("-XX:TieredStopAtLevel=1 -Xlog:gc", 65535)])
+def test_java_compiles_the_verdict_with_either_compiler(own, limit, monkeypatch):
+    conf = conf_of(own, monkeypatch)
+    assert conf["spark.sql.codegen.hugeMethodLimit"] == str(limit)
+    # Without this option Java only interprets a method above 8,000 bytes.
+    assert ("-XX:-DontCompileHugeMethods" in conf["spark.driver.extraJavaOptions"]) == (limit > 8000)
 
 
 def test_large_pages_are_asked_for_where_java_knows_them(monkeypatch):
