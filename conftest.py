@@ -14,11 +14,11 @@ import psutil
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from contracts.layout import CHECKOUT, find_layout
 from control import orphans
 from control.drill.books import ask
 from control.ports import LISTENING
 from control.testing import Handle, free_ports, temporary_platform
+from core.layout import CHECKOUT, find_layout
 
 MINUTES = 60
 ON_ONE_PLATFORM = {"control", "airflow", "tests"}

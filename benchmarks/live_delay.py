@@ -25,12 +25,12 @@ from typing import Any
 import psycopg
 from confluent_kafka import Consumer, TopicPartition
 
-from contracts.kafka_login import librdkafka_login
-from contracts.layout import CHECKOUT, find_layout
 from control import supervision
 from control.env import settings
 from control.offsets import end_offsets
 from control.roles import dsn
+from core.kafka_login import librdkafka_login
+from core.layout import CHECKOUT, find_layout
 
 TIEOUT = str(CHECKOUT / "scripts" / "tieout")
 TOPIC = "transactions"

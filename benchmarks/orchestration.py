@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from contracts.errors import OutageError
-from contracts.layout import CHECKOUT, find_layout
 from control.airflow_rest import Rest
 from control.env import settings
+from core.errors import OutageError
+from core.layout import CHECKOUT, find_layout
 
 DAG = "fintech_analytics_pipeline"
 EVENTS = 10_000

@@ -1,6 +1,6 @@
 """Show the stream's settings, secrets masked: `python spark-streaming/config.py`. Others can import `settings`."""
 
-from contracts.layout import find_layout
+from core.layout import find_layout
 from spark_streaming.settings import StreamSettings, load_settings
 
 

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from contracts.errors import TieoutError
+from core.errors import TieoutError
 from warehouse.cli import load
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from contracts.layout import CHECKOUT
 from control.cli import build_app
+from core.layout import CHECKOUT
 
 DOCUMENTS = sorted([*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/**/*.md"), *CHECKOUT.glob("*/README.md")])
 ROOTS = "|".join(path.name for path in CHECKOUT.iterdir() if path.is_dir() and not path.name.startswith("."))

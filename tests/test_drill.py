@@ -15,13 +15,13 @@ from typing import Any
 import psutil
 import pytest
 
-from contracts.errors import TieoutError
 from control import throwaway
 from control.drill import books, ground
 from control.drill.play import NAMES, Result
 from control.drill.proving import Report
 from control.drill.scenarios import Kills
 from control.drill.strikes import BUILD, FRONT, LOAD, Deck, Kill
+from core.errors import TieoutError
 
 MINUTES = 60
 

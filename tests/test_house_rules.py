@@ -4,7 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from contracts.layout import CHECKOUT
+from core.layout import CHECKOUT
 
 
 def tracked(*patterns: str) -> list[Path]:

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from books import amounts_by_currency, assert_every_offset_once, marts
 
-from contracts.layout import CHECKOUT
+from core.layout import CHECKOUT
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(1500)]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from contracts.layout import CHECKOUT
+from core.layout import CHECKOUT
 
 ENVIRONMENTS = CHECKOUT / ".tieout" / "env"
 PROJECT = CHECKOUT / "transformation"

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-from contracts.errors import OutageError
 from control.airflow_rest import Rest
+from core.errors import OutageError
 
 PIPELINE = "fintech_analytics_pipeline"
 OVER = ("success", "failed")

@@ -9,10 +9,10 @@ from typing import Any
 import psutil
 import pytest
 
-from contracts.layout import find_layout
 from control import airflow
 from control.airflow_rest import Rest
 from control.loop import PIPELINE
+from core.layout import find_layout
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from contracts.layout import CHECKOUT
+from core.layout import CHECKOUT
 
 AIRFLOW = CHECKOUT / "airflow"
 DAG_FILES = sorted((AIRFLOW / "dags").glob("*.py"))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from contracts.layout import CHECKOUT
+from core.layout import CHECKOUT
 
 MODEL, TEST = "model.tieout.fact_transactions", "test.tieout.unique_fact.0a1b2c"
 

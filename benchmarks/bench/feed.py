@@ -3,8 +3,8 @@
 from collections import deque
 from collections.abc import Iterator
 
-from contracts.layout import find_layout
 from contracts.model import load_contract
+from core.layout import find_layout
 from data_generator.book import FeedBook
 from data_generator.card_file import CardFile
 from data_generator.cli import SAMPLE

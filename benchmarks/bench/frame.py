@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from contracts.errors import TieoutError
+from core.errors import TieoutError
 
 OURS, LIMIT, PEER = "ours", "limit", "peer"
 

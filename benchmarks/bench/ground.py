@@ -17,10 +17,10 @@ import psutil
 
 from bench.frame import BenchError
 from bench.memory import Peaks
-from contracts.layout import Layout
 from control import throwaway
 from control.env import NAMES
 from control.testing import Handle, temporary_home, temporary_platform
+from core.layout import Layout
 
 PREFIX = "tieout-bench-"
 # All that is taken from the caller's environment: a setting in it would point at the caller's own platform.

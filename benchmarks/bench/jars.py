@@ -8,8 +8,8 @@ from pathlib import Path
 
 from bench.frame import UnavailableError
 from bench.ground import installing
-from contracts.layout import CHECKOUT
 from control.jars import HERE
+from core.layout import CHECKOUT
 
 DRIVER = ("org.postgresql", "postgresql", "42.7.7")
 DRIVER_SUM = "157963d60ae66d607e09466e8c0cdf8087e9cb20d0159899ffca96bca2528460"

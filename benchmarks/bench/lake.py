@@ -3,8 +3,8 @@
 from bench.ground import Ground, ask
 from bench.readback import TOPIC, fresh_topic
 from bench.served import Served
-from contracts.layout import CHECKOUT, Layout
 from contracts.model import load_contract
+from core.layout import CHECKOUT, Layout
 
 REPEAT_EVERY = 20
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import psutil
 
-from contracts.layout import CHECKOUT, find_layout
 from control.java import java_version
+from core.layout import CHECKOUT, find_layout
 
 PACKAGES = ("pyspark", "confluent-kafka", "kafka-python", "duckdb", "deltalake", "pyarrow", "psycopg")
 PEERS = ("deltalake", "msgspec", "dlt", "adbc-driver-postgresql")

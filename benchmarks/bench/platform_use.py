@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psutil
 
-from contracts.layout import Layout
 from control import orphans
+from core.layout import Layout
 
 
 def processes(layout: Layout) -> list[psutil.Process]:

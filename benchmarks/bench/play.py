@@ -11,9 +11,9 @@ from bench import ground, machine
 from bench.frame import BenchError, Outcome, Wish
 from bench.hops import find_hop
 from bench.report import as_json, goals
-from contracts.errors import TieoutError
-from contracts.layout import CHECKOUT
 from control.java import require_java
+from core.errors import TieoutError
+from core.layout import CHECKOUT
 
 
 def say(line: str) -> None:

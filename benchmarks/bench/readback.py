@@ -8,8 +8,8 @@ from typing import Any
 import psycopg
 
 from bench.frame import BenchError, Books
-from contracts.kafka_login import librdkafka_login
 from control.topics import administrator
+from core.kafka_login import librdkafka_login
 
 TOPIC = "transactions"
 # Ours has a column for each status, the stock projects a row.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.frame import Hop, Outcome
-from contracts.layout import CHECKOUT
+from core.layout import CHECKOUT
 
 
 def as_json(outcome: Outcome, hop: Hop) -> dict[str, Any]:

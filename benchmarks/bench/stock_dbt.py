@@ -8,8 +8,8 @@ from typing import Any
 from bench.frame import BenchError
 from bench.ground import GONE, Ground
 from bench.served import Served, served
-from contracts.layout import CHECKOUT
 from control.build_dbt import WORKER
+from core.layout import CHECKOUT
 
 PROJECT = Path(__file__).parents[1] / "peers" / "dbt"
 

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from bench.ground import PREFIX, sweep
-from contracts.layout import CHECKOUT
 from control.throwaway import OWNER
+from core.layout import CHECKOUT
 
 pytestmark = [pytest.mark.services, pytest.mark.slow]
 COMMAND = [str(CHECKOUT / "scripts" / "tieout"), "bench", "--hop", "produce", "--tiny"]

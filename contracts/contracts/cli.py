@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from contracts.errors import TieoutError
+from core.errors import TieoutError
 
 app = typer.Typer(
     no_args_is_help=True, help="The transaction contract: render what follows from it, check it, compare versions."
@@ -24,9 +24,9 @@ def render() -> None:
 
     Example: ./scripts/tieout contract render
     """
-    from contracts.layout import CHECKOUT
     from contracts.model import load_contract
     from contracts.render import write_all
+    from core.layout import CHECKOUT
 
     written = write_all(load_contract(), CHECKOUT)
     typer.echo("\n".join(f"written  {path}" for path in written) or "everything is as the contract says")
@@ -38,9 +38,9 @@ def check() -> None:
 
     Example: ./scripts/tieout contract check
     """
-    from contracts.layout import CHECKOUT
     from contracts.model import load_contract
     from contracts.render import find_stale
+    from core.layout import CHECKOUT
 
     stale = find_stale(load_contract(), CHECKOUT)
     if stale:
@@ -51,8 +51,8 @@ def check() -> None:
 
 
 def _text_of(source: str) -> str:
-    from contracts.layout import CHECKOUT
     from contracts.model import CONTRACT_FILE
+    from core.layout import CHECKOUT
 
     if Path(source).is_file():
         return Path(source).read_text(encoding="utf-8")

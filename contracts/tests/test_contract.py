@@ -8,9 +8,9 @@ import pytest
 import yaml
 from open_data_contract_standard.model import OpenDataContractStandard
 
-from contracts.layout import CHECKOUT
 from contracts.model import CONTRACT_FILE, load_contract
 from contracts.render import RENDERERS, find_stale, write_all
+from core.layout import CHECKOUT
 
 VALID = {
     "transaction_id": "t1",

@@ -10,8 +10,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from contracts.errors import TieoutError
-from contracts.layout import Layout
+from core.errors import TieoutError
+from core.layout import Layout
 
 SERVICE_USER = "tieout"
 POSTGRES_USER = "tieout-postgres"
@@ -66,7 +66,7 @@ def _needed_by_services(layout: Layout) -> list[Path]:
     java = shutil.which("java")
     return [
         layout.home,
-        layout.checkout / "contracts" / "contracts" / "__init__.py",
+        layout.checkout / "core" / "core" / "__init__.py",
         Path(sys.executable),
         Path(os.__file__),
         *([Path(java)] if java else []),

@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from contracts.layout import Layout
 from control.accounts import Accounts, own_file, own_folder
+from core.layout import Layout
 
 API, SCHEDULER, DAG_PROCESSOR, TRIGGERER, TIDY = NAMES = (
     "airflow-api",

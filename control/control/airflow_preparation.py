@@ -8,8 +8,6 @@ import subprocess
 import time
 from pathlib import Path
 
-from contracts.errors import TieoutError
-from contracts.layout import Layout
 from control import airflow
 from control.accounts import as_user, own_file, own_folder
 from control.bring_up import Platform
@@ -17,6 +15,8 @@ from control.build_project import files_digest
 from control.roles import dsn
 from control.say import say
 from control.services import base_environment
+from core.errors import TieoutError
+from core.layout import Layout
 
 
 class Preparation:

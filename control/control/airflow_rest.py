@@ -6,8 +6,8 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
-from contracts.errors import OutageError
 from control import airflow
+from core.errors import OutageError
 
 
 class Rest:

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from contracts.layout import find_layout
 from control.build_cli import LOCK_WAIT_SECONDS, From, To, days_between
 from control.say import say
+from core.layout import find_layout
 
 SPAN = re.compile(r"(\d+):(\d+)-(\d+)")
 

@@ -6,10 +6,10 @@ import pwd
 from collections.abc import Sequence
 from pathlib import Path
 
-from contracts.layout import Layout
 from control.accounts import choose_accounts, hand_over, ids, reachable
 from control.env import settings
 from control.services import KNOWS, base_environment
+from core.layout import Layout
 
 # What a command may know, in the terms of the services whose work it does.
 WORK_OF = {

@@ -4,7 +4,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from contracts.layout import Layout
 from contracts.model import load_contract
 from control import supervision
 from control.accounts import Accounts, choose_accounts, ensure_accounts, ids, own_file, own_folder
@@ -18,6 +17,7 @@ from control.roles import dsn, ensure_roles, wait_for_postgres
 from control.say import say, step
 from control.services import BASE, Service, all_services
 from control.topics import ensure_topics
+from core.layout import Layout
 
 # What the jobs keep beside the data: the accounts' home, Spark's and the loader's scratch files, dbt's target.
 SCRATCH = ("account", "spark", "load", "dbt", "dbt-docs")

@@ -10,12 +10,12 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from contracts.errors import TieoutError
-from contracts.layout import Layout, find_layout
 from control.build_dbt import DbtWorker, Outcome
 from control.build_project import project_hash
 from control.build_steps import connect_books
 from control.say import say
+from core.errors import TieoutError
+from core.layout import Layout, find_layout
 
 if TYPE_CHECKING:
     from control.build_books import Days, Plan

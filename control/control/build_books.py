@@ -9,8 +9,8 @@ from typing import Any
 import psycopg
 from psycopg.rows import TupleRow
 
-from contracts.errors import TieoutError
 from control.build_dbt import APPLICATION
+from core.errors import TieoutError
 
 Connection = psycopg.Connection[TupleRow]
 Days = tuple[tuple[date, date], ...]

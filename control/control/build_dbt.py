@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from contracts import failpoints
-from contracts.errors import TieoutError
-from contracts.layout import Layout
 from control.build_project import files_digest
+from core import failpoints
+from core.errors import TieoutError
+from core.layout import Layout
 
 WORKER = Path(__file__).with_name("dbt_worker.py")
 # Leftovers of a killed build are found in the database by this name (transformation/profiles.yml).

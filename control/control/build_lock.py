@@ -18,9 +18,9 @@ import psutil
 import psycopg
 from psycopg.rows import TupleRow
 
-from contracts.errors import OutageError
 from control.build_dbt import APPLICATION
 from control.say import say
+from core.errors import OutageError
 
 Connection = psycopg.Connection[TupleRow]
 

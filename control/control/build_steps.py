@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from contracts.errors import TieoutError
-from contracts.layout import find_layout
 from control.build_project import project_hash
+from core.errors import TieoutError
+from core.layout import find_layout
 
 LEFT = "what a build had begun is finished by the next one."
 

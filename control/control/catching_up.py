@@ -8,11 +8,11 @@ import sys
 import time
 from collections.abc import Mapping
 
-from contracts.errors import TieoutError
-from contracts.layout import Layout
 from contracts.model import load_contract
 from control.offsets import behind, end_offsets, topic_id
 from control.say import say
+from core.errors import TieoutError
+from core.layout import Layout
 
 PATIENCE_SECONDS = 300.0
 LINE_EVERY_SECONDS = 10.0

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from contracts.errors import TieoutError
-from contracts.layout import Layout, find_layout
 from control.env import read_env
+from core.errors import TieoutError
+from core.layout import Layout, find_layout
 
 MAX_AGE = "26h"
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}

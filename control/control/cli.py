@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from contracts.errors import OutageError, RefusalError, TieoutError
-from contracts.layout import Layout, find_layout
 from control.env import NAMES
+from core.errors import OutageError, RefusalError, TieoutError
+from core.layout import Layout, find_layout
 
 COMPONENTS = (
     "contracts.cli",

@@ -1,6 +1,6 @@
 """dbt's command line, whose database sessions give way where dbt does: `dbt_sessions.py ARGUMENTS`.
 
-It runs as a file in dbt's environment, which has nothing of ours: of `contracts` it takes what needs no other package.
+It runs as a file in dbt's environment, which has nothing of ours: of `core` it takes what needs no other package.
 """
 
 import sys
@@ -12,8 +12,8 @@ def share_niceness() -> None:
     """Let every session that psycopg2 opens from now on give way where this process does; dbt opens one a node."""
     import psycopg2
 
-    sys.path.append(str(Path(__file__).resolve().parents[2] / "contracts"))
-    from contracts.niceness import pass_on
+    sys.path.append(str(Path(__file__).resolve().parents[2] / "core"))
+    from core.niceness import pass_on
 
     connect = psycopg2.connect
 

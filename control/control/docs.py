@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from contracts.errors import TieoutError
-from contracts.layout import Layout, find_layout
 from control.build_dbt import PASSED_ON, without_rows
 from control.build_steps import connect_books
+from core.errors import TieoutError
+from core.layout import Layout, find_layout
 
 PATIENCE_SECONDS = 600
 

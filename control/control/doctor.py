@@ -10,8 +10,6 @@ from typing import Any
 
 import psutil
 
-from contracts.errors import TieoutError
-from contracts.layout import Layout
 from control import airflow, jars, orphans, supervision
 from control.accounts import choose_accounts
 from control.airflow_rest import Rest
@@ -22,6 +20,8 @@ from control.loop import PIPELINE
 from control.ports import LISTENING, is_free
 from control.say import columns
 from control.services import MAY_STAND, loop_services
+from core.errors import TieoutError
+from core.layout import Layout
 
 MEMORY_GIB = 5
 DISK_GIB = 5

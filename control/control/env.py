@@ -8,9 +8,9 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-from contracts.errors import TieoutError
-from contracts.layout import Layout
 from control.locks import exclusive
+from core.errors import TieoutError
+from core.layout import Layout
 
 KAFKA_USERS = ("BROKER", "ADMIN", "GATEWAY", "STREAM", "LOADER", "REDRIVE", "LIVE", "AUDITOR")
 POSTGRES_ROLES = ("POSTGRES", "OWNER", "LOADER", "DBT", "READER", "REDRIVE", "LIVE", "AIRFLOW")

@@ -8,9 +8,9 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from contracts.errors import TieoutError
 from control.bring_up import Platform
 from control.say import say, step
+from core.errors import TieoutError
 
 PAYMENTS = 20_000
 MARKER = "first-load.json"

@@ -48,7 +48,7 @@ def write_incident(found: dict[str, Any], webhook: str | None) -> dict[str, Any]
     Raises:
         DatabaseAwayError: it could not be written; the webhook was told all the same.
     """
-    from contracts.errors import OutageError
+    from core.errors import OutageError
 
     try:
         with connect_books() as (db, _):

@@ -4,7 +4,7 @@ import re
 import shutil
 import subprocess
 
-from contracts.errors import TieoutError
+from core.errors import TieoutError
 
 SUPPORTED = (17, 21)
 INSTALL = "sudo apt-get install -y openjdk-17-jre-headless (Debian, Ubuntu), or brew install openjdk@17 (macOS)"

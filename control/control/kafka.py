@@ -9,9 +9,9 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
-from contracts.errors import TieoutError
-from contracts.layout import Layout
 from control.accounts import Accounts, as_user, own_file, own_folder
+from core.errors import TieoutError
+from core.layout import Layout
 
 MECHANISM = "SCRAM-SHA-256"
 ITERATIONS = 8192

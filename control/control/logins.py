@@ -4,9 +4,9 @@ import logging
 import socket
 from collections.abc import Mapping
 
-from contracts.kafka_login import kafka_python_login
 from control.roles import ROLES, dsn
 from control.topics import USERS
+from core.kafka_login import kafka_python_login
 
 
 def refused_logins(settings: Mapping[str, str]) -> list[str]:

@@ -4,11 +4,11 @@ import os
 import shutil
 from typing import NoReturn
 
-from contracts.errors import TieoutError
-from contracts.layout import Layout
 from control.accounts import choose_accounts
 from control.env import settings
 from control.postgres import program
+from core.errors import TieoutError
+from core.layout import Layout
 
 
 def open_sql(layout: Layout, query: str | None, *, csv: bool, tuples_only: bool) -> NoReturn:

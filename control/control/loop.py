@@ -4,14 +4,14 @@ import json
 import time
 from collections.abc import Mapping
 
-from contracts.errors import OutageError, TieoutError
-from contracts.layout import Layout
 from control import airflow, supervision
 from control.airflow_preparation import Preparation
 from control.airflow_rest import Rest
 from control.bring_up import Platform
 from control.say import say, step
 from control.services import loop_services
+from core.errors import OutageError, TieoutError
+from core.layout import Layout
 
 # Our DAGs, and whether they run by themselves in a platform that repeats nothing: one without a schedule does no harm.
 PIPELINE = "fintech_analytics_pipeline"

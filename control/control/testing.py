@@ -10,13 +10,13 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from contracts.layout import find_layout
 from control import supervision
 from control.bring_up import Platform, bring_up_base, prepare
 from control.env import change_env, ensure_env
 from control.kafka import wait_for_broker
 from control.ports import LISTENING, is_free
 from control.roles import wait_for_postgres
+from core.layout import find_layout
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psutil
 
-from contracts.layout import find_layout
 from control import orphans, supervision
+from core.layout import find_layout
 
 OWNER = ".owner"
 

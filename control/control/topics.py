@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from contracts.errors import TieoutError
-from contracts.kafka_login import kafka_python_login
 from contracts.model import Contract
+from core.errors import TieoutError
+from core.kafka_login import kafka_python_login
 
 USERS = ("gateway", "stream", "loader", "redrive", "live", "auditor")
 

@@ -11,13 +11,13 @@ import time
 import psutil
 import pytest
 
-from contracts.errors import OutageError, TieoutError
-from contracts.layout import find_layout
 from control import airflow, loop, orphans, sweep, tidy
 from control.accounts import Accounts
 from control.bring_up import Platform
 from control.env import SECRETS, ensure_env
 from control.services import KNOWS, SWEEP, all_services
+from core.errors import OutageError, TieoutError
+from core.layout import find_layout
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from contracts.errors import TieoutError
-from contracts.layout import Layout, find_layout
 from control.build_dbt import WORKER, DbtWorker, Outcome, without_rows
 from control.build_project import files_digest, project_hash
+from core.errors import TieoutError
+from core.layout import Layout, find_layout
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@ import re
 import pytest
 import yaml
 
-from contracts.layout import CHECKOUT, find_layout
 from control import airflow
 from control.env import SECRETS, ensure_env
 from control.services import KNOWS
+from core.layout import CHECKOUT, find_layout
 
 COMPOSE = CHECKOUT / "docker-compose.yml"
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from contracts.layout import find_layout
 from contracts.model import load_contract
 from control import airflow, jars, supervision
 from control.accounts import Accounts, reachable
@@ -18,6 +17,7 @@ from control.kafka import render_properties, scram
 from control.ports import next_free, settle_ports
 from control.services import GIVES_WAY, GOES_FIRST, KNOWS, WAIT_EXEC, all_services
 from control.topics import USERS, rights
+from core.layout import find_layout
 
 
 @pytest.fixture

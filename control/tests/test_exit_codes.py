@@ -3,8 +3,8 @@
 import psycopg
 import pytest
 
-from contracts.errors import OutageError, RefusalError, TieoutError
 from control import cli
+from core.errors import OutageError, RefusalError, TieoutError
 from warehouse.errors import DatabaseAwayError
 
 

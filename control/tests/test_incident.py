@@ -10,11 +10,11 @@ import psycopg
 import pytest
 import typer
 
-from contracts.errors import OutageError
 from control.check import seconds_of
 from control.incident import write_incident
 from control.roles import dsn
 from control.testing import Handle, free_ports
+from core.errors import OutageError
 
 FAILED = {"dag_id": "pipeline", "task_id": "load", "run_id": "r1", "try_number": 1, "log_url": None}
 

@@ -12,11 +12,11 @@ import time
 import psutil
 import pytest
 
-from contracts.layout import find_layout
 from control import orphans
 from control.env import change_env, ensure_env, read_env
 from control.ports import LISTENING
 from control.testing import free_ports, temporary_home
+from core.layout import find_layout
 
 pytestmark = pytest.mark.services
 

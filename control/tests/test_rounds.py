@@ -3,13 +3,13 @@ import subprocess
 
 import pytest
 
-from contracts.errors import TieoutError
-from contracts.layout import find_layout
 from control import catching_up, first_load, rounds
 from control.accounts import Accounts
 from control.bring_up import Platform
 from control.env import ensure_env
 from control.offsets import behind
+from core.errors import TieoutError
+from core.layout import find_layout
 
 PROVEN = {"ok": True, "equations": [{"verdict": "OK"}, {"verdict": "OPEN"}]}
 

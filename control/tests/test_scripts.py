@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from contracts.layout import CHECKOUT
+from core.layout import CHECKOUT
 
 SCRIPTS = CHECKOUT / "scripts"
 

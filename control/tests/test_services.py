@@ -15,16 +15,16 @@ from kafka import KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaError, TopicAuthorizationFailedError
 from psycopg import errors
 
-from contracts.errors import TieoutError
-from contracts.kafka_login import kafka_python_login, librdkafka_login
 from contracts.model import load_contract
-from contracts.topic_id import as_kafka_spells
 from control import orphans
 from control.accounts import choose_accounts
 from control.logins import refused_logins
 from control.offsets import end_offsets, topic_id
 from control.roles import dsn, ensure_roles, wait_for_postgres
 from control.topics import ensure_topics
+from core.errors import TieoutError
+from core.kafka_login import kafka_python_login, librdkafka_login
+from core.topic_id import as_kafka_spells
 
 pytestmark = pytest.mark.services
 

@@ -2,9 +2,9 @@ import stat
 
 import pytest
 
-from contracts.errors import TieoutError
-from contracts.layout import CHECKOUT, find_layout
 from control.env import DEFAULTS, NAMES, SECRETS, change_env, ensure_env, read_env, settings
+from core.errors import TieoutError
+from core.layout import CHECKOUT, find_layout
 
 
 @pytest.fixture

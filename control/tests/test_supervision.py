@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from contracts.errors import TieoutError
-from contracts.layout import CHECKOUT, Layout
 from control import orphans, start, supervision
 from control.services import Service
 from control.testing import temporary_home
+from core.errors import TieoutError
+from core.layout import CHECKOUT, Layout
 
 pytestmark = pytest.mark.services
 

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 from starlette.middleware import Middleware
 
-from contracts.errors import TieoutError
+from core.errors import TieoutError
 from dashboard.door import Door
 from dashboard.settings import read_settings
 

@@ -4,7 +4,7 @@ import functools
 import re
 from pathlib import Path
 
-from contracts.layout import CHECKOUT
+from core.layout import CHECKOUT
 
 _BLOCK = re.compile(r"{% docs (\w+) %}\n(.*?)\n{% enddocs %}", re.DOTALL)
 MODELS = CHECKOUT / "transformation" / "models"

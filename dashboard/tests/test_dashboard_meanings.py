@@ -3,9 +3,9 @@
 import json
 import re
 
-from contracts.layout import CHECKOUT
 from contracts.model import load_contract
 from control.start import DASHBOARD_PAGES
+from core.layout import CHECKOUT
 from dashboard import alerts_shown
 from dashboard.catalogue import marts
 from dashboard.connections import details, lines

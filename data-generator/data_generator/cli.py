@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from contracts.errors import TieoutError
-from contracts.layout import find_layout
+from core.errors import TieoutError
+from core.layout import find_layout
 
 if TYPE_CHECKING:
     from data_generator.produce import Surroundings

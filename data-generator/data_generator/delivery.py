@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from contracts import failpoints
-from contracts.kafka_login import librdkafka_login
-from contracts.topic_id import as_kafka_spells
+from core import failpoints
+from core.kafka_login import librdkafka_login
+from core.topic_id import as_kafka_spells
 from data_generator.errors import BrokerError
 from data_generator.stopping import Stop
 

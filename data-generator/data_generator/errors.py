@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from contracts.errors import TieoutError
+from core.errors import TieoutError
 
 
 class KaggleFileError(TieoutError):

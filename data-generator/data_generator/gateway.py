@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
-from contracts.errors import TieoutError
+from core.errors import TieoutError
 from data_generator import undelivered
 from data_generator.announcing import Announcer
 from data_generator.book import FeedBook

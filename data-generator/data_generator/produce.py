@@ -7,8 +7,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from contracts.errors import TieoutError
 from contracts.model import Contract
+from core.errors import TieoutError
 from data_generator.announcing import Announcer
 from data_generator.book import FeedBook
 from data_generator.breaker import Breaker

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from contracts.control_total import ControlTotal
-from contracts.errors import TieoutError
+from core.errors import TieoutError
 from data_generator import undelivered
 from data_generator.announcing import send_total
 from data_generator.delivery import Delivery, Message

@@ -3,7 +3,7 @@
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from contracts.layout import Layout, find_layout
+from core.layout import Layout, find_layout
 from data_generator.errors import SettingMissingError
 
 

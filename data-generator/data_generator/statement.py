@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from contracts.errors import TieoutError
+from core.errors import TieoutError
 from data_generator.events import Event, Line
 from data_generator.money import amount_text
 from data_generator.statement_book import StatementBook, alone, give_to_owner_of

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from contracts.layout import CHECKOUT
 from contracts.model import load_contract
+from core.layout import CHECKOUT
 from data_generator.card_file import CardFile
 from data_generator.clock import DAY
 from data_generator.feed import Feed

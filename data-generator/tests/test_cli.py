@@ -6,7 +6,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from contracts.errors import TieoutError
+from core.errors import TieoutError
 from data_generator.cli import mount
 
 START = "2026-11-01T00:00:00Z"

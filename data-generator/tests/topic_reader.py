@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from kafka import KafkaConsumer, TopicPartition
 
 from contracts.control_total import ControlTotal, parse_control_total
-from contracts.kafka_login import kafka_python_login
+from core.kafka_login import kafka_python_login
 
 EVENTS, CONTROL = "transactions", "transactions.control"
 

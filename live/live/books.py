@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-from contracts.errors import OutageError
+from core.errors import OutageError
 from live.batch import Batch
 from live.events import Event
 from live.standing import PENDING, Standing

@@ -7,8 +7,8 @@ from typing import Any
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from contracts.errors import OutageError, RefusalError, TieoutError
-from contracts.topic_id import as_kafka_spells
+from core.errors import OutageError, RefusalError, TieoutError
+from core.topic_id import as_kafka_spells
 from live.settings import LiveSettings
 
 ANSWER_SECONDS = 20

@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Mapping
 
-from contracts.layout import Layout
+from core.layout import Layout
 
 
 def read_channels(layout: Layout) -> Mapping[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from contracts.niceness import give_way
+from core.niceness import give_way
 from live.drift import COMPARED, check_newest_build
 from live.gold import snapshot
 from live.settings import LiveSettings

@@ -7,11 +7,11 @@ from typing import Any
 
 import psycopg
 
-from contracts import failpoints
 from contracts.alerts import load_alert_rules
-from contracts.errors import OutageError
-from contracts.layout import Layout
 from contracts.model import Contract, load_contract
+from core import failpoints
+from core.errors import OutageError
+from core.layout import Layout
 from live import books, lookup
 from live.alerts.memory import EPOCH
 from live.alerts.outbox import Outbox

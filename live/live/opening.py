@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from contracts.errors import OutageError
+from core.errors import OutageError
 from live.gold import Gold, read_gold, snapshot
 
 Connection = psycopg.Connection[Any]

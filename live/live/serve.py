@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import closing
 from types import FrameType
 
-from contracts.layout import Layout, find_layout
+from core.layout import Layout, find_layout
 from live.engine import Engine, connect
 from live.settings import LiveSettings, read_settings
 

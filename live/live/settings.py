@@ -4,9 +4,9 @@ from psycopg.conninfo import make_conninfo
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from contracts.errors import missing_secret
-from contracts.kafka_login import librdkafka_login
-from contracts.layout import Layout, find_layout
+from core.errors import missing_secret
+from core.kafka_login import librdkafka_login
+from core.layout import Layout, find_layout
 
 
 class LiveSettings(BaseSettings):

@@ -5,7 +5,7 @@ from typing import Any
 
 import psycopg
 
-from contracts.errors import OutageError
+from core.errors import OutageError
 from live.drift import COMPARED, Check, compare
 from live.engine import connect, database_away
 from live.gold import snapshot

@@ -10,8 +10,8 @@ import psycopg
 from confluent_kafka import Producer
 from live_events import fields
 
-from contracts.kafka_login import librdkafka_login
 from control.roles import dsn
+from core.kafka_login import librdkafka_login
 from live.batch import Batch
 from live.events import Event
 

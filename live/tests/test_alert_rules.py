@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from contracts.alerts import AlertRules, load_alert_rules, parse_alert_rules
-from contracts.layout import CHECKOUT
 from contracts.model import load_contract
+from core.layout import CHECKOUT
 from live.alerts.judge import CHECKS, Alert, judge
 from live.alerts.memory import Memory, Seen
 from live.alerts.places import circles, kilometres_apart

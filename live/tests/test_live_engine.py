@@ -17,13 +17,13 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from small_gold import CHANNELS, forget_everything, produce, random_messages, superuser, taken, write_gold, write_silver
 
-from contracts.errors import OutageError
-from contracts.kafka_login import librdkafka_login
-from contracts.layout import find_layout
 from contracts.model import load_contract
 from control.offsets import end_offsets, topic_id
 from control.roles import dsn
 from control.testing import temporary_platform
+from core.errors import OutageError
+from core.kafka_login import librdkafka_login
+from core.layout import find_layout
 from live import engine
 from live.alerts.explain import explain
 from live.alerts.memory import EPOCH

@@ -10,7 +10,7 @@ from py4j.java_gateway import JVMView
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
-from contracts.layout import Layout
+from core.layout import Layout
 from spark_streaming.ends import Ends
 from spark_streaming.errors import BrokerAwayError, BrokerError
 from spark_streaming.settings import StreamSettings, secret

@@ -49,7 +49,7 @@ def stream(
 
     Example: ./scripts/tieout stream --once
     """
-    from contracts.layout import find_layout
+    from core.layout import find_layout
     from spark_streaming.job import run_stream
     from spark_streaming.settings import load_settings
     from spark_streaming.start import Acceptance, Loss

@@ -1,6 +1,6 @@
 """What can stop the stream, each with the next command."""
 
-from contracts.errors import OutageError, RefusalError, TieoutError
+from core.errors import OutageError, RefusalError, TieoutError
 
 
 class StreamError(TieoutError):

@@ -1,6 +1,6 @@
 """What an exception of Spark, Delta or the Kafka client means for a person."""
 
-from contracts.errors import TieoutError
+from core.errors import TieoutError
 from spark_streaming.broker import explain as explain_broker
 from spark_streaming.errors import LakeFullError, OffsetsLostError, StreamError
 from spark_streaming.settings import StreamSettings

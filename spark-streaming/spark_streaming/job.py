@@ -21,9 +21,9 @@ from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
-from contracts import failpoints
-from contracts.layout import Layout
 from contracts.model import load_contract
+from core import failpoints
+from core.layout import Layout
 from spark_streaming import broker, failures, lock, maintenance, requests, tables
 from spark_streaming.ends import Ends
 from spark_streaming.session import start_session

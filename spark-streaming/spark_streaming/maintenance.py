@@ -13,8 +13,8 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from contracts.layout import Layout
 from contracts.model import load_contract
+from core.layout import Layout
 from spark_streaming import lock, requests, tables
 from spark_streaming.columns import PARTITION_COLUMNS
 from spark_streaming.ends import commit_metadata

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from contracts.layout import Layout
+from core.layout import Layout
 from spark_streaming.errors import StreamError
 from spark_streaming.settings import SETUP, StreamSettings
 

@@ -3,7 +3,7 @@
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from contracts.layout import Layout
+from core.layout import Layout
 from spark_streaming.errors import StreamError
 
 SETUP = "./scripts/setup.sh"

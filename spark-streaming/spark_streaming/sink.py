@@ -8,8 +8,8 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.functions import lit
 
-from contracts import failpoints
 from contracts.model import Contract
+from core import failpoints
 from spark_streaming import tables
 from spark_streaming.classify import classify
 from spark_streaming.ends import Ends, commit_metadata, further, moves_on, not_yet_written, show

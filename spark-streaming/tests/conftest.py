@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from contracts.layout import CHECKOUT, Layout
+from core.layout import CHECKOUT, Layout
 from spark_streaming.session import start_session
 from spark_streaming.settings import StreamSettings
 

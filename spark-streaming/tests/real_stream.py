@@ -11,8 +11,8 @@ from pathlib import Path
 from confluent_kafka import Producer
 from deltalake import DeltaTable
 
-from contracts.kafka_login import librdkafka_login
 from control.offsets import end_offsets
+from core.kafka_login import librdkafka_login
 
 EVENT = {
     "transaction_id": "t1", "customer_id": "c1", "amount": 12.34, "status": "SUCCESS", "currency": "INR",

@@ -18,7 +18,7 @@ from spark_streaming.errors import LakeBusyError
 HOLDER = """
 import sys, time
 from pathlib import Path
-from contracts.layout import CHECKOUT, Layout
+from core.layout import CHECKOUT, Layout
 from spark_streaming import lock
 from spark_streaming.session import start_session
 from spark_streaming.settings import StreamSettings

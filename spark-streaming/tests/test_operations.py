@@ -18,10 +18,10 @@ from confluent_kafka.admin import AdminClient
 from deltalake import DeltaTable
 from real_stream import delivered, ended, offsets_in_lake, produce, stream, tieout
 
-from contracts.kafka_login import librdkafka_login
 from contracts.model import load_contract
 from control.testing import temporary_platform
 from control.topics import ensure_topics
+from core.kafka_login import librdkafka_login
 
 # Drills of minutes: each start of Spark costs ten seconds and more.
 pytestmark = [pytest.mark.services, pytest.mark.slow]

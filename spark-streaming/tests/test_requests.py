@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from contracts.layout import CHECKOUT, Layout
+from core.layout import CHECKOUT, Layout
 from spark_streaming import requests
 from spark_streaming.errors import StreamError
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from contracts.layout import find_layout
+from core.layout import find_layout
 from spark_streaming import session
 from spark_streaming.settings import StreamSettings, load_settings
 

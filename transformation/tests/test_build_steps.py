@@ -8,13 +8,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from contracts.errors import OutageError, TieoutError
-from contracts.layout import find_layout
 from control.build import run_build
 from control.build_books import Wish
 from control.build_lock import this_process
 from control.build_steps import begin_build, finish_build
 from control.roles import dsn
+from core.errors import OutageError, TieoutError
+from core.layout import find_layout
 
 pytestmark = pytest.mark.services
 

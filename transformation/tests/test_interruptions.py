@@ -14,10 +14,10 @@ import psutil
 import psycopg
 import pytest
 
-from contracts.errors import TieoutError
 from control import build_books
 from control.build_lock import this_process
 from control.roles import dsn
+from core.errors import TieoutError
 
 pytestmark = pytest.mark.services
 

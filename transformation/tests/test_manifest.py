@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from contracts.layout import find_layout
 from contracts.model import load_contract
+from core.layout import find_layout
 
 
 @pytest.fixture(scope="module")

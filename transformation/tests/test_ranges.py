@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from contracts.errors import TieoutError
 from control.build import run_build
+from core.errors import TieoutError
 
 pytestmark = pytest.mark.services
 

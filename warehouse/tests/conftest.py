@@ -9,8 +9,8 @@ import pytest
 from lake_writer import LakeWriter
 from own_database import OwnDatabase, own_database
 
-from contracts.layout import CHECKOUT, Layout
 from control.testing import Handle
+from core.layout import CHECKOUT, Layout
 from warehouse.load import run_loads
 
 Query = Callable[..., list[tuple[Any, ...]]]

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 from deltalake import CommitProperties, write_deltalake
 
-from contracts.layout import Layout
 from contracts.model import load_contract
+from core.layout import Layout
 
 Event = Mapping[str, Any]
 FIRST_ARRIVAL = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)

@@ -12,8 +12,8 @@ from small_stream import CONTRACT
 from test_letters import SOUND
 
 from contracts.control_total import ControlTotal, parse_control_total
-from contracts.kafka_login import kafka_python_login
-from contracts.layout import Layout
+from core.kafka_login import kafka_python_login
+from core.layout import Layout
 from data_generator.events import to_json
 from warehouse.dlq import commands
 from warehouse.dlq.books import open_books

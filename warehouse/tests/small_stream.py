@@ -8,10 +8,10 @@ from confluent_kafka import Producer
 from kafka import KafkaConsumer, TopicPartition
 from lake_writer import LakeWriter
 
-from contracts.kafka_login import kafka_python_login, librdkafka_login
-from contracts.layout import Layout
 from contracts.model import load_contract
 from contracts.verdict import judge
+from core.kafka_login import kafka_python_login, librdkafka_login
+from core.layout import Layout
 
 CONTRACT = load_contract()
 TOPIC = CONTRACT.topics["transactions"].name

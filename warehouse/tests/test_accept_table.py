@@ -9,8 +9,8 @@ from deltalake import DeltaTable
 from lake_writer import LakeWriter, dead_letter, payment
 from own_database import OwnDatabase
 
-from contracts.errors import TieoutError
-from contracts.layout import Layout
+from core.errors import TieoutError
+from core.layout import Layout
 from warehouse.accept import accept_table
 from warehouse.delta_log import table_id
 from warehouse.proof import run_proof

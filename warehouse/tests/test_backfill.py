@@ -8,8 +8,8 @@ import pytest
 from lake_writer import LakeWriter, payment
 from own_database import OwnDatabase
 
-from contracts.errors import TieoutError
-from contracts.layout import Layout
+from core.errors import TieoutError
+from core.layout import Layout
 from warehouse.backfill import open_backfill
 from warehouse.load import run_loads
 from warehouse.proof import run_proof

@@ -14,7 +14,7 @@ from lake_writer import LakeWriter, dead_letter, payment
 from own_database import OwnDatabase
 
 from contracts.control_total import ControlTotal, Money
-from contracts.layout import CHECKOUT, Layout
+from core.layout import CHECKOUT, Layout
 from warehouse.control_topic import ControlWatermark, Told
 from warehouse.load import run_loads
 from warehouse.proof import run_proof

@@ -11,9 +11,9 @@ from confluent_kafka import Producer
 from lake_writer import LakeWriter, dead_letter, payment
 
 from contracts.control_total import ControlTotal, Money
-from contracts.kafka_login import librdkafka_login
-from contracts.layout import Layout
 from control.testing import Handle
+from core.kafka_login import librdkafka_login
+from core.layout import Layout
 from warehouse.control_topic import ControlTopic, ControlWatermark
 from warehouse.proof.deep import prove_with_kafka
 from warehouse.settings import WarehouseSettings

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from contracts.errors import OutageError
+from core.errors import OutageError
 from warehouse.proof import deep
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from contracts.errors import TieoutError
+from core.errors import TieoutError
 from warehouse.delta_log import commits_after, recorded_ends, table_id
 from warehouse.plan import plan_next
 from warehouse.watermark import Watermark

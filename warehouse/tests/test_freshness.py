@@ -7,7 +7,7 @@ import pytest
 from lake_writer import LakeWriter, payment
 from own_database import OwnDatabase
 
-from contracts.layout import Layout
+from core.layout import Layout
 from warehouse.freshness import look_at_bronze, look_at_loads
 from warehouse.load import run_loads
 

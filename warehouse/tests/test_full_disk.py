@@ -11,8 +11,8 @@ import pytest
 from lake_writer import LakeWriter, payment
 from own_database import OwnDatabase
 
-from contracts.errors import TieoutError
 from control.testing import Handle
+from core.errors import TieoutError
 
 pytestmark = pytest.mark.services
 Load = Callable[..., list[dict[str, Any]]]

@@ -13,8 +13,8 @@ import pytest
 from lake_writer import LakeWriter, dead_letter, payment
 from own_database import OwnDatabase
 
-from contracts.layout import Layout
 from control.testing import Handle
+from core.layout import Layout
 from warehouse.proof import run_proof
 
 pytestmark = pytest.mark.services
@@ -24,7 +24,7 @@ Query = Callable[..., list[tuple[Any, ...]]]
 LOADER = """
 import sys
 from pathlib import Path
-from contracts.layout import CHECKOUT, Layout
+from core.layout import CHECKOUT, Layout
 from warehouse.load import run_loads
 from own_database import OwnDatabase
 print("ready", flush=True)

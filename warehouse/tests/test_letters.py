@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.errors import TieoutError
 from contracts.model import load_contract
+from core.errors import TieoutError
 from data_generator.events import to_json
 from data_generator.faults import fault_kinds
 from warehouse.dlq.lake import Letter

@@ -15,8 +15,8 @@ import pytest
 from lake_writer import FIRST_ARRIVAL, LakeWriter, dead_letter, payment
 from own_database import OwnDatabase
 
-from contracts.errors import TieoutError
-from contracts.layout import Layout
+from core.errors import TieoutError
+from core.layout import Layout
 from warehouse.load import run_loads
 from warehouse.settings import WarehouseSettings
 

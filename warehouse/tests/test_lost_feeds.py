@@ -10,7 +10,7 @@ from own_database import OwnDatabase
 from test_control_feeds import AMOUNT, Gateway, sent
 
 from contracts.control_total import Money
-from contracts.layout import Layout
+from core.layout import Layout
 from warehouse.arrived import Arrived, gaps
 from warehouse.losses import lost_of, take_back
 from warehouse.proof import run_proof

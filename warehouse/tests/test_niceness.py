@@ -7,13 +7,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from contracts.layout import CHECKOUT
 from control.roles import dsn
 from control.testing import Handle
+from core.layout import CHECKOUT
 
 pytestmark = pytest.mark.services
 
-LOADER = "import psycopg; from contracts.niceness import pass_on; c = psycopg.connect({dsn!r}); pass_on(c); "
+LOADER = "import psycopg; from core.niceness import pass_on; c = psycopg.connect({dsn!r}); pass_on(c); "
 DBT = (
     f"import sys; sys.path.append({str(CHECKOUT / 'control' / 'control')!r}); import dbt_sessions, psycopg2; "
     "dbt_sessions.share_niceness(); c = psycopg2.connect({dsn!r}); "

@@ -13,7 +13,7 @@ from lake_writer import LakeWriter, dead_letter, payment
 from own_database import OwnDatabase
 from typer.testing import CliRunner
 
-from contracts.layout import Layout
+from core.layout import Layout
 from warehouse import cli
 from warehouse.proof import run_proof, show_proof
 from warehouse.proof.equation import Equation, Side

@@ -14,8 +14,8 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from own_database import OwnDatabase
 
-from contracts.errors import TieoutError
-from contracts.layout import Layout
+from core.errors import TieoutError
+from core.layout import Layout
 from warehouse.errors import DatabaseAwayError
 from warehouse.reconcile import reconcile, show_reconciliation
 from warehouse.reconcile.dialect import Dialect

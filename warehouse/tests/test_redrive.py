@@ -20,10 +20,10 @@ from pydantic import SecretStr
 from small_stream import CONTRACT, SmallStream
 from test_letters import BROKEN
 
-from contracts import failpoints
-from contracts.errors import OutageError, TieoutError
-from contracts.layout import Layout
 from control.testing import Handle
+from core import failpoints
+from core.errors import OutageError, TieoutError
+from core.layout import Layout
 from data_generator.events import to_json
 from data_generator.faults import fault_kinds
 from warehouse.dlq import commands
@@ -42,7 +42,7 @@ REDRIVE = """
 import json, resource, sys
 from own_database import OwnDatabase
 from letter_books import Books
-from contracts.layout import CHECKOUT, Layout
+from core.layout import CHECKOUT, Layout
 from pathlib import Path
 asked = json.load(sys.stdin)
 settings = OwnDatabase.model_validate(asked["settings"])

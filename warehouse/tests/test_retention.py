@@ -8,7 +8,7 @@ import pytest
 from lake_writer import LakeWriter, dead_letter, payment
 from own_database import OwnDatabase
 
-from contracts.layout import Layout
+from core.layout import Layout
 from warehouse.load import run_loads
 from warehouse.proof import run_proof
 from warehouse.retention import expire

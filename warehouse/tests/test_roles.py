@@ -8,8 +8,8 @@ import pytest
 from own_database import OwnDatabase, own_database
 from pydantic import SecretStr
 
-from contracts.errors import TieoutError
 from control.testing import Handle
+from core.errors import TieoutError
 from warehouse.migrate import migrate
 from warehouse.settings import WarehouseSettings
 

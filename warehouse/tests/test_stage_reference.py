@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lake_writer import LakeWriter, dead_letter, payment
 from own_database import OwnDatabase
 
-from contracts.layout import CHECKOUT, Layout
+from core.layout import CHECKOUT, Layout
 from warehouse.load import run_loads
 
 pytestmark = pytest.mark.services

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.layout import CHECKOUT
 from contracts.model import load_contract
+from core.layout import CHECKOUT
 from warehouse.reconcile.dialect import Dialect, make_dialect
 from warehouse.reconcile.errors import MisuseError, StatementFileError
 from warehouse.reconcile.footer import check_footer, days_of_footer

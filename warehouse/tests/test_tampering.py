@@ -9,7 +9,7 @@ from own_database import OwnDatabase
 from test_control_feeds import Gateway
 from test_proof import DAILY, FACT
 
-from contracts.layout import Layout
+from core.layout import Layout
 from warehouse.proof import run_proof, show_proof
 
 pytestmark = pytest.mark.services

@@ -5,8 +5,8 @@ from typing import Any
 
 import psycopg
 
-from contracts.errors import TieoutError
-from contracts.layout import Layout, find_layout
+from core.errors import TieoutError
+from core.layout import Layout, find_layout
 from warehouse import audit
 from warehouse.delta_log import Commit, commits_after, exists, newest_record, table_id
 from warehouse.errors import DatabaseAwayError

@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-from contracts.errors import TieoutError
+from core.errors import TieoutError
 from warehouse.errors import DatabaseAwayError
 
 _MEANINGS = {"53100": ": the database's disk is full", "42P01": ": its schema is older than this program"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from contracts.errors import OutageError
+from core.errors import OutageError
 from warehouse.plan import LoadRange
 from warehouse.read import Found
 

@@ -15,10 +15,10 @@ import duckdb
 import psycopg
 import pyarrow as pa
 
-from contracts.errors import TieoutError
-from contracts.layout import Layout
 from contracts.model import Contract, load_contract
-from contracts.niceness import pass_on
+from core.errors import TieoutError
+from core.layout import Layout
+from core.niceness import pass_on
 from warehouse import audit, stage, totals
 from warehouse.delta_log import exists
 from warehouse.errors import DatabaseAwayError, without_rows

@@ -15,8 +15,8 @@ from confluent_kafka.admin import AdminClient
 from psycopg.types.json import Jsonb
 
 from contracts.control_total import ControlTotal, ControlTotalError, parse_control_total
-from contracts.kafka_login import librdkafka_login
-from contracts.topic_id import as_kafka_spells
+from core.kafka_login import librdkafka_login
+from core.topic_id import as_kafka_spells
 from warehouse.settings import WarehouseSettings
 
 LONGEST_SECONDS = 10.0

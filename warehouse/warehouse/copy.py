@@ -9,7 +9,7 @@ import psycopg
 from pgpq import ArrowToPostgresBinaryEncoder
 from psycopg import sql
 
-from contracts import failpoints
+from core import failpoints
 
 BATCH_ROWS = 20_000
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from contracts.errors import TieoutError
+from core.errors import TieoutError
 
 _COMMIT_FILE = re.compile(r"(\d{20})\.json")
 

@@ -2,7 +2,7 @@
 
 import psycopg
 
-from contracts.errors import OutageError
+from core.errors import OutageError
 
 
 def without_rows(error: psycopg.Error) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 import duckdb
 import psycopg
 
-from contracts.layout import Layout
+from core.layout import Layout
 from warehouse.delta_log import Commit, _actions, _versions, commits_after, exists, read_commit, table_id
 from warehouse.errors import DatabaseAwayError
 from warehouse.settings import WarehouseSettings

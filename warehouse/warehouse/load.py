@@ -8,11 +8,11 @@ from typing import Any
 import duckdb
 import psycopg
 
-from contracts import failpoints
-from contracts.errors import TieoutError
-from contracts.layout import Layout, find_layout
 from contracts.model import Contract, load_contract
-from contracts.niceness import pass_on
+from core import failpoints
+from core.errors import TieoutError
+from core.layout import Layout, find_layout
+from core.niceness import pass_on
 from warehouse import audit, feeds, fresh, losses, settle, stage, told, totals
 from warehouse.control_topic import ControlTopic, Told, read_control_watermark, write_control_watermark
 from warehouse.dead_letters import load_dead_letters

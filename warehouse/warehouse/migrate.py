@@ -8,7 +8,7 @@ from alembic.config import Config
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
-from contracts.errors import TieoutError
+from core.errors import TieoutError
 from warehouse.errors import DatabaseAwayError
 
 MIGRATIONS = Path(__file__).with_name("migrations")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from contracts.errors import TieoutError
+from core.errors import TieoutError
 from warehouse.delta_log import Commit, Gone, Lost, commits_after, exists, table_id
 from warehouse.watermark import Watermark
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from contracts.errors import TieoutError
 from contracts.model import Contract
+from core.errors import TieoutError
 from warehouse.columns import COORDINATES, quoted
 from warehouse.delta_log import Commit, Lost
 from warehouse.hints import money_hints

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import psycopg
 
-from contracts.niceness import pass_on
+from core.niceness import pass_on
 from warehouse.errors import DatabaseAwayError
 from warehouse.settings import WarehouseSettings
 

@@ -4,8 +4,8 @@ from psycopg.conninfo import make_conninfo
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from contracts.errors import missing_secret
-from contracts.layout import Layout, find_layout
+from core.errors import missing_secret
+from core.layout import Layout, find_layout
 
 
 class WarehouseSettings(BaseSettings):

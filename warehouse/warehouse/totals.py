@@ -10,8 +10,8 @@ from typing import Any
 import duckdb
 import psycopg
 
-from contracts.errors import TieoutError
 from contracts.model import Contract
+from core.errors import TieoutError
 from warehouse.plan import LoadRange
 from warehouse.read import dead_letters_among
 

@@ -15,7 +15,7 @@ from bench.frame import LIMIT, OURS, PEER, BenchError, Goal, Hop, Outcome, Run, 
 from bench.ground import GONE, Ground, ask, dying, own_platform
 from bench.lake import told as sending
 from bench.readback import TOPIC, fresh_topic, read_topic
-from contracts.layout import find_layout
+from core.layout import find_layout
 from data_generator.delivery import producer_settings
 
 BUILT = "gateway, with the builder"

@@ -31,7 +31,7 @@ from bench.jars import jdbc_driver
 from bench.lake import make_lake
 from bench.served import Served, served
 from bench.silver_rows import TARGET, Silver, write_parquet
-from contracts.layout import Layout
+from core.layout import Layout
 from warehouse.load import run_loads
 from warehouse.settings import read_settings
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from bench.frame import OURS, Books, Goal, Hop, NotRun, Outcome, Run, Side, Wish, sum_up
 from bench.ground import installing, own_home, run
 from bench.platform_use import memory_gib, share_of_a_core
-from contracts.layout import CHECKOUT, find_layout
 from control import supervision
 from control.env import change_env, ensure_env
 from control.ports import LISTENING
 from control.testing import free_ports
+from core.layout import CHECKOUT, find_layout
 
 QUIET = {"PIPELINE_SCHEDULE": "off"}
 

@@ -8,7 +8,7 @@ import time
 from kafka import KafkaProducer
 
 from bench.feed import messages, open_feed
-from contracts.kafka_login import kafka_python_login
+from core.kafka_login import kafka_python_login
 
 
 def main() -> None:

@@ -12,8 +12,8 @@ from typing import Any
 
 from pyspark.sql import DataFrame
 
-from contracts.layout import CHECKOUT, Layout, find_layout
 from contracts.model import load_contract
+from core.layout import CHECKOUT, Layout, find_layout
 from spark_streaming import broker
 from spark_streaming.classify import classify
 from spark_streaming.job import _prepare

@@ -6,8 +6,8 @@ import sys
 import time
 from pathlib import Path
 
-from contracts.layout import find_layout
 from contracts.model import load_contract
+from core.layout import find_layout
 from spark_streaming import broker
 from spark_streaming.session import start_session
 from spark_streaming.settings import load_settings

@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 
-from contracts.kafka_login import kafka_python_login
+from core.kafka_login import kafka_python_login
 
 Coordinates = tuple[int, int]
 SILVER = ("transactions", "duplicates", "rejected_transactions")

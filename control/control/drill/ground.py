@@ -16,9 +16,6 @@ from typing import Any
 
 import psutil
 
-from contracts import failpoints
-from contracts.errors import TieoutError
-from contracts.layout import Layout, find_layout
 from control import supervision, throwaway
 from control.bring_up import Platform, bring_up_base, prepare
 from control.catching_up import lake_ends, stream_is_ready
@@ -29,6 +26,9 @@ from control.offsets import behind, end_offsets
 from control.roles import wait_for_postgres
 from control.say import say
 from control.testing import free_ports
+from core import failpoints
+from core.errors import TieoutError
+from core.layout import Layout, find_layout
 
 PREFIX = "tieout-drill-"
 GIB = 2**30

@@ -10,11 +10,11 @@ from random import Random
 from types import FrameType
 from typing import Any
 
-from contracts.errors import TieoutError
 from control.drill.ground import Ground, drill_ground
 from control.drill.proving import Report, compute_anew, report
 from control.drill.scenarios import SCENARIOS, Kills, Scenario
 from control.say import say
+from core.errors import TieoutError
 
 KILLS = "kills"
 NAMES = (KILLS, *SCENARIOS)

@@ -11,10 +11,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from contracts.kafka_login import librdkafka_login
 from control.drill.ground import TOPIC, DrillError, Ground
 from control.drill.proving import Report, prove
 from control.drill.strikes import Round
+from core.kafka_login import librdkafka_login
 
 HOURS_BACK = 30
 ROOM = 32_768

@@ -7,8 +7,8 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from contracts.errors import TieoutError
-from contracts.layout import Layout
+from core.errors import TieoutError
+from core.layout import Layout
 
 HERE = Path(__file__).parent
 LOCK = HERE / "jars.lock"

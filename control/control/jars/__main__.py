@@ -2,10 +2,10 @@
 
 import sys
 
-from contracts.errors import TieoutError
-from contracts.layout import find_layout
 from control import jars
 from control.say import say
+from core.errors import TieoutError
+from core.layout import find_layout
 
 
 def main(arguments: list[str]) -> int:

@@ -8,7 +8,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from contracts.alerts import AlertRules, load_alert_rules
-from contracts.errors import TieoutError
+from core.errors import TieoutError
 from live.alerts.judge import alert_id, judge
 from live.alerts.memory import Memory, Seen
 from live.engine import connect, database_away

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from contracts.errors import OutageError
+from core.errors import OutageError
 from warehouse.errors import DatabaseAwayError
 from warehouse.settings import WarehouseSettings
 

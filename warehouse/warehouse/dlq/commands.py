@@ -6,9 +6,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from contracts.errors import TieoutError, missing_secret
-from contracts.layout import Layout, find_layout
 from contracts.model import load_contract
+from core.errors import TieoutError, missing_secret
+from core.layout import Layout, find_layout
 from warehouse.dlq import listing
 from warehouse.dlq.books import DEAD_LETTERS, REJECTED, log_unmask, open_books
 from warehouse.dlq.lake import open_letters

@@ -11,8 +11,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from contracts.errors import TieoutError
-from contracts.layout import Layout
+from core.errors import TieoutError
+from core.layout import Layout
 from warehouse.delta_log import exists
 from warehouse.dlq.books import DEAD_LETTERS
 from warehouse.dlq.selection import Coordinates, Wanted

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
-from contracts.errors import TieoutError
+from core.errors import TieoutError
 from warehouse.dlq.lake import Letter
 from warehouse.dlq.selection import NOTHING, Coordinates
 

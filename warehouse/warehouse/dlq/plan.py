@@ -5,9 +5,9 @@ from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
-from contracts.errors import TieoutError
 from contracts.model import Contract
 from contracts.verdict import judge
+from core.errors import TieoutError
 from warehouse.dlq.lake import Letter
 from warehouse.dlq.selection import NOTHING, Coordinates
 

@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from contracts import failpoints
 from contracts.control_total import SECONDS_BETWEEN, Money, amounts_as_json
-from contracts.errors import TieoutError
 from contracts.model import Contract
+from core import failpoints
+from core.errors import TieoutError
 from warehouse.dlq import intents
 from warehouse.dlq.books import Connection, asked_by, current_topic, only_decider
 from warehouse.dlq.intents import Feed

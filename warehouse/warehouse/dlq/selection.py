@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from psycopg import sql
 
-from contracts.errors import TieoutError
 from contracts.model import Contract
+from core.errors import TieoutError
 from warehouse.dlq.books import DEAD_LETTERS, REJECTED, Connection, current_topic
 
 FETCHED = 5_000

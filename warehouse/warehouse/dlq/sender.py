@@ -9,11 +9,11 @@ from uuid import UUID
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from contracts import failpoints
 from contracts.control_total import ControlTotal
-from contracts.errors import OutageError, TieoutError
-from contracts.kafka_login import librdkafka_login
 from contracts.model import Contract
+from core import failpoints
+from core.errors import OutageError, TieoutError
+from core.kafka_login import librdkafka_login
 from warehouse.dlq.books import LEFT
 from warehouse.dlq.intents import Sent
 from warehouse.dlq.plan import Message

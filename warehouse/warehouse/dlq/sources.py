@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from contracts.errors import TieoutError
-from contracts.layout import Layout
+from core.errors import TieoutError
+from core.layout import Layout
 from warehouse.dlq.books import REJECTED, Connection
 from warehouse.dlq.lake import PAGE_BYTES, PAGE_LETTERS, Letter, open_letters
 from warehouse.dlq.letter_file import read_file, read_line

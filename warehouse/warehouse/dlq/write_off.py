@@ -5,7 +5,7 @@ from typing import Any
 from psycopg import sql
 
 from contracts.control_total import Money, amounts_as_json
-from contracts.errors import TieoutError
+from core.errors import TieoutError
 from warehouse.dlq.books import Connection, only_decider
 from warehouse.dlq.listing import two_digits
 from warehouse.dlq.selection import NOTHING, Selection, refuse_decided, where

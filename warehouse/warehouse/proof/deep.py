@@ -17,10 +17,10 @@ import duckdb
 import pyarrow as pa
 
 from contracts.control_total import LONGEST_RUN
-from contracts.errors import OutageError, TieoutError
-from contracts.kafka_login import kafka_python_login
-from contracts.layout import Layout
 from contracts.model import load_contract
+from core.errors import OutageError, TieoutError
+from core.kafka_login import kafka_python_login
+from core.layout import Layout
 from warehouse.delta_log import exists, newest_record
 from warehouse.feeds import NO_FEED
 from warehouse.proof.equation import Equation, Side

@@ -10,8 +10,8 @@ import duckdb
 import psycopg
 from psycopg.rows import dict_row
 
-from contracts.layout import Layout
 from contracts.model import load_contract
+from core.layout import Layout
 from warehouse.proof.equation import DIFFERENT, Equation
 from warehouse.proof.lake import read_lake
 from warehouse.proof.rows import make_differences, read_silver

@@ -10,8 +10,8 @@ import duckdb
 import psycopg
 import pyarrow as pa
 
-from contracts.layout import Layout
 from contracts.model import Contract, load_contract
+from core.layout import Layout
 from warehouse.delta_log import exists, newest_record
 from warehouse.proof.books import Sides, e2
 from warehouse.proof.equation import DIFFERENT, Equation, Side

@@ -8,8 +8,8 @@ from uuid import uuid4
 import psycopg
 from psycopg.types.json import Jsonb
 
-from contracts.layout import Layout, find_layout
-from contracts.niceness import pass_on
+from core.layout import Layout, find_layout
+from core.niceness import pass_on
 from warehouse.delta_log import newest_record
 from warehouse.errors import DatabaseAwayError
 from warehouse.proof import books, feeds, marts

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from contracts.layout import Layout, find_layout
 from contracts.model import load_contract
+from core.layout import Layout, find_layout
 from warehouse.asking import one_snapshot
 from warehouse.private_file import write_privately
 from warehouse.reconcile import compare as comparing

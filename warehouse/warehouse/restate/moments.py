@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from contracts.errors import OutageError, TieoutError
+from core.errors import OutageError, TieoutError
 
 Connection = psycopg.Connection[Any]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-from contracts.errors import TieoutError
+from core.errors import TieoutError
 from warehouse.asking import one_snapshot
 from warehouse.private_file import write_privately
 from warehouse.restate.moments import moment, require_summary

@@ -12,12 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from contracts import failpoints
-from contracts.layout import CHECKOUT
+from core import failpoints
+from core.layout import CHECKOUT
 
-PROGRAM = (
-    "from contracts.failpoints import reach\nfor turn in range(1, 4): reach('load.in-copy'); print(turn, flush=True)"
-)
+PROGRAM = "from core.failpoints import reach\nfor turn in range(1, 4): reach('load.in-copy'); print(turn, flush=True)"
 
 
 def run(order: str | None, **options: bool) -> subprocess.CompletedProcess[str]:

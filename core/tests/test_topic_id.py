@@ -4,7 +4,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis.strategies import uuids
 
-from contracts.topic_id import as_kafka_spells
+from core.topic_id import as_kafka_spells
 
 
 def test_an_id_is_spelled_as_the_broker_does():

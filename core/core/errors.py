@@ -1,6 +1,6 @@
 """The form of every error that a person sees."""
 
-from contracts.layout import find_layout
+from core.layout import find_layout
 
 
 class TieoutError(Exception):

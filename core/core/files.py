@@ -1,0 +1,94 @@
+"""Files that are whole or not there: written beside their place, and put there in one step."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import get_ident
+
+_PARTIAL = re.compile(r"\.([0-9]+)-[0-9]+\.partial")
+
+
+@contextmanager
+def replacing(path: Path, *, mode: int = 0o644, owner: tuple[int, int] | None = None) -> Iterator[Path]:
+    """Yield an empty file beside `path` that takes its place when the block ends well.
+
+    Nobody sees a half-written file, and from its first moment the file has no wider rights than `mode`. Two
+    processes that write the same file do not disturb each other: the later one stays. What killed
+    processes left is removed.
+
+    Args:
+        path: the file.
+        mode: its rights.
+        owner: user and group id that the file is given to; only root can give files away, others keep them.
+
+    Raises:
+        OSError: it cannot be written; what was there before is unchanged.
+    """
+    _remove_leftovers(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{get_ident()}.partial")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        try:
+            os.fchmod(descriptor, mode)
+            if owner is not None and os.geteuid() == 0:
+                os.fchown(descriptor, *owner)
+        finally:
+            os.close(descriptor)
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_file(
+    path: Path, content: str | bytes, *, mode: int = 0o644, owner: tuple[int, int] | None = None, sync: bool = False
+) -> None:
+    """Write a whole file in one step.
+
+    Args:
+        path: the file.
+        content: text is written as UTF-8.
+        mode: its rights.
+        owner: as of `replacing`.
+        sync: return only when the disk has content and name.
+
+    Raises:
+        OSError: it cannot be written; what was there before is unchanged.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    with replacing(path, mode=mode, owner=owner) as partial, partial.open("wb") as file:
+        file.write(data)
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
+    if sync:
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Return when the disk has the names in a folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def owner_of(path: Path) -> tuple[int, int]:
+    """Return user and group id of a file or folder."""
+    found = path.stat()
+    return found.st_uid, found.st_gid
+
+
+def _remove_leftovers(path: Path) -> None:
+    prefix = f".{path.name}"
+    with suppress(OSError):
+        for each in path.parent.iterdir():
+            match = _PARTIAL.fullmatch(each.name.removeprefix(prefix)) if each.name.startswith(prefix) else None
+            if match and not Path(f"/proc/{match[1]}").exists() and int(match[1]) != os.getpid():
+                with suppress(OSError):
+                    os.kill(int(match[1]), 0)
+                    continue
+                each.unlink(missing_ok=True)

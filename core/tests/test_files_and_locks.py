@@ -1,0 +1,102 @@
+"""Whole files and locks."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from core.files import replacing, write_file
+from core.locks import exclusive, exclusive_now, is_record_locked
+
+
+def test_a_file_is_replaced_as_a_whole_and_is_private_from_its_first_moment(tmp_path: Path) -> None:
+    path = tmp_path / "a file"
+    write_file(path, "old", mode=0o600)
+    old_mask = os.umask(0)
+    try:
+        with replacing(path, mode=0o600) as partial:
+            assert partial.stat().st_mode & 0o777 == 0o600
+            partial.write_text("new", encoding="utf-8")
+            assert path.read_text(encoding="utf-8") == "old"
+    finally:
+        os.umask(old_mask)
+    assert path.read_text(encoding="utf-8") == "new"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_file(path, b"old", sync=True)
+
+    def fail() -> None:
+        with replacing(path) as partial:
+            partial.write_bytes(b"half")
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        fail()
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_writer_left_is_removed_and_a_living_writer_s_file_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    dead = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
+    )
+    (tmp_path / f".file.{dead.stdout.strip()}-1.partial").touch()
+    living = tmp_path / f".file.{os.getppid()}-1.partial"
+    living.touch()
+    write_file(path, "new")
+    assert sorted(tmp_path.iterdir()) == sorted([path, living])
+
+
+def test_two_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom core.files import write_file\n"
+        "for _ in range(300): write_file(Path(sys.argv[1]), sys.argv[2] * 100_000)"
+    )
+    both = [subprocess.Popen([sys.executable, "-c", code, str(path), letter]) for letter in "ab"]
+    while any(each.poll() is None for each in both):
+        if path.exists():
+            assert path.read_text() in ("a" * 100_000, "b" * 100_000)
+    assert [each.returncode for each in both] == [0, 0]
+
+
+def test_a_held_lock_is_waited_for_or_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    waits = []
+    with exclusive(path):
+        with pytest.raises(BlockingIOError), exclusive_now(path):
+            pass
+        code = (
+            "import sys; from pathlib import Path; from core.locks import exclusive\n"
+            "with exclusive(Path(sys.argv[1]), lambda: print('waits', flush=True)): print('in', flush=True)"
+        )
+        other = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True)
+        assert other.stdout is not None
+        waits.append(other.stdout.readline())
+    waits.append(other.stdout.readline())
+    assert waits == ["waits\n", "in\n"]
+    assert other.wait(10) == 0
+
+
+def test_a_record_lock_of_another_process_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    assert not is_record_locked(path)
+    code = (
+        "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.lockf(f, fcntl.LOCK_EX);"
+        " print('held', flush=True); input()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == "held\n"
+    assert is_record_locked(path)
+    other.communicate("\n")
+    assert not is_record_locked(path)
