@@ -6,85 +6,27 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-from dotenv import dotenv_values
-
 from control.locks import exclusive
 from core.errors import TieoutError
+from core.files import owner_of, write_file
 from core.layout import Layout
+from core.settings import EMPTY, SECRET, WRITTEN, names, read_env_file, written_defaults
 
-KAFKA_USERS = ("BROKER", "ADMIN", "GATEWAY", "STREAM", "LOADER", "REDRIVE", "LIVE", "AUDITOR")
-POSTGRES_ROLES = ("POSTGRES", "OWNER", "LOADER", "DBT", "READER", "REDRIVE", "LIVE", "AIRFLOW")
-
-SECRETS = (
-    *(f"KAFKA_PASSWORD_{user}" for user in KAFKA_USERS),
-    *(f"POSTGRES_PASSWORD_{role}" for role in POSTGRES_ROLES),
-    "CARD_HASH_KEY",
-    "AIRFLOW_FERNET_KEY",
-    "AIRFLOW_API_SECRET",
-    "AIRFLOW_JWT_SECRET",
-    "AIRFLOW_PASSWORD_ADMIN",
-    "AIRFLOW_PASSWORD_VIEWER",
-    "DASHBOARD_TOKEN",
-)
-
-DEFAULTS = {
-    "KAFKA_BOOTSTRAP": "127.0.0.1:9092",
-    "KAFKA_PORT": "9092",
-    "KAFKA_CONTROLLER_PORT": "9093",
-    "POSTGRES_HOST": "127.0.0.1",
-    "POSTGRES_PORT": "5432",
-    "POSTGRES_DB": "payments",
-    "SPARK_UI_PORT": "4040",
-    "SPARK_MASTER": "local[2]",
-    "SPARK_DRIVER_MEMORY": "1500m",
-    "LOOP": "airflow",
-    "PIPELINE_SCHEDULE": "*/5 * * * *",
-    "AIRFLOW_PORT": "8080",
-    "AIRFLOW_KEEP_DAYS": "7",
-    "DOCS_PORT": "8081",
-    "DASHBOARD_PORT": "8501",
-    "PRODUCER_RATE": "5",
-    "RUN_EVERY_SECONDS": "20",
-    "MAX_ROWS_PER_LOAD": "500000",
-}
-
-OPTIONAL = (
-    "MAX_OFFSETS_PER_TRIGGER",
-    "SPARK_JAVA_OPTIONS",
-    "LOADER_MEMORY",
-    "LOADER_LOCK_WAIT_SECONDS",
-    "INCIDENT_WEBHOOK_URL",
-    "BRONZE_MAX_AGE",
-    "FULL_TESTS_EVERY_HOURS",
-    "DASHBOARD_STALE_AFTER_SECONDS",
-    "LIVE_BATCH_EVENTS",
-    "LIVE_LINGER_MS",
-    "LIVE_KEEP_PAYMENTS_HOURS",
-    "LIVE_KEEP_SECONDS",
-    "LIVE_KEEP_ALERTS_DAYS",
-)
+SECRETS = names(SECRET)
+DEFAULTS = written_defaults()
 
 HEADER = "# Settings and secrets of this platform; .env.example says what each is.\n"
 
-NAMES = frozenset({*SECRETS, *DEFAULTS, *OPTIONAL})
+NAMES = frozenset(names(SECRET, WRITTEN, EMPTY))
 
 
 def read_env(path: Path) -> dict[str, str]:
     """Return the settings of a file; those without a value are left out.
 
     Raises:
-        TieoutError: the file belongs to someone else.
+        TieoutError: the file belongs to someone else, or is no text.
     """
-    if not path.exists():
-        return {}
-    try:
-        return {name: value for name, value in dotenv_values(path, interpolate=False).items() if value}
-    except PermissionError as error:
-        raise TieoutError(
-            f"{path} cannot be read: it belongs to user id {path.stat().st_uid}, this is {os.geteuid()}.",
-            "nothing was changed.",
-            "run the command as the user who ran ./scripts/setup.sh",
-        ) from error
+    return read_env_file(path) if path.exists() else {}
 
 
 def ensure_env(layout: Layout) -> dict[str, str]:
@@ -141,11 +83,4 @@ def _replace_lines(path: Path, values: Mapping[str, str]) -> None:
     old = path.read_text(encoding="utf-8") if path.exists() else HEADER
     rest = [line for line in old.splitlines() if line.partition("=")[0].strip() not in values]
     text = "\n".join([*rest, *(f"{name}={value}" for name, value in values.items())]) + "\n"
-    beside = path.with_name(f"{path.name}.new")
-    beside.unlink(missing_ok=True)
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-        if path.exists() and os.geteuid() == 0:
-            os.fchown(file.fileno(), path.stat().st_uid, path.stat().st_gid)
-    beside.replace(path)
+    write_file(path, text, mode=0o600, owner=owner_of(path) if path.exists() else None)

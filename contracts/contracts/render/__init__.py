@@ -5,6 +5,7 @@ from pathlib import Path
 
 from contracts.model import Contract
 from contracts.render import dbt, documentation, jsonschema, postgres, spark
+from core.settings import render_example
 
 RENDERERS: Mapping[str, Callable[[Contract], str]] = {
     "contracts/rendered/transaction.schema.json": jsonschema.render,
@@ -13,6 +14,8 @@ RENDERERS: Mapping[str, Callable[[Contract], str]] = {
     "transformation/models/staging/_sources.yml": dbt.render_sources,
     "transformation/models/contract.md": dbt.render_docs_blocks,
     "docs/contract.md": documentation.render,
+    # No part of the contract, but written and checked with it: `./scripts/tieout contract check` is red when it is old.
+    ".env.example": lambda _: render_example(),
 }
 
 

@@ -1,0 +1,283 @@
+"""Every setting of a platform, once: its name, its default, its meaning. `.env.example` is rendered from here.
+
+A field's name in capitals is the variable's name. The process environment wins over the home's `.env`, which is
+read only where this account may read it: a service has what it needs in its environment. An empty value is no value.
+"""
+
+import os
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from dotenv import dotenv_values
+from psycopg.conninfo import make_conninfo
+from pydantic import Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from core.errors import TieoutError, missing_secret
+from core.kafka_login import librdkafka_login
+from core.layout import Layout, find_layout
+
+SECRET, WRITTEN, EMPTY, OURS = "secret", "written", "empty", "ours"
+
+
+def _secret(about: str = "") -> Any:
+    """Drawn at set-up; it stands in `.env` alone."""
+    return Field(default=None, description=about, json_schema_extra={"kind": SECRET})
+
+
+def _written(default: object, about: str = "", **limits: Any) -> Any:
+    """Written into `.env` at set-up with its default, for people to change."""
+    return Field(default=default, description=about, json_schema_extra={"kind": WRITTEN}, **limits)
+
+
+def _empty(default: object, about: str = "", **limits: Any) -> Any:
+    """Empty in `.env.example`, and not in `.env` until somebody sets it."""
+    return Field(default=default, description=about, json_schema_extra={"kind": EMPTY}, **limits)
+
+
+def _ours(default: object, about: str = "", **limits: Any) -> Any:
+    """Set by what starts a process, such as docker-compose.yml; no setting for people."""
+    return Field(default=default, description=about, json_schema_extra={"kind": OURS}, **limits)
+
+
+class Settings(BaseSettings):
+    """What the components of a platform need to know. Each process has the secrets of its own part only."""
+
+    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
+
+    kafka_bootstrap: str = _written("127.0.0.1:9092")
+    kafka_port: int = _written(9092)
+    kafka_controller_port: int = _written(9093)
+    kafka_password_broker: SecretStr | None = _secret(
+        "SCRAM-SHA-256 users. broker and admin are super users, the others have only the rights of their part: gateway "
+        "writes both topics, stream reads transactions, loader reads the control totals, redrive writes both topics, "
+        "live reads transactions and writes alerts, auditor reads all three."
+    )
+    kafka_password_admin: SecretStr | None = _secret()
+    kafka_password_gateway: SecretStr | None = _secret()
+    kafka_password_stream: SecretStr | None = _secret()
+    kafka_password_loader: SecretStr | None = _secret()
+    kafka_password_redrive: SecretStr | None = _secret()
+    kafka_password_live: SecretStr | None = _secret()
+    kafka_password_auditor: SecretStr | None = _secret()
+    kafka_patience_seconds: int = _ours(30, "How long one question to the broker may take before it counts as away.")
+
+    postgres_host: str = _written("127.0.0.1")
+    postgres_port: int = _written(5432)
+    postgres_db: str = _written("payments")
+    postgres_password_postgres: SecretStr | None = _secret(
+        "Roles: postgres makes roles and databases, owner owns the schemas, loader writes silver, dbt makes the marts, "
+        "reader reads marts, metadata and the live view, redrive puts dead letters back, live keeps the live view, "
+        "airflow has a database of its own."
+    )
+    postgres_password_owner: SecretStr | None = _secret()
+    postgres_password_loader: SecretStr | None = _secret()
+    postgres_password_dbt: SecretStr | None = _secret()
+    postgres_password_reader: SecretStr | None = _secret()
+    postgres_password_redrive: SecretStr | None = _secret()
+    postgres_password_live: SecretStr | None = _secret()
+    postgres_password_airflow: SecretStr | None = _secret()
+
+    card_hash_key: SecretStr | None = _secret(
+        "Key of the hash that stands in for card numbers. Another key makes other customer ids out of the same file."
+    )
+    producer_rate: float = _written(5, "Payments a second of the continuous producer.", gt=0, allow_inf_nan=False)
+
+    spark_ui_port: int = _written(4040)
+    spark_master: str = _written("local[2]")
+    spark_driver_memory: str = _written("1500m")
+    max_offsets_per_trigger: int = _empty(
+        200_000, "The most events that one batch of the stream takes; bounds the memory that a backlog needs.", gt=0
+    )
+    spark_java_options: str = _empty(
+        "", "Options for the stream's Java, added to its own. Without any, Java compiles quickly where few events wait."
+    )
+
+    run_every_seconds: float = _written(
+        20, "Seconds from the begin of one round of `tieout run --follow` to the begin of the next.", gt=0
+    )
+    max_rows_per_load: int = _written(500_000, gt=0)
+    bronze_max_age: str = _empty("26h", "How old the newest rows of the lake may be when the pipeline begins.")
+    loader_memory: str = _empty("1GB", "Memory of the loader before it spills to disk.")
+    loader_lock_wait_seconds: float = _empty(15, "Seconds to wait for another loader.", ge=0, allow_inf_nan=False)
+
+    loop: str = _written(
+        "airflow",
+        "What repeats the way from the lake to the marts: airflow, follow (one warm process, `tieout run --follow`) or "
+        "off.",
+    )
+    pipeline_schedule: str = _written("*/5 * * * *", "When Airflow runs the pipeline, as cron says it; `off` is never.")
+    airflow_port: int = _written(8080)
+    airflow_keep_days: int = _written(
+        7, "Runs and task logs that are older are deleted once a day, by the service airflow-tidy.", gt=0
+    )
+    airflow_fernet_key: SecretStr | None = _secret(
+        "Keys with which Airflow encrypts its stored connections, signs its sessions, and signs its tasks' tokens."
+    )
+    airflow_api_secret: SecretStr | None = _secret()
+    airflow_jwt_secret: SecretStr | None = _secret()
+    airflow_password_admin: SecretStr | None = _secret("Airflow's two users: admin may do everything, viewer looks.")
+    airflow_password_viewer: SecretStr | None = _secret()
+    full_tests_every_hours: float = _empty(
+        20, "Hours after which a run reads the whole marts again in its tests.", ge=0, allow_inf_nan=False
+    )
+    incident_webhook_url: str = _empty("", "Gets a JSON message for each failed task.")
+    docs_port: int = _written(8081, "The lineage site.")
+
+    live_batch_events: int = _empty(2_000, "The most events of one database transaction.", gt=0)
+    live_linger_ms: int = _empty(100, "Milliseconds that a batch waits for more; half of it joins the delay.", gt=0)
+    live_keep_payments_hours: int = _empty(
+        72, "Payments that silver has are forgotten after so many hours.", gt=0, le=1_000_000
+    )
+    live_keep_seconds: int = _empty(3_600, "Counts by second are forgotten after so many seconds.", gt=0, le=10**9)
+    live_keep_alerts_days: int = _empty(90, "Alerts are forgotten after so many days.", gt=0, le=100_000)
+
+    dashboard_address: str = _ours("127.0.0.1", "Where the pages listen.")
+    dashboard_port: int = _written(8501)
+    dashboard_token: SecretStr | None = _secret(
+        "What a visitor has to know; ./scripts/start.sh prints the address with it."
+    )
+    dashboard_stale_after_seconds: int = _empty(
+        3_600, "Payments that were loaded longer ago are shown as stale.", gt=0, le=10**9
+    )
+
+    def secret(self, name: str, left: str = "nothing was read or written.") -> str:
+        """Return a secret by its variable's name.
+
+        Raises:
+            TieoutError: it is set nowhere.
+        """
+        value: SecretStr | None = getattr(self, name.lower())
+        if value is None or not value.get_secret_value():
+            raise missing_secret(name.upper(), left)
+        return value.get_secret_value()
+
+    def dsn(self, role: str, *, application: str = "", connect_timeout: int = 10, options: str = "") -> str:
+        """Return the connection string of a role of the warehouse.
+
+        Args:
+            role: its name.
+            application: what the database shows; "tieout" and the role without it.
+            connect_timeout: seconds.
+            options: of the session, such as "-c timezone=UTC".
+
+        Raises:
+            TieoutError: the role's password is nowhere to be found.
+        """
+        return make_conninfo(
+            host=self.postgres_host,
+            port=self.postgres_port,
+            dbname=self.postgres_db,
+            user=role,
+            password=self.secret(f"POSTGRES_PASSWORD_{role.upper()}"),
+            connect_timeout=connect_timeout,
+            application_name=application or f"tieout {role}",
+            **({"options": options} if options else {}),
+        )
+
+    def kafka_login(self, user: str) -> dict[str, str]:
+        """Return what librdkafka needs to log in as a user.
+
+        Raises:
+            TieoutError: the user's password is nowhere to be found.
+        """
+        return librdkafka_login(self.kafka_bootstrap, user, self.secret(f"KAFKA_PASSWORD_{user.upper()}"))
+
+
+# The first field of each section of `.env.example`.
+_SECTIONS = {
+    "kafka_bootstrap": "Broker",
+    "postgres_host": "Warehouse",
+    "card_hash_key": "Gateway",
+    "spark_ui_port": "Stream and lake",
+    "run_every_seconds": "Pipeline",
+    "loop": "Loop and Airflow",
+    "live_batch_events": "Live view",
+    "dashboard_address": "Dashboard",
+}
+
+_HEAD = """\
+# Every setting of a Tieout platform. ./scripts/setup.sh writes `.env` beside this file (mode 600): it draws the secrets
+# and keeps every value that is there already. Change a value in `.env`, then ./scripts/stop.sh and ./scripts/start.sh.
+# A variable of the same name in the process environment wins. Nothing here has a default password.
+# Rendered from core/core/settings.py by ./scripts/tieout contract render.
+"""
+
+
+def kind_of(field: FieldInfo) -> str:
+    """Return what a setting is: drawn as a secret, written with its default, empty, or ours alone."""
+    extra = field.json_schema_extra
+    return str(extra["kind"]) if isinstance(extra, dict) else OURS
+
+
+def names(*kinds: str) -> tuple[str, ...]:
+    """Return the variables of some kinds, in their order."""
+    return tuple(name.upper() for name, field in Settings.model_fields.items() if kind_of(field) in kinds)
+
+
+def written_defaults() -> dict[str, str]:
+    """Return what set-up writes into `.env`, the secrets apart."""
+    fields = Settings.model_fields.items()
+    return {name.upper(): str(field.default) for name, field in fields if kind_of(field) == WRITTEN}
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """Return the values of a `.env` file; those that are empty are left out. Nothing in a value is replaced.
+
+    Raises:
+        TieoutError: the file belongs to someone else, or is no text.
+    """
+    try:
+        values = dotenv_values(path, interpolate=False, encoding="utf-8")
+    except PermissionError as error:
+        raise TieoutError(
+            f"{path} cannot be read: it belongs to user id {path.stat().st_uid}, this is {os.geteuid()}.",
+            "nothing was changed.",
+            "run the command as the user who ran ./scripts/setup.sh",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise TieoutError(
+            f"{path} is not UTF-8 text: byte {error.start}.", "nothing was changed.", f"save {path} as UTF-8"
+        ) from None
+    return {name: value for name, value in values.items() if value}
+
+
+def load_settings(layout: Layout | None = None) -> Settings:
+    """Return the settings of a platform: the process environment, then the home's `.env`, then the defaults.
+
+    Raises:
+        TieoutError: a value is not what its variable needs.
+    """
+    readable = (layout or find_layout()).readable_env_file
+    found = read_env_file(readable) if readable else {}
+    found |= {name: value for name, value in os.environ.items() if value}
+    given: dict[str, Any] = {name: found[name.upper()] for name in Settings.model_fields if name.upper() in found}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = str(first["loc"][0]).upper()
+        raise TieoutError(
+            f"{name} is not as it should be: {first['msg']}.",
+            "nothing was started or changed.",
+            f"set {name} in {readable or find_layout().env_file}; .env.example says what it is",
+        ) from None
+
+
+def render_example() -> str:
+    """Return the text of `.env.example`."""
+    lines = [_HEAD.rstrip("\n")]
+    for name, field in Settings.model_fields.items():
+        kind = kind_of(field)
+        if name in _SECTIONS:
+            lines.append(f"\n# --- {_SECTIONS[name]} ".ljust(121, "-"))
+        if kind == OURS:
+            continue
+        about = field.description or ""
+        if kind == EMPTY and field.default != "":
+            about += f" Empty: {field.default}."
+        lines += textwrap.wrap(about.strip(), 120, initial_indent="# ", subsequent_indent="# ")
+        lines.append(f"{name.upper()}={field.default if kind == WRITTEN else ''}")
+    return "\n".join(lines) + "\n"
