@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import TieoutError
+from core.files import write_file
 from core.layout import Layout
 
 SERVICE_USER = "tieout"
@@ -143,10 +144,4 @@ def hand_over(path: Path, uid: int, gid: int) -> None:
 
 def own_file(path: Path, text: str, user: str | None, mode: int = 0o600) -> None:
     """Write a file that only an account can read; nobody sees it half-written or with wider rights."""
-    beside = path.with_name(f"{path.name}.new")
-    beside.unlink(missing_ok=True)
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
-        file.write(text)
-        if os.geteuid() == 0:
-            os.fchown(file.fileno(), *ids(user))
-    beside.replace(path)
+    write_file(path, text, mode=mode, owner=ids(user))

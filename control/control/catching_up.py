@@ -1,8 +1,6 @@
 """The stream's part of a run: everything produced before the call is in the lake after it."""
 
-import fcntl
 import os
-import struct
 import subprocess
 import sys
 import time
@@ -13,6 +11,7 @@ from control.offsets import behind, end_offsets, topic_id
 from control.say import say
 from core.errors import TieoutError
 from core.layout import Layout
+from core.locks import is_record_locked
 
 PATIENCE_SECONDS = 300.0
 LINE_EVERY_SECONDS = 10.0
@@ -22,15 +21,8 @@ QUICK_JAVA = "-XX:TieredStopAtLevel=1"
 
 
 def writer_is_at_work(layout: Layout) -> bool:
-    """Say whether some JVM holds the lake's writer lock. It only asks: taking it could stop a stream that starts."""
-    # struct flock of 64-bit Linux: type, whence, start, length, pid
-    question = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-    try:
-        with layout.writer_lock.open("rb+") as file:
-            answer = fcntl.fcntl(file, fcntl.F_GETLK, question)
-    except FileNotFoundError:
-        return False
-    return bool(struct.unpack("hhqqi4x", answer)[0] != fcntl.F_UNLCK)
+    """Say whether some JVM holds the lake's writer lock. It only asks."""
+    return is_record_locked(layout.writer_lock)
 
 
 def stream_is_ready(layout: Layout, pid: int | None) -> bool:

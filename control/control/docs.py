@@ -11,6 +11,7 @@ import typer
 from control.build_dbt import PASSED_ON, without_rows
 from control.build_steps import connect_books
 from core.errors import TieoutError
+from core.files import write_file
 from core.layout import Layout, find_layout
 
 PATIENCE_SECONDS = 600
@@ -67,7 +68,5 @@ def write_site(layout: Layout) -> dict[str, Any]:
         )
     layout.docs_site.mkdir(parents=True, exist_ok=True)
     page = layout.docs_site / "index.html"
-    beside = page.with_name(".index.html.new")
-    beside.write_bytes(made.read_bytes())
-    beside.replace(page)
+    write_file(page, made.read_bytes())
     return {"page": str(page), "bytes": page.stat().st_size, "seconds": round(time.monotonic() - begun, 3)}

@@ -4,12 +4,14 @@ import base64
 import os
 import secrets
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
-from control.locks import exclusive
+from control.say import say
 from core.errors import TieoutError
 from core.files import owner_of, write_file
 from core.layout import Layout
+from core.locks import exclusive
 from core.settings import EMPTY, SECRET, WRITTEN, names, read_env_file, written_defaults
 
 SECRETS = names(SECRET)
@@ -36,7 +38,7 @@ def ensure_env(layout: Layout) -> dict[str, str]:
     """
     layout.home.mkdir(parents=True, exist_ok=True)
     layout.state.mkdir(exist_ok=True)
-    with exclusive(layout.state / "env.lock", "another set-up"):
+    with exclusive(layout.state / "env.lock", partial(say, "waiting for another set-up")):
         present = read_env(layout.env_file)
         missing = {name: _draw(name) for name in SECRETS if name not in present}
         missing |= {name: value for name, value in DEFAULTS.items() if name not in present}
@@ -56,7 +58,7 @@ def _draw(name: str) -> str:
 
 def change_env(layout: Layout, values: Mapping[str, str]) -> None:
     """Set values that the platform itself decides, such as a port that was taken."""
-    with exclusive(layout.state / "env.lock", "another set-up"):
+    with exclusive(layout.state / "env.lock", partial(say, "waiting for another set-up")):
         _replace_lines(layout.env_file, values)
 
 

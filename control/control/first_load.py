@@ -11,6 +11,7 @@ from pathlib import Path
 from control.bring_up import Platform
 from control.say import say, step
 from core.errors import TieoutError
+from core.files import write_file
 
 PAYMENTS = 20_000
 MARKER = "first-load.json"
@@ -34,7 +35,7 @@ def produce_first_load(platform: Platform) -> dict[str, object] | None:
         with step(f"first load: {PAYMENTS:,} payments over the last 30 days, 1 % broken"):
             _produce(platform, plan, _environment(platform))
         plan = plan | {"produced": True}
-        _keep(marker, plan)
+        write_file(marker, json.dumps(plan))
     return plan
 
 
@@ -52,7 +53,7 @@ def run_first_load(platform: Platform, plan: dict[str, object]) -> None:
             "all services run; the payments are in Kafka.",
             "./scripts/tieout run, or ./scripts/start.sh again",
         )
-    _keep(platform.layout.state / MARKER, plan | {"done": True})
+    write_file(platform.layout.state / MARKER, json.dumps(plan | {"done": True}))
 
 
 def _environment(platform: Platform) -> dict[str, str]:
@@ -64,14 +65,8 @@ def _plan(marker: Path) -> dict[str, object]:
         return dict(json.loads(marker.read_text(encoding="utf-8")))
     now = datetime.now(UTC).replace(microsecond=0)
     plan: dict[str, object] = {"seed": secrets.randbelow(2**31), "start": now.isoformat()}
-    _keep(marker, plan)
+    write_file(marker, json.dumps(plan))
     return plan
-
-
-def _keep(marker: Path, plan: dict[str, object]) -> None:
-    beside = marker.with_suffix(".new")
-    beside.write_text(json.dumps(plan), encoding="utf-8")
-    beside.replace(marker)
 
 
 def _produce(platform: Platform, plan: dict[str, object], environment: dict[str, str]) -> None:

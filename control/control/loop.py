@@ -11,6 +11,7 @@ from control.bring_up import Platform
 from control.say import say, step
 from control.services import loop_services
 from core.errors import OutageError, TieoutError
+from core.files import write_file
 from core.layout import Layout
 
 # Our DAGs, and whether they run by themselves in a platform that repeats nothing: one without a schedule does no harm.
@@ -92,9 +93,7 @@ def let_dags_run(platform: Platform, *, demo: bool) -> None:
         rest.pause(name, not runs)
         changed[name] = runs
     if changed != before:
-        beside = kept.with_suffix(".new")
-        beside.write_text(json.dumps(changed), encoding="utf-8")
-        beside.replace(kept)
+        write_file(kept, json.dumps(changed))
 
 
 def _has_a_file(layout: Layout, name: str) -> bool:

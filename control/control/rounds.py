@@ -7,13 +7,15 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NoReturn
 
 from control.catching_up import catch_up
-from control.locks import exclusive
 from control.say import say
 from core.errors import TieoutError
+from core.files import write_file
 from core.layout import Layout
+from core.locks import exclusive
 
 
 @dataclass
@@ -45,7 +47,7 @@ def run_round(layout: Layout, settings: Mapping[str, str], *, service_runs: bool
     """
     outcome = Outcome()
     layout.run.mkdir(parents=True, exist_ok=True)
-    with exclusive(layout.run / "round.lock", "another round of the pipeline"):
+    with exclusive(layout.run / "round.lock", partial(say, "waiting for another round of the pipeline")):
         steps: list[tuple[str, Callable[[], str]]] = [
             ("stream", lambda: _stream(layout, settings, service_runs)),
             ("load", _load),
@@ -73,9 +75,7 @@ def run_round(layout: Layout, settings: Mapping[str, str], *, service_runs: bool
 def _remember(layout: Layout, outcome: Outcome) -> None:
     """Keep when the last good round was, for whoever watches."""
     known = {"finished_at": datetime.now(UTC).isoformat(), "steps": outcome.steps}
-    beside = layout.run / "last-round.new"
-    beside.write_text(json.dumps(known), encoding="utf-8")
-    beside.replace(layout.run / "last-round.json")
+    write_file(layout.run / "last-round.json", json.dumps(known))
 
 
 def _stream(layout: Layout, settings: Mapping[str, str], service_runs: bool) -> str:

@@ -2,18 +2,19 @@
 
 import time
 from collections.abc import Mapping
+from functools import partial
 
 from control import airflow, supervision
 from control.bring_up import Platform, bring_up_base, prepare
 from control.catching_up import stream_is_ready
 from control.first_load import produce_first_load, run_first_load
 from control.java import require_java
-from control.locks import exclusive
 from control.loop import airflow_is_wanted, let_dags_run, prepare_loop, start_airflow, wait_for_airflow
 from control.say import columns, say, step
 from control.services import DEMO, JOBS, loop_services
 from core.errors import TieoutError
 from core.layout import Layout
+from core.locks import exclusive
 
 SAMPLE = (
     "select occurred_on, currency, success_count, success_amount "
@@ -44,7 +45,7 @@ def start_platform(layout: Layout, *, demo: bool, jobs: bool = True) -> None:
     require_java()
     begun = time.monotonic()
     layout.state.mkdir(parents=True, exist_ok=True)
-    with exclusive(layout.state / "start.lock", "another start or stop"):
+    with exclusive(layout.state / "start.lock", partial(say, "waiting for another start or stop")):
         platform = prepare(layout)
         bring_up_base(platform)
         if jobs:

@@ -1,16 +1,17 @@
 """Stopping: every process of this home ends; and starting over: what the platform keeps is deleted."""
 
 import shutil
+from functools import partial
 
 from control import orphans, supervision
 from control.accounts import Accounts, choose_accounts
 from control.bring_up import SCRATCH
 from control.catching_up import writer_is_at_work
-from control.locks import exclusive
 from control.loop import SET
 from control.say import say, step
 from core.errors import TieoutError
 from core.layout import Layout
+from core.locks import exclusive
 
 WAITING = "a start or stop that is under way"
 
@@ -20,7 +21,7 @@ def stop_platform(layout: Layout) -> None:
     if not layout.state.exists():
         say(f"nothing runs at {layout.home}")
         return
-    with exclusive(layout.state / "start.lock", WAITING):
+    with exclusive(layout.state / "start.lock", partial(say, f"waiting for {WAITING}")):
         _stop(layout)
 
 
@@ -44,7 +45,7 @@ def reset_platform(layout: Layout) -> None:
     if not layout.state.exists():
         return
     accounts = choose_accounts(layout)
-    with exclusive(layout.state / "start.lock", WAITING):
+    with exclusive(layout.state / "start.lock", partial(say, f"waiting for {WAITING}")):
         _stop(layout)
         if writer_is_at_work(layout):
             raise TieoutError(

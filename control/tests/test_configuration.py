@@ -47,7 +47,7 @@ def test_batches_give_way_to_what_somebody_waits_for(services):
     }
     command = [sys.executable, "-I", "-S", str(WAIT_EXEC), "SIGTERM", GIVES_WAY, "--", "nice"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert int(done.stdout) == os.nice(0) + 10
+    assert int(done.stdout) == min(19, os.nice(0) + 10)
     waited_for = {"kafka", "live", "producer", "dashboard"}
     assert {name for name, service in services.items() if GOES_FIRST in service.command} == waited_for
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Final
 
 from core.errors import TieoutError
+from core.files import owner_of, replacing
 from data_generator.events import Event, Line
 from data_generator.money import amount_text
-from data_generator.statement_book import StatementBook, alone, give_to_owner_of
+from data_generator.statement_book import StatementBook, alone
 
 COLUMNS: Final = ("transaction_id", "amount", "currency", "status", "date")
 TOTAL: Final = "TOTAL"
@@ -136,28 +137,22 @@ def write_statement(book: StatementBook, day: str, folder: Path, minor_digits: M
         OSError: it cannot be written; what was there before is unchanged.
     """
     path = statement_path(folder, day)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.unlink(missing_ok=True)
     counts: Counter[str] = Counter()
     sums: Counter[str] = Counter()
-    try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as out:
-            rows = csv.writer(out, lineterminator="\n")
-            rows.writerow(COLUMNS)
-            for transaction_id, units, currency, status in book.day(day):
-                counts[currency] += 1
-                sums[currency] += units
-                rows.writerow((transaction_id, amount_text(units, minor_digits[currency]), currency, status, day))
-            for currency in sorted(counts):
-                amount = amount_text(sums[currency], minor_digits[currency])
-                rows.writerow((TOTAL, amount, currency, counts[currency], day))
-            rows.writerow((TOTAL, "", "", counts.total(), day))
-            out.flush()
-            os.fsync(out.fileno())
-        give_to_owner_of(folder, partial)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
-    partial.replace(path)
+    with (
+        replacing(path, mode=0o600, owner=owner_of(folder)) as partial,
+        partial.open("w", encoding="utf-8", newline="") as out,
+    ):
+        rows = csv.writer(out, lineterminator="\n")
+        rows.writerow(COLUMNS)
+        for transaction_id, units, currency, status in book.day(day):
+            counts[currency] += 1
+            sums[currency] += units
+            rows.writerow((transaction_id, amount_text(units, minor_digits[currency]), currency, status, day))
+        for currency in sorted(counts):
+            amount = amount_text(sums[currency], minor_digits[currency])
+            rows.writerow((TOTAL, amount, currency, counts[currency], day))
+        rows.writerow((TOTAL, "", "", counts.total(), day))
+        out.flush()
+        os.fsync(out.fileno())
     return path

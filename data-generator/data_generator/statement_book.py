@@ -1,6 +1,5 @@
 """What the gateway says of each payment: a small book on disk, so that feeds add up and a re-run doubles nothing."""
 
-import fcntl
 import os
 import sqlite3
 from collections.abc import Collection, Iterator
@@ -10,6 +9,7 @@ from typing import Final
 
 import orjson
 
+from core.locks import exclusive
 from data_generator.events import Line
 
 BOOK: Final = ".gateway-statements.sqlite"
@@ -61,9 +61,9 @@ def give_to_owner_of(folder: Path, path: Path) -> None:
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """Wait until no other gateway of this folder is within; let none in."""
-    with (folder / LOCK).open("a") as lock:
-        give_to_owner_of(folder, folder / LOCK)
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    (folder / LOCK).touch()
+    give_to_owner_of(folder, folder / LOCK)
+    with exclusive(folder / LOCK):
         yield
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from contracts.control_total import ControlTotal, ControlTotalError, parse_control_total
+from core.files import replacing
 from data_generator.delivery import Message
 from data_generator.errors import ResendFileError
 
@@ -23,19 +24,12 @@ def save(file: Path, messages: Iterable[Message], closing: ControlTotal | None =
         OSError: it cannot be written; what was there before is unchanged.
     """
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    partial = file.with_name(f".{file.name}.partial")
-    partial.unlink(missing_ok=True)
-    try:
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-            out.writelines(_line(message) for message in messages)
-            if closing is not None:
-                out.write(b'{"closing":%s}\n' % closing.value())
-            out.flush()
-            os.fsync(out.fileno())
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
-    partial.replace(file)
+    with replacing(file, mode=0o600) as partial, partial.open("wb") as out:
+        out.writelines(_line(message) for message in messages)
+        if closing is not None:
+            out.write(b'{"closing":%s}\n' % closing.value())
+        out.flush()
+        os.fsync(out.fileno())
 
 
 def _line(message: Message) -> bytes:

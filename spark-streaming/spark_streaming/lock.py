@@ -4,10 +4,8 @@ Delta's log on a local path is safe within one JVM only, and a JVM can outlive t
 of the Python process would be free while the JVM still commits.
 """
 
-import fcntl
 import json
 import os
-import struct
 import time
 from pathlib import Path
 
@@ -21,18 +19,6 @@ PROPERTY = "tieout.writer.lock"
 def holder_file(lock: Path) -> Path:
     """Return the file beside the lock that says who holds it."""
     return lock.with_name(lock.name + ".holder")
-
-
-def is_held(lock: Path) -> bool:
-    """Return whether another process holds the lock. It only asks: taking it could stop a stream that starts."""
-    # struct flock of 64-bit Linux: type, whence, start, length, pid
-    question = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-    try:
-        with lock.open("rb+") as file:
-            answer = fcntl.fcntl(file, fcntl.F_GETLK, question)
-    except FileNotFoundError:
-        return False
-    return bool(struct.unpack("hhqqi4x", answer)[0] != fcntl.F_UNLCK)
 
 
 def take(spark: SparkSession, lock: Path, *, patience: float = 20.0) -> None:

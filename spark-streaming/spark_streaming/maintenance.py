@@ -15,6 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from contracts.model import load_contract
 from core.layout import Layout
+from core.locks import is_record_locked
 from spark_streaming import lock, requests, tables
 from spark_streaming.columns import PARTITION_COLUMNS
 from spark_streaming.ends import commit_metadata
@@ -177,9 +178,9 @@ def run_maintenance(
     Raises:
         TieoutError: the warehouse, the stream or Spark failed; the lake is whole.
     """
-    if lock.is_held(layout.writer_lock):
+    if is_record_locked(layout.writer_lock):
         wishes = {"expire_before": expire_before} if expire_before else {}
-        return requests.ask(layout, wishes, patience=patience, still_runs=lambda: lock.is_held(layout.writer_lock))
+        return requests.ask(layout, wishes, patience=patience, still_runs=lambda: is_record_locked(layout.writer_lock))
     watermarks(settings, layout)
     spark = start_session(settings, layout, "tieout maintain", ui=False)
     try:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import TieoutError
+from core.files import write_file
 from core.layout import Layout
 from spark_streaming.errors import StreamError
 
@@ -52,7 +53,7 @@ def ask(
     name = uuid.uuid4().hex
     question, reply = _question(layout, name), _reply(layout, name)
     layout.run.mkdir(parents=True, exist_ok=True)
-    _write(question, json.dumps(wishes or {}))
+    write_file(question, json.dumps(wishes or {}))
     deadline = time.monotonic() + patience
     try:
         while not reply.exists():
@@ -97,16 +98,10 @@ def answer(layout: Layout, request: Request, work: Callable[[], Answer]) -> None
     except Exception as error:
         result = {"error": [f"Maintenance failed: {error}", "the lake is whole.", "./scripts/tieout logs stream"]}
     _question(layout, request.name).unlink(missing_ok=True)
-    _write(_reply(layout, request.name), json.dumps(result))
+    write_file(_reply(layout, request.name), json.dumps(result))
     for path in layout.run.glob("maintain.*.json"):
         try:
             if time.time() - path.stat().st_mtime > OLD_SECONDS:
                 path.unlink()
         except OSError:
             continue
-
-
-def _write(path: Path, text: str) -> None:
-    unfinished = path.with_name(path.name + ".new")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)

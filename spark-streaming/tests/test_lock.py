@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from core.locks import is_record_locked
 from spark_streaming import lock
 from spark_streaming.errors import LakeBusyError
 
@@ -31,7 +32,7 @@ time.sleep(600)
 
 def test_a_lock_is_held_while_another_process_holds_it_and_asking_does_not_take_it(tmp_path: Path) -> None:
     path = tmp_path / ".writer.lock"
-    assert not lock.is_held(path)
+    assert not is_record_locked(path)
     hold = (
         "import fcntl, sys\n"
         "file = open(sys.argv[1], 'w')\n"
@@ -44,10 +45,10 @@ def test_a_lock_is_held_while_another_process_holds_it_and_asking_does_not_take_
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "locked\n"
-        assert lock.is_held(path)
+        assert is_record_locked(path)
         other.communicate("\n")
-    assert not lock.is_held(path)
-    assert not lock.is_held(path)
+    assert not is_record_locked(path)
+    assert not is_record_locked(path)
 
 
 @pytest.mark.services
@@ -62,9 +63,9 @@ def test_a_second_writer_is_refused_with_the_holder_named(spark: Any, tmp_path: 
         with pytest.raises(LakeBusyError, match="another process is it"):
             lock.take(spark, path, patience=0.5)
     lock.take(spark, path)
-    assert lock.is_held(path)
+    assert is_record_locked(path)
     lock.release(spark, path)
-    assert not lock.is_held(path)
+    assert not is_record_locked(path)
 
 
 @pytest.mark.services

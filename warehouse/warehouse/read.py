@@ -5,8 +5,6 @@ The events are a view of the files, which never change: each question reads the 
 breaks a rule is kept, on disk beyond the memory limit, so that a single huge commit is read in bounded memory too.
 """
 
-import fcntl
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +17,7 @@ import pyarrow as pa
 
 from contracts.model import Contract
 from core.errors import TieoutError
+from core.locks import exclusive_now
 from warehouse.columns import COORDINATES, quoted
 from warehouse.delta_log import Commit, Lost
 from warehouse.hints import money_hints
@@ -86,25 +85,10 @@ def open_workspace(spill: Path, memory: str) -> Iterator[duckdb.DuckDBPyConnecti
 def _private_folder(spill: Path) -> Iterator[str]:
     """Make a folder for this process alone; first remove those of processes that were killed."""
     for other in spill.glob("load-*"):
-        with suppress(OSError), _locked(other):
+        with suppress(OSError), exclusive_now(other):
             shutil.rmtree(other, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=spill, prefix="load-") as private, _locked(Path(private)):
+    with tempfile.TemporaryDirectory(dir=spill, prefix="load-") as private, exclusive_now(Path(private)):
         yield private
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock, which ends with its process.
-
-    Raises:
-        OSError: another process holds it, or the folder is not ours.
-    """
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def read_load(workspace: duckdb.DuckDBPyConnection, load: LoadRange, contract: Contract) -> Found:

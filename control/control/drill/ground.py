@@ -28,6 +28,7 @@ from control.say import say
 from control.testing import free_ports
 from core import failpoints
 from core.errors import TieoutError
+from core.files import write_file
 from core.layout import Layout, find_layout
 
 PREFIX = "tieout-drill-"
@@ -168,10 +169,7 @@ class Ground:
 
     def give_order(self, order: str) -> None:
         """Tell the running stream where to die or wait."""
-        beside = self.order.with_name("drill-order.new")
-        beside.write_text(order, encoding="utf-8")
-        beside.chmod(0o644)
-        beside.replace(self.order)
+        write_file(self.order, order)
 
     def start_stream(self) -> None:
         """Start the stream where none runs; returns before it is ready."""

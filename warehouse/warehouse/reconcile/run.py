@@ -10,9 +10,9 @@ from typing import Any
 from uuid import uuid4
 
 from contracts.model import load_contract
+from core.files import replacing
 from core.layout import Layout, find_layout
 from warehouse.asking import one_snapshot
-from warehouse.private_file import write_privately
 from warehouse.reconcile import compare as comparing
 from warehouse.reconcile.dialect import Dialect
 from warehouse.reconcile.errors import MisuseError, StatementFileError
@@ -138,7 +138,7 @@ def _write_csv(db: comparing.Connection, path: Path, files: ExitStack) -> None:
         if new and os.geteuid() == 0:  # in a home whose data belongs to the services' account
             owner = path.parent.parent.stat()
             os.chown(path.parent, owner.st_uid, owner.st_gid)
-        comparing.copy_differences(db, files.enter_context(write_privately(path)))
+        comparing.copy_differences(db, files.enter_context(replacing(path, mode=0o600)))
     except OSError as error:
         raise StatementFileError(path, f"the differences cannot be written: {error.strerror}", "--out FILE") from None
 

@@ -7,8 +7,8 @@ from typing import Any
 import psycopg
 
 from core.errors import TieoutError
+from core.files import replacing
 from warehouse.asking import one_snapshot
-from warehouse.private_file import write_privately
 from warehouse.restate.moments import moment, require_summary
 from warehouse.restate.states import MEASURES, causes, copy_causes, count_causes, find_changed, groups
 from warehouse.settings import WarehouseSettings, read_settings
@@ -62,7 +62,7 @@ def restate(
 
 def _write(path: Path, db: psycopg.Connection[Any]) -> None:
     try:
-        with write_privately(path) as partial:
+        with replacing(path, mode=0o600) as partial:
             copy_causes(db, partial)
     except OSError as error:
         raise TieoutError(
