@@ -12,7 +12,7 @@ from core.errors import TieoutError
 from core.files import owner_of, write_file
 from core.layout import Layout
 from core.locks import exclusive
-from core.settings import EMPTY, SECRET, WRITTEN, names, read_env_file, written_defaults
+from core.settings import EMPTY, SECRET, WRITTEN, names, parse_settings, read_env_file, written_defaults
 
 SECRETS = names(SECRET)
 DEFAULTS = written_defaults()
@@ -66,7 +66,7 @@ def settings(layout: Layout, environ: Mapping[str, str] | None = None) -> dict[s
     """Return every setting: the process environment first, then the home's file.
 
     Raises:
-        TieoutError: the file is not there or lacks settings.
+        TieoutError: the file is not there, lacks settings, or has a value that cannot be.
     """
     environ = os.environ if environ is None else environ
     found = read_env(layout.env_file) | {name: environ[name] for name in NAMES if environ.get(name)}
@@ -77,6 +77,7 @@ def settings(layout: Layout, environ: Mapping[str, str] | None = None) -> dict[s
             "nothing was changed.",
             "./scripts/setup.sh writes what is missing and keeps what is there",
         )
+    parse_settings(found, layout)
     return found
 
 

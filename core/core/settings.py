@@ -6,8 +6,9 @@ read only where this account may read it: a service has what it needs in its env
 
 import os
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dotenv import dotenv_values
 from psycopg.conninfo import make_conninfo
@@ -37,6 +38,10 @@ def _empty(default: object, about: str = "", **limits: Any) -> Any:
     return Field(default=default, description=about, json_schema_extra={"kind": EMPTY}, **limits)
 
 
+def _port(default: int, about: str = "") -> Any:
+    return _written(default, about, gt=0, le=65_535)
+
+
 def _ours(default: object, about: str = "", **limits: Any) -> Any:
     """Set by what starts a process, such as docker-compose.yml; no setting for people."""
     return Field(default=default, description=about, json_schema_extra={"kind": OURS}, **limits)
@@ -48,8 +53,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
 
     kafka_bootstrap: str = _written("127.0.0.1:9092")
-    kafka_port: int = _written(9092)
-    kafka_controller_port: int = _written(9093)
+    kafka_port: int = _port(9092)
+    kafka_controller_port: int = _port(9093)
     kafka_password_broker: SecretStr | None = _secret(
         "SCRAM-SHA-256 users. broker and admin are super users, the others have only the rights of their part: gateway "
         "writes both topics, stream reads transactions, loader reads the control totals, redrive writes both topics, "
@@ -65,7 +70,7 @@ class Settings(BaseSettings):
     kafka_patience_seconds: int = _ours(30, "How long one question to the broker may take before it counts as away.")
 
     postgres_host: str = _written("127.0.0.1")
-    postgres_port: int = _written(5432)
+    postgres_port: int = _port(5432)
     postgres_db: str = _written("payments")
     postgres_password_postgres: SecretStr | None = _secret(
         "Roles: postgres makes roles and databases, owner owns the schemas, loader writes silver, dbt makes the marts, "
@@ -85,7 +90,7 @@ class Settings(BaseSettings):
     )
     producer_rate: float = _written(5, "Payments a second of the continuous producer.", gt=0, allow_inf_nan=False)
 
-    spark_ui_port: int = _written(4040)
+    spark_ui_port: int = _port(4040)
     spark_master: str = _written("local[2]")
     spark_driver_memory: str = _written("1500m")
     max_offsets_per_trigger: int = _empty(
@@ -103,13 +108,13 @@ class Settings(BaseSettings):
     loader_memory: str = _empty("1GB", "Memory of the loader before it spills to disk.")
     loader_lock_wait_seconds: float = _empty(15, "Seconds to wait for another loader.", ge=0, allow_inf_nan=False)
 
-    loop: str = _written(
+    loop: Literal["airflow", "follow", "off"] = _written(
         "airflow",
         "What repeats the way from the lake to the marts: airflow, follow (one warm process, `tieout run --follow`) or "
         "off.",
     )
     pipeline_schedule: str = _written("*/5 * * * *", "When Airflow runs the pipeline, as cron says it; `off` is never.")
-    airflow_port: int = _written(8080)
+    airflow_port: int = _port(8080)
     airflow_keep_days: int = _written(
         7, "Runs and task logs that are older are deleted once a day, by the service airflow-tidy.", gt=0
     )
@@ -124,7 +129,7 @@ class Settings(BaseSettings):
         20, "Hours after which a run reads the whole marts again in its tests.", ge=0, allow_inf_nan=False
     )
     incident_webhook_url: str = _empty("", "Gets a JSON message for each failed task.")
-    docs_port: int = _written(8081, "The lineage site.")
+    docs_port: int = _port(8081, "The lineage site.")
 
     live_batch_events: int = _empty(2_000, "The most events of one database transaction.", gt=0)
     live_linger_ms: int = _empty(100, "Milliseconds that a batch waits for more; half of it joins the delay.", gt=0)
@@ -135,7 +140,7 @@ class Settings(BaseSettings):
     live_keep_alerts_days: int = _empty(90, "Alerts are forgotten after so many days.", gt=0, le=100_000)
 
     dashboard_address: str = _ours("127.0.0.1", "Where the pages listen.")
-    dashboard_port: int = _written(8501)
+    dashboard_port: int = _port(8501)
     dashboard_token: SecretStr | None = _secret(
         "What a visitor has to know; ./scripts/start.sh prints the address with it."
     )
@@ -250,10 +255,23 @@ def load_settings(layout: Layout | None = None) -> Settings:
     Raises:
         TieoutError: a value is not what its variable needs.
     """
-    readable = (layout or find_layout()).readable_env_file
+    layout = layout or find_layout()
+    readable = layout.readable_env_file
     found = read_env_file(readable) if readable else {}
-    found |= {name: value for name, value in os.environ.items() if value}
-    given: dict[str, Any] = {name: found[name.upper()] for name in Settings.model_fields if name.upper() in found}
+    return parse_settings(found | {name: value for name, value in os.environ.items() if value}, layout)
+
+
+def parse_settings(values: Mapping[str, str], layout: Layout) -> Settings:
+    """Return settings out of variables; those that are not there have their defaults.
+
+    Args:
+        values: by the variable's name.
+        layout: of the platform, for the error.
+
+    Raises:
+        TieoutError: a value is not what its variable needs. The error does not repeat the value.
+    """
+    given: dict[str, Any] = {name: values[name.upper()] for name in Settings.model_fields if name.upper() in values}
     try:
         return Settings(**given)
     except ValidationError as error:
@@ -262,7 +280,7 @@ def load_settings(layout: Layout | None = None) -> Settings:
         raise TieoutError(
             f"{name} is not as it should be: {first['msg']}.",
             "nothing was started or changed.",
-            f"set {name} in {readable or find_layout().env_file}; .env.example says what it is",
+            f"set {name} in {layout.env_file} or in the environment; .env.example says what it is",
         ) from None
 
 

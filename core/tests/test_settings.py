@@ -1,0 +1,81 @@
+"""One model of all settings."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from core.errors import TieoutError
+from core.layout import CHECKOUT, Layout
+from core.settings import EMPTY, SECRET, WRITTEN, Settings, kind_of, load_settings, names, read_env_file, render_example
+
+
+def home(folder: Path, text: str) -> Layout:
+    (folder / ".env").write_text(text, encoding="utf-8")
+    return Layout(CHECKOUT, folder)
+
+
+def test_the_example_in_the_tree_is_rendered_from_the_model() -> None:
+    assert (CHECKOUT / ".env.example").read_text(encoding="utf-8") == render_example()
+
+
+def test_every_password_is_a_secret_and_every_other_setting_has_a_default() -> None:
+    for name, field in Settings.model_fields.items():
+        is_secret = kind_of(field) == SECRET
+        assert is_secret == (field.annotation == SecretStr | None), name
+        assert is_secret == (field.default is None), name
+    assert len(names(SECRET)) > 15
+    assert set(names(SECRET, WRITTEN, EMPTY)) < {name.upper() for name in Settings.model_fields}
+
+
+def test_the_environment_wins_over_the_file_and_an_empty_value_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = home(tmp_path, "POSTGRES_PORT=6000\nKAFKA_PORT=7000\nLOADER_MEMORY=\nMAX_ROWS_PER_LOAD=5\n")
+    monkeypatch.setenv("KAFKA_PORT", "7001")
+    monkeypatch.setenv("MAX_ROWS_PER_LOAD", "")
+    found = load_settings(layout)
+    assert (found.postgres_port, found.kafka_port, found.loader_memory, found.max_rows_per_load) == (
+        6000,
+        7001,
+        "1GB",
+        5,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("POSTGRES_PORT", "x"), ("KAFKA_PORT", "65536"), ("PRODUCER_RATE", "inf"), ("LOOP", "sometimes"),
+     ("LOADER_LOCK_WAIT_SECONDS", "nan"), ("MAX_ROWS_PER_LOAD", "0"), ("LIVE_KEEP_SECONDS", "9" * 400)],
+)  # fmt: skip
+def test_a_value_that_cannot_be_is_named_and_not_repeated(
+    tmp_path: Path, name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(name, raising=False)
+    with pytest.raises(TieoutError) as caught:
+        load_settings(home(tmp_path, f"{name}={value}\nPOSTGRES_PASSWORD_READER=hush\n"))
+    assert name in caught.value.what
+    assert name in caught.value.next
+    assert "hush" not in str(caught.value)
+
+
+def test_nothing_in_a_value_is_replaced(tmp_path: Path) -> None:
+    layout = home(tmp_path, "POSTGRES_PASSWORD_READER=a${HOME}b$c\nCARD_HASH_KEY='it is'\n")
+    assert read_env_file(layout.env_file) == {"POSTGRES_PASSWORD_READER": "a${HOME}b$c", "CARD_HASH_KEY": "it is"}
+    assert load_settings(layout).secret("POSTGRES_PASSWORD_READER") == "a${HOME}b$c"
+
+
+def test_a_file_that_is_no_text_and_a_missing_secret_name_the_repair(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"LOOP=off\n\xff\xfe")
+    with pytest.raises(TieoutError, match="UTF-8"):
+        load_settings(Layout(CHECKOUT, tmp_path))
+    with pytest.raises(TieoutError, match=r"KAFKA_PASSWORD_LIVE(.|\n)*setup\.sh"):
+        Settings().kafka_login("live")
+
+
+def test_a_connection_string_names_role_and_application_and_quotes_the_password() -> None:
+    settings = Settings(postgres_password_reader="it's \\ odd")  # type: ignore[arg-type]
+    found = settings.dsn("reader", options="-c timezone=UTC")
+    assert "user=reader" in found
+    assert "application_name='tieout reader'" in found
+    assert r"password='it\'s \\ odd'" in found
