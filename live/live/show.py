@@ -54,7 +54,10 @@ class Report:
             return self.trouble or "no live view is at work: ./scripts/tieout status, then ./scripts/tieout logs live"
         if self.verdict == "SKIPPING":
             which = ", ".join(map(str, self.skipped))
-            return f"the live view does not read partitions {which} of the topic: ./scripts/tieout logs live"
+            return (
+                f"the live view does not read partitions {which} of the topic. It takes new ones in within seconds; "
+                "if it does not: ./scripts/tieout logs live"
+            )
         return self.check.why
 
     @property
@@ -85,7 +88,7 @@ def report_now(settings: LiveSettings | None = None) -> Report:
         connection = connect(settings)
     except OutageError as error:
         # Not an outage to wait for: whoever asks wants to know whether the live view counts, and it cannot.
-        raise TieoutError(error.what, error.left, error.next) from error
+        raise TieoutError(error.what, "nothing was written.", error.next) from error
     with closing(connection):
         check, aside = _compared(connection), set_aside.count(connection)
         is_running = advisory_holder(connection, AdvisoryKey.LIVE).startswith("role live")
