@@ -147,6 +147,7 @@ def _proof(settings: Mapping[str, str]) -> Station:
 LIVE = """\
 select coalesce(sum(next_offset), 0)::bigint as count, extract(epoch from now() - max(arrived_at))::bigint as newest,
     (select verdict from live.checks order by checked_at desc limit 1) as last_check,
+    (select count(*) from live.set_aside)::bigint as set_aside,
     (select count(*) from live.alerts where arrived_at > now() - interval '1 hour')::bigint as alerts_of_an_hour
 from live.positions
 """

@@ -8,6 +8,13 @@ from live.opening o left join live.positions p using (topic_id)
 group by o.source, o.opened_at
 """
 
+# Events that the engine could not handle.
+SET_ASIDE = """\
+select count(*) filter (where part = 'COUNTING')::bigint as not_counted,
+    count(*) filter (where part = 'ALERTS')::bigint as not_judged, max(arrived_at) as newest
+from live.set_aside
+"""
+
 # A row for each of the last sixty whole seconds, the quiet ones too.
 PACE = """\
 select s.second, coalesce(a.events, 0)::bigint as events, coalesce(a.longest_delay_ms, 0)::bigint as longest_delay_ms

@@ -2,7 +2,7 @@
 -- what a page shows does not hang on when a busy machine looks.
 delete from live.drift; delete from live.checks; delete from live.alerts; delete from live.alert_rules;
 delete from live.payments; delete from live.arrivals; delete from live.seconds; delete from live.totals;
-delete from live.positions; delete from live.opening;
+delete from live.positions; delete from live.opening; delete from live.set_aside;
 
 insert into live.opening (topic_id, source, build_id, starts)
 select 'topic', 'GOLD', build_id, '{"0": 0}' from metadata.builds where status = 'SUCCESS' limit 1;

@@ -59,6 +59,20 @@ def test_a_drift_is_an_error_with_both_sides(flow):
     assert list(off["drift"]) == [2]
 
 
+def test_events_that_were_set_aside_are_said(flow):
+    with settings_of(flow):
+        assert not open_page("live").warning
+    flow.sql(
+        'insert into live.set_aside (topic_id, partition, "offset", part, arrived_at, trouble) '
+        "select 'topic', 0, n, case when n = 1 then 'COUNTING' else 'ALERTS' end, now(), 'OverflowError' "
+        "from generate_series(1, 3) as n"
+    )
+    with settings_of(flow):
+        said = open_page("live").warning[0].value
+    assert "1 events are not counted, and 2 are counted but not judged" in said
+    assert "./scripts/tieout logs live" in said
+
+
 def test_a_page_that_nobody_touches_looks_less_often(flow, monkeypatch):
     with settings_of(flow):
         assert not any("Nobody has touched" in caption.value for caption in open_page("live").caption)

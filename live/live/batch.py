@@ -33,6 +33,7 @@ class Batch:
         moved: payments whose row changes, or that silver holds and live.payments does not, by id: their last event.
         changes: deltas of the totals.
         taken: sound events that silver takes, in order, with what they did.
+        unjudged: events that could not be judged: passed over, and written down.
     """
 
     standings: dict[str, Standing]
@@ -42,6 +43,7 @@ class Batch:
     taken: list[tuple[Effect, Event]] = field(default_factory=list)
     redriven: dict[str, datetime] = field(default_factory=dict)
     arrivals: dict[datetime, Arrivals] = field(default_factory=lambda: defaultdict(Arrivals))
+    unjudged: list[Event] = field(default_factory=list)
     ends: dict[int, tuple[int, datetime]] = field(default_factory=dict)
 
     def totals(self) -> dict[tuple[str, str, str, str], Money]:
@@ -81,6 +83,9 @@ def take(
         second.events += 1
         second.first_at = min(second.first_at or event.arrived_at, event.arrived_at)
         _advance(batch, event)
+        if event.kind is Kind.UNJUDGED:
+            batch.unjudged.append(event)
+            continue
         if event.kind is Kind.DEAD:
             second.dead_letters += 1
             continue

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 
 from core.errors import OutageError
+from live import set_aside
 from live.batch import Batch
 from live.events import Event
 from live.standing import PENDING, Standing
@@ -52,7 +53,8 @@ insert into live.redriven select %s, * from unnest(%s::text[], %s::timestamptz[]
 """
 # What stands there must be where this batch began to read: anybody else who moved it has counted the same events.
 _POSITIONS = """
-update live.positions p set next_offset = n.next_offset, arrived_at = n.arrived_at, moved_at = clock_timestamp()
+update live.positions p set next_offset = n.next_offset, arrived_at = coalesce(n.arrived_at, p.arrived_at),
+    moved_at = clock_timestamp()
 from unnest(%s::integer[], %s::bigint[], %s::bigint[], %s::timestamptz[])
     as n (partition, was, next_offset, arrived_at)
 where p.topic_id = %s and p.partition = n.partition and p.next_offset = n.was
@@ -67,7 +69,8 @@ def write(
     Raises:
         OutageError: somebody else has moved the positions meanwhile.
     """
-    _move_positions(connection, batch, topic_id, positions)
+    move_positions(connection, batch.ends, topic_id, positions)
+    set_aside.write(connection, set_aside.COUNTING, batch.unjudged)
     _write_payments(connection, batch, channels)
     with connection.cursor().copy(
         'copy live.changes (partition, "offset", currency, status, merchant_category, payment_channel, count, amount) '
@@ -91,8 +94,24 @@ def _arrivals(batch: Batch, now: datetime) -> list[tuple[Any, ...]]:
     return rows
 
 
-def _move_positions(connection: Connection, batch: Batch, topic_id: str, positions: Mapping[int, int]) -> None:
-    rows = [(partition, positions[partition], end, at) for partition, (end, at) in batch.ends.items()]
+def move_positions(
+    connection: Connection,
+    ends: Mapping[int, tuple[int, datetime | None]],
+    topic_id: str,
+    positions: Mapping[int, int],
+) -> None:
+    """Move the positions to where partitions were read to.
+
+    Args:
+        connection: inside a transaction.
+        ends: the next offset by partition, and when its last event arrived; None: none came.
+        topic_id: the topic's id.
+        positions: where this process left them.
+
+    Raises:
+        OutageError: somebody else has moved them meanwhile.
+    """
+    rows = [(partition, positions[partition], end, at) for partition, (end, at) in ends.items()]
     moved = connection.execute(_POSITIONS, [*_columns(rows), topic_id]).rowcount
     if moved != len(rows):
         raise OutageError(

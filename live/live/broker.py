@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from operator import methodcaller
 from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -9,13 +10,25 @@ from confluent_kafka.admin import AdminClient
 
 from core.errors import OutageError, RefusalError, TieoutError
 from core.topic_id import as_kafka_spells
+from live.events import Headers
 from live.settings import LiveSettings
 
 ANSWER_SECONDS = 20
+# For a header whose name is no text, confluent-kafka 2.16 sets an error and returns a list with holes. Called this way
+# the interpreter looks for the error; called directly it does not once the call is warm (Python 3.11).
+_read_headers = methodcaller("headers")
 LEFT = "what was counted stays counted; nothing of the unread events is."
 _LOG = logging.getLogger("live.librdkafka")
 _LOG.addHandler(logging.NullHandler())
 _LOG.propagate = False
+
+
+def headers_of(message: Any) -> Headers:
+    """Return a message's headers; none where the name of one is no text, and the event counts without them."""
+    try:
+        return _read_headers(message) or ()
+    except (UnicodeDecodeError, SystemError):
+        return ()
 
 
 class Broker:
@@ -36,6 +49,9 @@ class Broker:
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "error",
+                "isolation.level": "read_committed",
+                # Says how far a partition was read, also past markers and aborted messages, which do not come.
+                "enable.partition.eof": True,
                 "fetch.wait.max.ms": 100,
                 "fetch.min.bytes": 131_072,
                 "queued.min.messages": 5_000,
@@ -65,15 +81,28 @@ class Broker:
             OutageError: the broker does not answer.
         """
         try:
-            partitions = self._consumer.list_topics(self._topic, timeout=ANSWER_SECONDS).topics[self._topic].partitions
             return {
                 number: self._consumer.get_watermark_offsets(
                     TopicPartition(self._topic, number), timeout=ANSWER_SECONDS
                 )
-                for number in sorted(partitions)
+                for number in sorted(self.partitions())
             }
         except KafkaException as error:
             raise self._away(error) from error
+
+    def partitions(self) -> set[int]:
+        """Return the numbers of the topic's partitions, also of those that were added a moment ago.
+
+        Raises:
+            OutageError: the broker does not answer, or the topic is gone.
+        """
+        try:
+            topic = self._consumer.list_topics(self._topic, timeout=ANSWER_SECONDS).topics[self._topic]
+        except KafkaException as error:
+            raise self._away(error) from error
+        if topic.error is not None:
+            raise self._away(KafkaException(topic.error))
+        return set(topic.partitions)
 
     def begin(self, positions: Mapping[int, int]) -> None:
         """Read on from these offsets.
@@ -94,8 +123,8 @@ class Broker:
             [TopicPartition(self._topic, partition, at or OFFSET_BEGINNING) for partition, at in positions.items()]
         )
 
-    def poll(self, most: int, seconds: float) -> list[Any]:
-        """Return the messages of the next moments, at most so many.
+    def poll(self, most: int, seconds: float) -> tuple[list[Any], dict[int, int]]:
+        """Return the messages of the next moments, at most so many, and how far partitions were read to their end.
 
         Raises:
             OutageError: the broker is away or refuses to go on.
@@ -104,11 +133,18 @@ class Broker:
             messages = self._consumer.consume(most, seconds)
         except KafkaException as error:
             raise self._away(error) from error
+        found: list[Any] = []
+        ends: dict[int, int] = {}
+        message: Any
         for message in messages:
             trouble = message.error()
-            if trouble is not None and trouble.code() != KafkaError._PARTITION_EOF:
+            if trouble is None:
+                found.append(message)
+            elif trouble.code() == KafkaError._PARTITION_EOF:
+                ends[message.partition()] = message.offset()
+            else:
                 raise self._away(KafkaException(trouble))
-        return [message for message in messages if message.error() is None]
+        return found, ends
 
     def close(self) -> None:
         """Leave the broker."""

@@ -9,20 +9,19 @@ import psycopg
 
 from contracts.alerts import load_alert_rules
 from contracts.model import Contract, load_contract
-from core import failpoints
 from core.errors import OutageError
 from core.layout import Layout
-from live import books, lookup
+from live import set_aside
 from live.alerts.memory import EPOCH
 from live.alerts.outbox import Outbox
 from live.alerts.watch import Watch, write_rules
-from live.batch import take
-from live.broker import Broker
+from live.broker import Broker, headers_of
 from live.channels import read_channels
 from live.checker import Checker
-from live.events import Event, Judge, Kind, Place
+from live.counting import Counting
+from live.events import Event, Judge, Place
 from live.expiry import expire
-from live.opening import ask_for_restart, open_totals, read_positions, restart_is_asked
+from live.opening import add_partitions, ask_for_restart, open_totals, read_positions, restart_is_asked
 from live.settings import LiveSettings
 
 Connection = psycopg.Connection[Any]
@@ -31,6 +30,7 @@ Say = Callable[[str], None]
 LEFT = "a batch that was under way is rolled back: none of it is counted."
 RESTART_EVERY_SECONDS = 2.0
 EXPIRE_EVERY_SECONDS = 30.0
+PARTITIONS_EVERY_SECONDS = 5.0
 SAY_EVERY_SECONDS = 60.0
 # Any constant: what counts is that two engines ask for the same one.
 ADVISORY_KEY = 0x6C697665
@@ -72,12 +72,11 @@ class Engine:
     def __init__(self, connection: Connection, settings: LiveSettings, layout: Layout, say: Say) -> None:
         contract: Contract = load_contract()
         self._connection, self._settings, self._say = connection, settings, say
-        self._judge, self._channels = Judge(contract), read_channels(layout)
+        self._judge = Judge(contract)
         self._broker = Broker(settings, contract.topics["transactions"].name)
-        self._watch = Watch(load_alert_rules())
         self._outbox = Outbox(settings, contract.topics["alerts"].name)
-        self._topic_id = ""
-        self._positions: dict[int, int] = {}
+        watch, channels = Watch(load_alert_rules()), read_channels(layout)
+        self._counting = Counting(connection, watch, channels, self._outbox.send, say)
         self._is_due = _Clock()
         self.stopping = False
 
@@ -98,15 +97,17 @@ class Engine:
                 return 0
             ends = {partition: high for partition, (_, high) in self._broker.reach().items()} if once else {}
             if not once:
-                checker = Checker(self._settings, self._topic_id, self._say)
+                checker = Checker(self._settings, self._counting.topic_id, self._say)
                 checker.start()
             while not self.stopping:
                 counted += self._step()
                 if checker is not None and not checker.is_alive():
                     raise RuntimeError("the comparison with gold ended by itself")
-                if once and all(self._positions.get(partition, 0) >= end for partition, end in ends.items()):
+                if once and all(self._counting.positions.get(partition, 0) >= end for partition, end in ends.items()):
                     break
             self._outbox.finish(self._connection)
+            if aside := str(set_aside.count(self._connection)):
+                self._say(aside)
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise database_away(error) from error
         finally:
@@ -132,18 +133,24 @@ class Engine:
         self._connection.execute("set client_connection_check_interval = '1s'")
         # A crash of the database may take the last commits back, positions and totals together: they are counted again.
         self._connection.execute("set synchronous_commit = off")
-        self._topic_id = self._broker.topic_id()
+        self._counting.topic_id = self._broker.topic_id()
         write_rules(self._connection, load_alert_rules())
         self._outbox.resume(self._connection)
         self._go_on(restart_from_gold=restart_from_gold)
         return True
 
     def _go_on(self, *, restart_from_gold: bool) -> None:
-        positions = None if restart_from_gold else read_positions(self._connection, self._topic_id)
+        topic_id, reach = self._counting.topic_id, self._broker.reach()
+        positions = None if restart_from_gold else read_positions(self._connection, topic_id)
         if positions is None:
-            self._say(open_totals(self._connection, self._topic_id, self._broker.reach()))
-            positions = read_positions(self._connection, self._topic_id) or {}
-        self._positions = positions
+            self._say(open_totals(self._connection, topic_id, reach))
+            positions = read_positions(self._connection, topic_id) or {}
+        if new := sorted(set(reach) - set(positions)):
+            # Of a partition that was added nothing is counted yet: gold's balance was taken before it was there.
+            add_partitions(self._connection, topic_id, new)
+            positions |= dict.fromkeys(new, 0)
+            self._say(f"partitions {', '.join(map(str, new))} were added to the topic: counted from their beginning")
+        self._counting.positions = positions
         self._broker.begin(positions)
         self._say(f"counts on at {', '.join(f'{p}:{at}' for p, at in sorted(positions.items()))}")
 
@@ -159,45 +166,28 @@ class Engine:
             time.sleep(0.1)
 
     def _step(self) -> int:
-        settings = self._settings
-        messages = self._broker.poll(settings.live_batch_events, settings.live_linger_ms / 1000)
-        events = [event for event in map(self._event, messages) if self._is_next(event)]
+        settings, counting = self._settings, self._counting
+        messages, ends = self._broker.poll(settings.live_batch_events, settings.live_linger_ms / 1000)
+        events = [self._event(each) for each in messages if counting.is_next(each.partition(), each.offset())]
         if events:
-            self._count(events)
+            counting.count(events)
+            if self._is_due("say", SAY_EVERY_SECONDS):
+                self._say(f"{len(events)} events in the last batch; counted up to {sum(counting.positions.values())}")
+        counting.pass_over(ends)
         self._outbox.note_delivered(self._connection)
         if self._is_due("restart", RESTART_EVERY_SECONDS) and restart_is_asked(self._connection):
             self._go_on(restart_from_gold=True)
+        if self._is_due("partitions", PARTITIONS_EVERY_SECONDS) and self._broker.partitions() - set(counting.positions):
+            self._go_on(restart_from_gold=False)
         if self._is_due("expire", EXPIRE_EVERY_SECONDS):
-            expire(self._connection, settings, self._topic_id)
+            expire(self._connection, settings, counting.topic_id)
         return len(events)
 
     def _event(self, message: Any) -> Event:
         _, milliseconds = message.timestamp()
         arrived_at = EPOCH + timedelta(milliseconds=milliseconds)
-        place = Place(self._topic_id, message.partition(), message.offset())
-        return self._judge.event(place, arrived_at, message.value(), message.headers() or ())
-
-    def _is_next(self, event: Event) -> bool:
-        return event.place.offset >= self._positions.get(event.place.partition, 0)
-
-    def _count(self, events: list[Event]) -> None:
-        """Count a batch in one transaction; a kill at any moment leaves all of it or nothing."""
-        connection, topic_id, positions = self._connection, self._topic_id, self._positions
-        with connection.transaction():
-            # Payments are looked up by key, also while statistics still say that the table is small.
-            connection.execute("set local enable_seqscan = off")
-            names = [event.text("transaction_id") for event in events if event.kind is Kind.SOUND]
-            standings = lookup.standings(connection, names, topic_id, positions)
-            again = lookup.redriven_before(connection, events, topic_id, positions)
-            batch = take(events, standings, again, self._channels)
-            books.write(connection, batch, topic_id, positions, self._channels)
-            alerts = self._watch.judge(connection, batch, self._channels)
-            failpoints.reach("live.before-commit")
-        failpoints.reach("live.after-commit")
-        self._outbox.send(alerts)
-        self._positions = positions | {partition: end for partition, (end, _) in batch.ends.items()}
-        if self._is_due("say", SAY_EVERY_SECONDS):
-            self._say(f"{len(events)} events in the last batch; counted up to {sum(self._positions.values())}")
+        place = Place(self._counting.topic_id, message.partition(), message.offset())
+        return self._judge.event(place, arrived_at, message.value(), headers_of(message))
 
 
 class _Clock:

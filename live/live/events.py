@@ -10,8 +10,10 @@ from typing import Any
 from uuid import UUID
 
 from contracts.model import Contract
+from contracts.status_time import status_time
 from contracts.verdict import judge, read_instant
 from live.event_rules import python_rules
+from live.trouble import is_about_an_event, trouble_of
 
 LONGEST_HEADER = 200
 _MINOR = Decimal("0.0001")
@@ -26,6 +28,7 @@ class Kind(Enum):
     DEAD = "dead letter"
     REJECTED = "rejected"
     SOUND = "sound"
+    UNJUDGED = "set aside: judging it failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,8 @@ class Event:
     Attributes:
         fields: the contract's fields as they came.
         identity_hash: as silver makes it: equal for all statuses of a payment.
-        status_at: the header of that name, else the arrival.
+        status_at: the header of that name where it can be true, else the arrival.
+        trouble: why an UNJUDGED event could not be judged.
     """
 
     place: Place
@@ -57,6 +61,7 @@ class Event:
     utc_offset_minutes: int = 0
     status_at: datetime | None = None
     identity_hash: UUID | None = None
+    trouble: str | None = None
 
     def text(self, name: str) -> str:
         """Return a field that a sound event always has."""
@@ -78,6 +83,14 @@ class Judge:
 
     def event(self, place: Place, arrived_at: datetime, value: bytes | None, headers: Headers) -> Event:
         """Return the event of a message; never raises for what is in it."""
+        try:
+            return self._judged(place, arrived_at, value, headers)
+        except Exception as error:
+            if not is_about_an_event(error):
+                raise
+            return Event(place, arrived_at, Kind.UNJUDGED, trouble=trouble_of(error))
+
+    def _judged(self, place: Place, arrived_at: datetime, value: bytes | None, headers: Headers) -> Event:
         verdict = judge(value, self._contract)
         if verdict.reasons or verdict.event is None or verdict.occurred_at is None:
             return Event(place, arrived_at, Kind.DEAD)
@@ -97,7 +110,7 @@ class Judge:
             amount,
             verdict.occurred_at,
             offset,
-            stated[0] if stated else arrived_at,
+            status_time(stated[0] if stated else None, verdict.occurred_at, arrived_at),
             self._identity_hash(fields, amount, verdict.occurred_at, offset),
         )
 

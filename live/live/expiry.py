@@ -31,6 +31,7 @@ _SECONDS = "delete from live.{table} where second < now() - %s * interval '1 sec
 _ALERTS = """
 delete from live.alerts where published_at is not null and arrived_at < now() - %s * interval '1 day'
 """
+_SET_ASIDE = "delete from live.set_aside where set_aside_at < now() - %s * interval '1 day'"
 # A copy of a letter comes while its redrive is finished, or never.
 _REDRIVEN = "delete from live.redriven where arrived_at < now() - interval '30 days'"
 
@@ -44,4 +45,5 @@ def expire(connection: Connection, settings: LiveSettings, topic_id: str) -> Non
         for table in ("seconds", "arrivals"):
             connection.execute(_SECONDS.format(table=table).encode(), [settings.live_keep_seconds])
         connection.execute(_ALERTS, [settings.live_keep_alerts_days])
+        connection.execute(_SET_ASIDE, [settings.live_keep_alerts_days])
         connection.execute(_REDRIVEN)

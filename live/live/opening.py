@@ -1,6 +1,6 @@
 """Where the totals begin: with gold as of its last build, or with nothing at the topic's beginning."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import psycopg
@@ -39,7 +39,8 @@ def read_positions(connection: Connection, topic_id: str) -> dict[int, int] | No
 def open_totals(connection: Connection, topic_id: str, reach: Mapping[int, tuple[int, int]]) -> str:
     """Forget what was counted and begin anew; return a line for people.
 
-    Alerts stay. What the rules remember of customers stays too, unless events were passed over.
+    Alerts stay, and the list of events that the rules did not judge. What the rules remember of customers stays too,
+    unless events were passed over.
 
     Args:
         connection: outside any transaction.
@@ -59,6 +60,7 @@ def open_totals(connection: Connection, topic_id: str, reach: Mapping[int, tuple
                 "./scripts/tieout build; the service starts again by itself",
             )
         connection.execute(f"truncate {', '.join(f'live.{table}' for table in _EMPTIED)}")
+        connection.execute("delete from live.set_aside where part = 'COUNTING'")
         starts = _starts(gold, reach)
         if gold is not None:
             connection.execute(_BALANCE)
@@ -78,6 +80,15 @@ def open_totals(connection: Connection, topic_id: str, reach: Mapping[int, tuple
     return f"opened with {where}; offsets {', '.join(f'{p}:{at}' for p, at in starts.items())}"
 
 
+def add_partitions(connection: Connection, topic_id: str, partitions: Iterable[int]) -> None:
+    """Begin to count partitions that were added to the topic, at their beginning."""
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into live.positions (topic_id, partition, next_offset) values (%s, %s, 0)",
+            [(topic_id, partition) for partition in partitions],
+        )
+
+
 def ask_for_restart(connection: Connection) -> None:
     """Ask the engine that is at work to begin anew with gold; it looks every few seconds."""
     connection.execute("update live.opening set restart_asked_at = clock_timestamp()")
@@ -93,4 +104,5 @@ def _starts(gold: Gold | None, reach: Mapping[int, tuple[int, int]]) -> dict[int
     """Return where to begin: without gold where the broker begins, else behind what gold holds."""
     if gold is None:
         return {partition: low for partition, (low, _) in reach.items()}
-    return {partition: gold.ends.get(partition, 0) for partition in reach}
+    # Gold may hold events of a partition that was added after the broker was asked.
+    return {partition: gold.ends.get(partition, 0) for partition in sorted({*reach, *gold.ends})}

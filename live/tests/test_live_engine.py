@@ -7,13 +7,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
+from at_work import TOTALS, count, rows, settings, verdict, wait_for
 from confluent_kafka import Consumer, TopicPartition
 from small_gold import CHANNELS, forget_everything, produce, random_messages, superuser, taken, write_gold, write_silver
 
@@ -28,17 +29,14 @@ from live import engine
 from live.alerts.explain import explain
 from live.alerts.memory import EPOCH
 from live.batch import take
-from live.drift import COMPARED, check_newest_build
+from live.drift import COMPARED
 from live.engine import Engine, connect
 from live.events import Event, Judge, Place
 from live.gold import snapshot
-from live.settings import LiveSettings
-from live.show import check_now
 
 pytestmark = pytest.mark.services
 
 SENT = 700
-Rows = list[tuple[Any, ...]]
 
 
 @pytest.fixture(scope="module")
@@ -58,41 +56,6 @@ def live(env: Mapping[str, str], failpoint: str = "") -> subprocess.CompletedPro
     )
 
 
-def settings(env: Mapping[str, str]) -> LiveSettings:
-    known = {name: env[name.upper()] for name in LiveSettings.model_fields if name.upper() in env}
-    return LiveSettings(**{**known, "live_batch_events": 100, "live_linger_ms": 20})  # type: ignore[arg-type]
-
-
-def count(env: Mapping[str, str], *, restart_from_gold: bool = False) -> None:
-    """Count all that the topic holds, in this process."""
-    chosen = settings(env)
-    with closing(connect(chosen)) as connection:
-        Engine(connection, chosen, find_layout(), lambda _: None).run(restart_from_gold=restart_from_gold, once=True)
-        for _ in range(2):  # the check of a build has its own clock
-            with snapshot(connection, *COMPARED):
-                check_newest_build(connection, topic_id(env, "transactions"))
-
-
-def wait_for(holds: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def verdict(env: Mapping[str, str]) -> str:
-    return check_now(settings(env)).verdict
-
-
-def rows(env: Mapping[str, str], query: str, *values: Any) -> Rows:
-    with superuser(env) as connection:
-        return connection.execute(query.encode(), values or None).fetchall()
-
-
-TOTALS = """
-select currency, status, merchant_category, payment_channel, count, amount from live.totals where count <> 0
-order by 1, 2, 3, 4
-"""
 ALERTS = "select alert_id, rule_code, transaction_id, status, evidence from live.alerts order by 1"
 PAYMENTS = 'select transaction_id, status, has_pending, amount, partition, "offset" from live.payments order by 1'
 

@@ -105,6 +105,8 @@ def test_a_status_is_dated_by_its_header_and_else_by_its_arrival() -> None:
     stated = (ARRIVED - timedelta(minutes=5)).isoformat().encode()
     assert status_at(("status_at", stated)) == ARRIVED - timedelta(minutes=5)
     assert status_at() == status_at(("status_at", b"yesterday")) == status_at(("status_at", b"\xff")) == ARRIVED
+    impossible = (b"2099-01-01T00:00:00Z", b"2026-11-20T10:59:59.999999Z", b"2026-11-21T12:00:00.000001Z")
+    assert {status_at(("status_at", claim)) for claim in impossible} == {ARRIVED}
     assert header_text([("a", b"1"), ("a", b"2")], "a") == "1"
     assert header_text([("a", b"x" * 201)], "a") is None
 

@@ -89,6 +89,8 @@ def _summary(load: dict[str, Any]) -> str:
     if first > last:
         return f"load {load['load_id']}: {load['control_totals']} control totals in {load['seconds']:.1f} s"
     told = ", ".join(f"{load[name]} {name.removeprefix('rows_').replace('_', ' ')}" for name in counts)
+    if load["status_times_not_believed"]:
+        told += f", {load['status_times_not_believed']} status times not believed"
     return f"load {load['load_id']}: versions {first}-{last}: {told} in {load['seconds']:.1f} s"
 
 
@@ -213,13 +215,14 @@ class _Loader:
                 totals.write_offsets(self._connection, load_id, load)
                 totals.write_lost(self._connection, workspace, load_id, load, before)
                 losses.write_gone(self._connection, load_id, load.gone)
-                write_quality(self._connection, workspace, load_id, self._contract, found)
+                not_believed = write_quality(self._connection, workspace, load_id, self._contract, found)
                 write_watermark(self._connection, BRONZE, load.bronze_watermark, load_id)
                 if load.dead_letter_watermark:
                     write_watermark(self._connection, DEAD_LETTERS, load.dead_letter_watermark, load_id)
                 self._count_feeds(workspace, load, load_id, before, new)
                 done = audit.close_audit(self._connection, load_id, found, path, _counts(books))
                 done["control_totals"] = len(new.totals) if new else 0
+                done["status_times_not_believed"] = not_believed
                 failpoints.reach("load.before-commit")
             failpoints.reach("load.after-commit")
             return done

@@ -1,8 +1,8 @@
 # ruff: noqa: S608  (names come from the contract; values are parameters)
 """What a load found wrong: per rule and currency, and how full the columns are.
 
-RULE rows have a currency, NULL for those outside the contract. NULLS (rule: the column), UNKNOWN_FIELDS and
-DEAD_LETTERS (rule: the reason) are about the whole load.
+RULE rows have a currency, NULL for those outside the contract. NULLS (rule: the column), UNKNOWN_FIELDS, HEADERS (what
+a header claims and cannot be) and DEAD_LETTERS (rule: the reason) are about the whole load.
 """
 
 from typing import Any
@@ -11,6 +11,7 @@ import duckdb
 import psycopg
 
 from contracts.model import Contract
+from contracts.status_time import NOT_BELIEVED_SQL
 from warehouse.read import Found, find_broken
 from warehouse.rules import event_rules
 from warehouse.totals import currency_sql
@@ -26,13 +27,27 @@ def write_quality(
     load_id: int,
     contract: Contract,
     found: Found,
-) -> None:
-    """Write a load's quality metrics, inside its transaction, after its rows and their new_sums."""
-    rows = [*_rule_rows(workspace, contract), *_column_rows(workspace, contract)]
+) -> int:
+    """Write a load's quality metrics, inside its transaction, after its rows and their new_sums.
+
+    Returns:
+        how many events claim a time of their status that cannot be true.
+    """
+    claimed, not_believed = _status_times(workspace)
+    header = ("HEADERS", "STATUS_AT_NOT_BELIEVED", None, claimed, not_believed, None)
+    rows = [*_rule_rows(workspace, contract), *_column_rows(workspace, contract), *([header] if claimed else [])]
     with connection.cursor() as cursor:
         cursor.executemany(f"{_INSERT} values (%s, %s, %s, %s, %s, %s, %s)", [(load_id, *row) for row in rows])
     _write_warehouse_rules(connection, load_id, contract)
     _write_dead_letters(connection, load_id, found)
+    return not_believed
+
+
+def _status_times(workspace: duckdb.DuckDBPyConnection) -> tuple[int, int]:
+    """Return how many events have a header status_at, and of how many it is not believed."""
+    query = f"select count(status_at), count(*) filter (where {NOT_BELIEVED_SQL}) from delivered"
+    claimed, not_believed = workspace.execute(query).fetchall()[0]
+    return int(claimed), int(not_believed)
 
 
 def _rule_rows(workspace: duckdb.DuckDBPyConnection, contract: Contract) -> list[tuple[object, ...]]:

@@ -16,6 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from contracts.model import Contract
+from contracts.status_time import STATUS_TIME_SQL
 from core.errors import TieoutError
 from core.locks import exclusive_now
 from warehouse.columns import COORDINATES, quoted
@@ -173,7 +174,7 @@ def judged_sql(contract: Contract, where: str = "true") -> str:
         where: which of them; the others are not judged, which a condition on the view events could not spare.
     """
     return f"""
-        select * exclude (identity, state_of) replace (coalesce(status_at, arrived_at) as status_at),
+        select * exclude (identity, state_of) replace ({STATUS_TIME_SQL} as status_at),
             arrived_at as known_at, unhex(md5(identity || state_of)) as content_hash,
             unhex(md5(identity)) as identity_hash
         from (

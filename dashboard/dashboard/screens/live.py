@@ -61,6 +61,7 @@ def _flow(currency: str | None, slow: bool) -> None:
             st.info(NOT_RUNNING, icon=":material/info:")
             return
         _silence(state[0])
+        _set_aside()
         _pace()
         _drift()
         totals = ask_flow(questions.TOTALS)
@@ -86,6 +87,19 @@ def _silence(state: Row) -> None:
         )
     else:
         st.caption(f":material/sensors: {at}; {began} on {state['opened_at']:%d %b %Y %H:%M} UTC.")
+
+
+def _set_aside() -> None:
+    found = ask_flow(questions.SET_ASIDE)
+    if not found or not found[0]["not_counted"] + found[0]["not_judged"]:
+        return
+    aside = found[0]
+    st.warning(
+        f"{aside['not_counted']:,} events are not counted, and {aside['not_judged']:,} are counted but not judged by the "
+        f"alert rules: live could not handle them. The newest arrived {aside['newest']:%d %b %Y %H:%M:%S} UTC. "
+        "Run ./scripts/tieout logs live.",
+        icon=":material/report:",
+    )
 
 
 def _pace() -> None:

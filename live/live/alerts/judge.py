@@ -97,7 +97,7 @@ def _amount_far_above_history(rule: AlertRule, memory: Memory, seen: Seen) -> Fi
     history = memory.amounts.get(seen.currency, [])
     if not seen.is_first or least is None or seen.amount < least or len(history) < rule.number("after_payments"):
         return None
-    usual = median_low(mark[0] for mark in history)
+    usual = median_low(int(mark[0]) for mark in history)
     if seen.units <= times * usual:
         return None
     values = {"amount": _text(seen.units), "median": _text(usual), "payments": len(history)}

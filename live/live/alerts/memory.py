@@ -14,7 +14,10 @@ from live.events import Place
 UNITS = Decimal(10_000)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
-Mark = list[Any]  # a value, then partition and offset
+# A value, then partition and offset.
+Mark = list[Any]
+# Whole numbers beyond this do not fit the JSON that is read back: such an amount is remembered as text.
+_LARGEST_NUMBER = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ class Memory:
         since: partition and offset of the first event that is remembered: a replay from there gives the same memory.
         reached: the last offset judged, by partition: what is read again is not judged again.
         payments: how many payments were judged.
-        amounts: the last amounts by currency, with where they stand.
+        amounts: the last amounts by currency, as numbers or texts of units, with where they stand.
         moments: when the last payments were made, with where they stand.
         declines: when payments failed, since the last success.
         place: country, state, city, moment, partition and offset of the last payment.
@@ -109,7 +112,8 @@ class Memory:
         if not seen.is_first:
             return
         self.payments += 1
-        _keep(self.amounts.setdefault(seen.currency, []), [seen.units, *at], rules.remembered_amounts)
+        units = seen.units if seen.units <= _LARGEST_NUMBER else str(seen.units)
+        _keep(self.amounts.setdefault(seen.currency, []), [units, *at], rules.remembered_amounts)
         _keep(self.moments, [seen.occurred_ms, *at], rules.remembered_moments)
         self.place = [seen.country, seen.state, seen.city, seen.occurred_ms, *at]
         key = seen.merchant_key

@@ -98,12 +98,11 @@ class Outbox:
 
     def _produce(self, value: dict[str, Any]) -> None:
         try:
-            self._producer.produce(
-                self._topic,
-                key=value["alert_id"].encode(),
-                value=orjson.dumps(value, option=orjson.OPT_SORT_KEYS),
-                on_delivery=self._noted,
-            )
+            message = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        except orjson.JSONEncodeError:  # it stays in live.alerts, unpublished, and keeps no other one back
+            return
+        try:
+            self._producer.produce(self._topic, key=value["alert_id"].encode(), value=message, on_delivery=self._noted)
         except BufferError:
             self._lost = True
 

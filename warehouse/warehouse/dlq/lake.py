@@ -28,7 +28,8 @@ class Letter:
     """A letter's message.
 
     Attributes:
-        status_at: when its status was reached: the header's time, else the arrival.
+        status_at: when its status was reached: the header's time where that is at most a day after the arrival, else
+            the arrival.
     """
 
     place: Coordinates
@@ -143,7 +144,8 @@ def _read(workspace: duckdb.DuckDBPyConnection, table: Path, days: set[date]) ->
     columns = 'topic_id, "partition", "offset"'
     found = f"""(
         select {columns}, raw_value, message_key, true as is_there,
-            epoch_us(coalesce(cast(status_at as timestamptz), cast(arrived_at as timestamptz))) as status_us
+            epoch_us(case when cast(status_at as timestamptz) <= cast(arrived_at as timestamptz) + interval '1 day'
+                then cast(status_at as timestamptz) else cast(arrived_at as timestamptz) end) as status_us
         from read_parquet([{listed}], hive_partitioning = false, union_by_name = true)
         semi join wanted using ({columns})
     )"""
