@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from contracts.control_total import ControlTotal
+from contracts.control_total import GATEWAY, ControlTotal
 from core.errors import TieoutError
 from data_generator import undelivered
 from data_generator.announcing import send_total
@@ -71,7 +71,7 @@ def _farewell(delivery: Delivery, around: Surroundings, closing: ControlTotal | 
     if closing is None:
         say("the file holds no control total of its feed: the proof goes by what the producer sent before")
         return None
-    return send_total(delivery, around.contract.topics["control"].name, closing)
+    return send_total(delivery, around.contract.control_topics[GATEWAY].name, closing)
 
 
 def _send(file: Path, delivery: Delivery) -> tuple[list[Message], TieoutError | None]:
