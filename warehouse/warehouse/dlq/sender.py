@@ -18,6 +18,7 @@ from warehouse.dlq.books import LEFT
 from warehouse.dlq.intents import Sent
 from warehouse.dlq.plan import Message
 
+REDRIVE = "redrive"
 PATIENCE_SECONDS = 60
 _NEXT = "./scripts/tieout doctor; then ./scripts/tieout dlq redrive, which finishes it"
 _LOG = logging.getLogger("warehouse.librdkafka")
@@ -44,12 +45,12 @@ class Sender:
     def __init__(self, bootstrap: str, password: str, contract: Contract, patience: float = PATIENCE_SECONDS) -> None:
         topics = contract.topics
         self._bootstrap, self._patience = bootstrap, patience
-        self._topic, self._control = topics["transactions"].name, topics["control"].name
+        self._topic, self._control = topics["transactions"].name, contract.control_topics[REDRIVE].name
         self._refusal: str | None = None
         self._trouble = "no answer"
         self._producer = Producer(
             {
-                **librdkafka_login(bootstrap, "redrive", password),
+                **librdkafka_login(bootstrap, REDRIVE, password),
                 "client.id": "tieout-redrive",
                 "enable.idempotence": True,
                 "acks": "all",
