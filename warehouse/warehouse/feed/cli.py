@@ -48,7 +48,7 @@ def list_(
 
 @feed.command()
 def void(
-    feeds: Annotated[list[str], typer.Argument(metavar="FEED...", help="The feeds, as the proof shows them.")],
+    feeds: Annotated[list[str], typer.Argument(metavar="FEED", help="The feeds, as the proof shows them.")],
     *,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the books.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be ended.")] = False,
