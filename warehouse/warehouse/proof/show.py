@@ -6,7 +6,7 @@ from typing import Any
 _COLOURS = {"OK": "green", "OPEN": "yellow", "UNATTESTED": "yellow", "VOID": "yellow", "DIFFERENT": "bold red"}
 WIDTH = 150
 _MEANINGS = {
-    "E0": "what the gateway says it has sent = what has arrived in the lake",
+    "E0": "what its sender says it has sent = what has arrived in the lake",
     "E1": "offsets read from Kafka = events + dead letters + accepted losses (LOST) in the lake",
     "E2": "events of a load = new + duplicates + rejected + already loaded rows in silver",
     "E3": "silver, latest status of each payment = fact_transactions",
