@@ -74,7 +74,9 @@ WINDOW_DAYS = 3
 HOPS = (
     (
         "gateway's control totals",
-        "select max(sent_at) as at from metadata.control_totals",
+        # When a load took them: what a total says of its own time is a claim.
+        "select max(finished_at) as at from metadata.load_audit where load_id in"
+        " (select load_id from metadata.control_totals where left(run, 8) <> 'redrive-')",
         "./scripts/tieout logs producer",
     ),
     ("Kafka to live", "select max(moved_at) as at from live.positions", "./scripts/tieout logs live"),

@@ -23,6 +23,7 @@ from warehouse.told import Taken
 LONGEST_SECONDS = 10.0
 ANSWER_SECONDS = 5.0
 MOST_TOTALS = 5_000
+MOST_BYTES = 64 << 20
 _LOG = logging.getLogger("warehouse.librdkafka")
 _LOG.addHandler(logging.NullHandler())
 _LOG.propagate = False
@@ -181,15 +182,17 @@ class ControlTopic:
 
     def _take(self, told: Told, ends: dict[int, int]) -> None:
         deadline = time.monotonic() + LONGEST_SECONDS
-        while time.monotonic() < deadline and len(told.totals) < MOST_TOTALS:
+        taken = 0
+        while time.monotonic() < deadline and len(told.totals) < MOST_TOTALS and taken < MOST_BYTES:
             missing = sum(max(0, end - told.ends[partition]) for partition, end in ends.items())
             if not missing:
                 return
             # It waits for as many as are asked for: more than there are would cost the whole half second.
-            for message in self._consumer.consume(min(missing, 500), timeout=0.5):
+            for message in self._consumer.consume(min(missing, 100), timeout=0.5):
                 if message.error() is not None:
                     raise KafkaException(message.error())
                 told.ends[message.partition()] = message.offset() + 1
+                taken += len(message.value() or b"")
                 try:
                     told.totals.append(parse_control_total(message.value()))
                 except ControlTotalError:

@@ -103,7 +103,7 @@ def _read_feed(connection: Connection, run: str) -> tuple[int, int | None, bool]
 
 
 def _feeds_to_come(connection: Connection, contract: Contract, sender: str) -> set[str]:
-    rows = connection.execute("select run from metadata.feeds where events = 0 and finished_load_id is null").fetchall()
+    rows = connection.execute("select run from metadata.feeds where events = 0 and not is_void").fetchall()
     return {run for (run,) in rows if sender_of(run, contract.control_senders) == sender}
 
 

@@ -57,7 +57,9 @@ def show() -> None:
     with section("Quality by rule", "Rows that broke a rule, load by load: the eight rules broken most."), surviving():
         _quality()
     with (
-        section("History of differences", "Every line that any proof has found DIFFERENT, newest first."),
+        section(
+            "History of differences", "Lines that a proof has found DIFFERENT, newest first; older ones once a day."
+        ),
         surviving(),
     ):
         _differences()

@@ -16,7 +16,7 @@ FEEDS = """
 alter table metadata.feeds
     add column contradictions bigint not null default 0,
     add column is_void boolean not null default false;
-create index feeds_that_never_came on metadata.feeds (run) where events = 0 and finished_load_id is null;
+create index feeds_that_never_came on metadata.feeds (run) where events = 0 and not is_void;
 create table metadata.contradicting_totals (
     run text not null references metadata.feeds,
     seq bigint not null,
