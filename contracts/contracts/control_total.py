@@ -1,7 +1,10 @@
-"""The control total of a feed, as it travels on the topic of control totals.
+"""The control total of a feed, as it travels on its sender's topic of control totals.
 
 Who writes a feed also writes, every ten seconds and at its end, what it has sent: the proof compares that with what
 arrived. A total is cumulative: the newest one of a feed says all that the ones before it said.
+
+A Kafka record does not name its sender. So each sending user has a topic that it alone may write, and the id of a feed
+begins with its sender's name and a hyphen, such as gateway-20261130T101500Z-1f2e3d4c.
 """
 
 import json
@@ -10,9 +13,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
+from contracts.model import load_contract
+
 VERSION = 1
 SECONDS_BETWEEN = 10.0
 LONGEST_RUN = 200
+# A total is kept whole: these bound what one message can make of a row.
+MOST_PARTITIONS = 1_000
+MOST_KINDS = 100
+LONGEST_NAME = 100
+# Feeds whose id begins with no sender's name, such as those of before: they are the gateway's.
+GATEWAY = "gateway"
+NO_FEED = "(none)"
 
 
 class ControlTotalError(ValueError):
@@ -87,6 +99,12 @@ class ControlTotal:
         return json.dumps(held).encode()
 
 
+def sender_of(run: str, senders: Iterable[str]) -> str:
+    """Return the user whose control totals count for a feed: its id begins with the user's name and a hyphen."""
+    named = [sender for sender in senders if run.startswith(f"{sender}-")]
+    return max(named, key=len, default=GATEWAY)
+
+
 def amounts_as_json(amounts: Amounts) -> dict[str, dict[str, int | str]]:
     """Return count and exact amount (text) by currency."""
     return {c: {"count": m.count, "amount": f"{m.amount:f}"} for c, m in sorted(amounts.items())}
@@ -117,7 +135,7 @@ def parse_control_total(value: bytes | None) -> ControlTotal:
     """Read a message of the control topic.
 
     Raises:
-        ControlTotalError: it is none, or contradicts itself.
+        ControlTotalError: it is none, contradicts itself, or names a currency outside the contract.
     """
     try:
         held = json.loads(value or b"")
@@ -130,20 +148,28 @@ def parse_control_total(value: bytes | None) -> ControlTotal:
             closed=held["closed"] is True,
             amounts=None if amounts is None else amounts_from_json(amounts),
             last_offsets={_partition(number): _whole(offset) for number, offset in held["last_offsets"].items()},
-            broken={_text(kind): _whole(count) for kind, count in held["broken"].items()},
-            topic_id=None if topic_id is None else _text(topic_id),
-            contract=_text(held["contract"]),
+            broken={_name(kind): _whole(count) for kind, count in held["broken"].items()},
+            topic_id=None if topic_id is None else _name(topic_id),
+            contract=_name(held["contract"]),
             sent_at=_moment(held["sent_at"]),
         )
     except ControlTotalError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ControlTotalError(f"no control total: {type(error).__name__} {error}") from None
-    if not 0 < len(total.run) <= LONGEST_RUN:
-        raise ControlTotalError(f"run has {len(total.run)} characters")
+    _check(total)
+    return total
+
+
+def _check(total: ControlTotal) -> None:
+    if not 0 < len(total.run) <= LONGEST_RUN or total.run == NO_FEED:
+        raise ControlTotalError(f"a run of {len(total.run)} characters is no feed's id")
     if total.without_amount < 0:
         raise ControlTotalError("more events with an amount than events")
-    return total
+    if set(total.amounts or {}) - set(load_contract().currencies):
+        raise ControlTotalError("a currency is not in the contract")
+    if len(total.last_offsets) > MOST_PARTITIONS or len(total.broken) > MOST_KINDS:
+        raise ControlTotalError("more partitions or kinds than a feed has")
 
 
 def _whole(number: object) -> int:
@@ -167,6 +193,13 @@ def _amount(text: object) -> Decimal:
     if not isinstance(exponent, int) or not -4 <= exponent <= 0 or amount.adjusted() >= 34:
         raise ControlTotalError(f"{text!r} is no amount")
     return amount
+
+
+def _name(text: object) -> str:
+    name = _text(text)
+    if len(name) > LONGEST_NAME:
+        raise ControlTotalError(f"a name of {len(name)} characters")
+    return name
 
 
 def _moment(text: str) -> datetime:

@@ -99,7 +99,13 @@ class Contract:
     amount_integer_digits: int
     max_value_bytes: int
     topics: Mapping[str, Topic]
+    control_senders: Mapping[str, str]
     headers: Mapping[str, str]
+
+    @property
+    def control_topics(self) -> dict[str, Topic]:
+        """The topic of control totals by its sender, the only user that may write it."""
+        return {sender: self.topics[key] for sender, key in self.control_senders.items()}
 
     def field(self, name: str) -> Field:
         """Return the event's field of that name."""
@@ -200,7 +206,7 @@ def parse_contract(text: str) -> Contract:
     currency = _custom(next(node for node in event["properties"] if node["name"] == "currency"))
     names = {
         "transactions": ("topic", event["physicalName"]),
-        "control": ("controlTopic", f"{event['physicalName']}.control"),
+        **{key: ("controlTopic", f"{event['physicalName']}.{key}") for key in custom["controlSenders"].values()},
         "alerts": ("alertsTopic", f"{event['physicalName']}.alerts"),
     }
     topics = {}
@@ -218,6 +224,7 @@ def parse_contract(text: str) -> Contract:
         amount_integer_digits=custom["amountIntegerDigits"],
         max_value_bytes=custom["maxValueBytes"],
         topics=topics,
+        control_senders=custom["controlSenders"],
         headers=custom["headers"],
     )
 

@@ -17,6 +17,7 @@ COMPONENTS = (
     "spark_streaming.cli",
     "warehouse.cli",
     "warehouse.dlq.cli",
+    "warehouse.feed.cli",
     "warehouse.reconcile.cli",
     "warehouse.restate.cli",
     "live.cli",

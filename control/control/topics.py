@@ -14,14 +14,16 @@ USERS = ("gateway", "stream", "loader", "redrive", "live", "auditor")
 
 def rights(contract: Contract) -> dict[str, list[tuple[str, str]]]:
     """Return what each user may do: operation and topic. Nothing else is allowed to anyone but admin and broker."""
-    events, control, alerts = (contract.topics[name].name for name in ("transactions", "control", "alerts"))
+    events, alerts = (contract.topics[name].name for name in ("transactions", "alerts"))
+    control = {sender: topic.name for sender, topic in contract.control_topics.items()}
+    # A topic of control totals has one writer: what stands on it is that user's word and nobody else's.
+    senders = {sender: [("WRITE", events), ("WRITE", topic)] for sender, topic in control.items()}
     return {
-        "gateway": [("WRITE", events), ("WRITE", control)],
+        **senders,
         "stream": [("READ", events)],
-        "loader": [("READ", control)],
-        "redrive": [("WRITE", events), ("WRITE", control)],
+        "loader": [("READ", topic) for topic in control.values()],
         "live": [("READ", events), ("WRITE", alerts)],
-        "auditor": [("READ", events), ("READ", control), ("READ", alerts)],
+        "auditor": [("READ", topic) for topic in (events, *control.values(), alerts)],
     }
 
 
@@ -95,6 +97,7 @@ def _set_configuration(admin: Any, name: str, config: Mapping[str, str]) -> None
 def _ensure_rights(admin: Any, contract: Contract) -> None:
     from kafka.admin import ACL, ACLOperation, ACLPermissionType, ACLResourcePatternType, ResourcePattern, ResourceType
 
+    _take_old_rights_back(admin, contract)
     acls = []
     for user, allowed in rights(contract).items():
         for operation, topic in allowed:
@@ -106,3 +109,34 @@ def _ensure_rights(admin: Any, contract: Contract) -> None:
     failed = admin.create_acls(acls)["failed"]
     if failed:
         raise TieoutError(f"rights could not be set: {failed[0]}", "the broker runs.", "./scripts/tieout logs kafka")
+
+
+def _take_old_rights_back(admin: Any, contract: Contract) -> None:
+    """Revoke what an earlier version allowed: the right of one of our users on a topic of ours that it has no more."""
+    from kafka.admin import (
+        ACLFilter,
+        ACLOperation,
+        ACLPermissionType,
+        ACLResourcePatternType,
+        ResourcePatternFilter,
+        ResourceType,
+    )
+    from kafka.errors import NoError
+
+    anything = ResourcePatternFilter(ResourceType.TOPIC, None, ACLResourcePatternType.ANY)
+    found, _ = admin.describe_acls(ACLFilter(None, None, ACLOperation.ANY, ACLPermissionType.ALLOW, anything))
+    ours = {topic.name for topic in contract.topics.values()}
+    allowed = rights(contract)
+    old = []
+    for acl in found:
+        user, pattern = acl.principal.removeprefix("User:"), acl.resource_pattern
+        is_literal = pattern.pattern_type == ACLResourcePatternType.LITERAL
+        wanted = is_literal and (acl.operation.name, pattern.resource_name) in allowed.get(user, [])
+        if user in allowed and pattern.resource_name in ours and not wanted:
+            exactly = ResourcePatternFilter(pattern.resource_type, pattern.resource_name, pattern.pattern_type)
+            old.append(ACLFilter(acl.principal, acl.host, acl.operation, acl.permission_type, exactly))
+    failed = [error.__name__ for _, _, error in (admin.delete_acls(old) if old else []) if error is not NoError]
+    if failed:
+        raise TieoutError(
+            f"old rights could not be taken back: {failed[0]}", "the broker runs.", "./scripts/tieout logs kafka"
+        )

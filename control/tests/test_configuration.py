@@ -105,6 +105,15 @@ def test_every_kafka_user_has_rights_and_only_writers_may_write():
     assert allowed["stream"] == [("READ", "transactions")]
 
 
+def test_each_sender_alone_may_write_its_topic_of_control_totals():
+    contract = load_contract()
+    assert contract.control_topics["gateway"].name == "transactions.control"
+    assert contract.control_topics["redrive"].name == "transactions.control.redrive"
+    for sender, topic in contract.control_topics.items():
+        assert [user for user, each in rights(contract).items() if ("WRITE", topic.name) in each] == [sender]
+        assert ("READ", topic.name) in rights(contract)["loader"]
+
+
 def test_a_taken_port_moves_to_the_next_free_one_and_takes_the_brokers_address_along(layout):
     values = ensure_env(layout)
     with socket.socket() as other:

@@ -12,6 +12,16 @@ import pytest
 from confluent_kafka import TopicCollection
 from confluent_kafka.admin import AdminClient
 from kafka import KafkaConsumer, KafkaProducer
+from kafka.admin import (
+    ACL,
+    ACLFilter,
+    ACLOperation,
+    ACLPermissionType,
+    ACLResourcePatternType,
+    ResourcePattern,
+    ResourcePatternFilter,
+    ResourceType,
+)
 from kafka.errors import KafkaError, TopicAuthorizationFailedError
 from psycopg import errors
 
@@ -21,7 +31,7 @@ from control.accounts import choose_accounts
 from control.logins import refused_logins
 from control.offsets import end_offsets, topic_id
 from control.roles import dsn, ensure_roles, wait_for_postgres
-from control.topics import ensure_topics
+from control.topics import administrator, ensure_topics
 from core.errors import TieoutError
 from core.kafka_login import kafka_python_login, librdkafka_login
 from core.topic_id import as_kafka_spells
@@ -110,6 +120,44 @@ def test_setting_up_again_changes_nothing_and_is_no_error(services):
     ensure_topics(services.env, load_contract())
     ensure_roles(services.env)
     ensure_roles(services.env)
+
+
+@pytest.mark.parametrize(("user", "other"), [("gateway", "redrive"), ("redrive", "gateway")])
+def test_a_sender_writes_its_own_topic_of_control_totals_and_no_other_ones(services, user, other):
+    topics = load_contract().control_topics
+    assert _send(services, user, topics[user].name).offset >= 0
+    with pytest.raises(TopicAuthorizationFailedError):
+        _send(services, user, topics[other].name)
+
+
+def test_a_right_that_an_earlier_version_gave_is_taken_back_and_those_of_others_stay(services):
+    theirs, ours = _write_acl("User:somebody-else", CONTROL), _write_acl("User:redrive", CONTROL)
+    with administrator(services.env) as admin:
+        assert not admin.create_acls([theirs, ours])["failed"]
+    _until(lambda: _send(services, "redrive", CONTROL))
+    ensure_topics(services.env, load_contract())
+    with administrator(services.env) as admin:
+        found, _ = admin.describe_acls(
+            ACLFilter(None, None, ACLOperation.WRITE, ACLPermissionType.ALLOW, _pattern(CONTROL, ResourcePatternFilter))
+        )
+    assert {acl.principal for acl in found} == {"User:gateway", "User:somebody-else"}
+
+
+def _pattern(topic, kind=ResourcePattern):
+    return kind(ResourceType.TOPIC, topic, ACLResourcePatternType.LITERAL)
+
+
+def _write_acl(principal, topic):
+    return ACL(principal, "*", ACLOperation.WRITE, ACLPermissionType.ALLOW, _pattern(topic))
+
+
+def _until(work, tries=20):
+    for _ in range(tries):
+        try:
+            return work()
+        except TopicAuthorizationFailedError:  # a right that was just given is not known everywhere at once
+            time.sleep(0.5)
+    return work()
 
 
 def test_the_gateway_writes_both_topics_and_reads_none(services):

@@ -5,7 +5,7 @@ select equation, coalesce(currency, '') as currency, scope::text as scope, left_
     right_count, right_amount::text as right_amount, left_count - right_count as difference_count,
     (left_amount - right_amount)::text as difference_amount, verdict, checked_at
 from metadata.proof where proof_id = (select proof_id from metadata.proof order by checked_at desc limit 1)
-order by array_position(array['DIFFERENT', 'OPEN', 'UNATTESTED', 'OK'], verdict), equation, currency, scope
+order by array_position(array['DIFFERENT', 'OPEN', 'UNATTESTED', 'VOID', 'OK'], verdict), equation, currency, scope
 limit 1000
 """
 
@@ -74,7 +74,9 @@ WINDOW_DAYS = 3
 HOPS = (
     (
         "gateway's control totals",
-        "select max(sent_at) as at from metadata.control_totals",
+        # When a load took them: what a total says of its own time is a claim.
+        "select max(finished_at) as at from metadata.load_audit where load_id in"
+        " (select load_id from metadata.control_totals where left(run, 8) <> 'redrive-')",
         "./scripts/tieout logs producer",
     ),
     ("Kafka to live", "select max(moved_at) as at from live.positions", "./scripts/tieout logs live"),

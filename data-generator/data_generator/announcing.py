@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from contracts.control_total import SECONDS_BETWEEN, ControlTotal
+from contracts.control_total import GATEWAY, SECONDS_BETWEEN, ControlTotal
 from contracts.model import Contract
 from data_generator.book import FeedBook
 
@@ -40,7 +40,7 @@ class Announcer:
     ) -> None:
         self._book = book
         self._digits = dict(contract.currencies)
-        self._topic = contract.topics["control"].name
+        self._topic = contract.control_topics[GATEWAY].name
         self._teller = teller
         self._clock = clock
         self._due = clock() + SECONDS_BETWEEN

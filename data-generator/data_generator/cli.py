@@ -137,6 +137,7 @@ def produce(
     if resend is not None:
         _resend(ctx, resend, broker, as_json=as_json)
         return
+    from contracts.control_total import GATEWAY
     from data_generator.card_file import CardFile
     from data_generator.options import Asked, make_plan
     from data_generator.produce import produce as run_gateway
@@ -147,7 +148,7 @@ def produce(
     asked = Asked(rate, total, mix, seed, start, timeline, faults, settle_within, dry_run)
     plan = make_plan(asked, file, read_settings().producer_rate)
     around = _surroundings(broker, needs_password=not dry_run, needs_key=bool(plan.mix))
-    run = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+    run = f"{GATEWAY}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
     at = datetime.fromtimestamp(plan.start / 1000, UTC).isoformat()
     rebuild = f"./scripts/tieout produce --seed {plan.seed} --start {shlex.quote(at)} with the other options unchanged"
     say(f"feed {run}: seed {plan.seed}, start {at}, {plan.total if plan.total is not None else 'endless'} payments")

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from contracts.control_total import ControlTotal
+from contracts.control_total import GATEWAY, ControlTotal, sender_of
 from core.errors import TieoutError
+from core.text import shown
 from data_generator import undelivered
 from data_generator.announcing import send_total
 from data_generator.delivery import Delivery, Message
@@ -53,7 +54,7 @@ def resend(file: Path, around: Surroundings) -> Outcome:
         "events": count,
         "acknowledged": count - len(left),
         "undelivered": len(left),
-        "closed": closing is not None and error is None,
+        "closed": closing is not None and error is None and _is_ours(closing, around),
         "last_offsets": {str(partition): offset for partition, offset in sorted(offsets.items())},
         "seconds": round(time.monotonic() - begun, 3),
     }
@@ -67,11 +68,18 @@ def _with_offsets(closing: ControlTotal, topic_id: str | None, offsets: Mapping[
     return replace(closing, last_offsets=last, topic_id=topic_id or closing.topic_id)
 
 
+def _is_ours(closing: ControlTotal, around: Surroundings) -> bool:
+    return sender_of(closing.run, around.contract.control_senders) == GATEWAY
+
+
 def _farewell(delivery: Delivery, around: Surroundings, closing: ControlTotal | None) -> str | None:
     if closing is None:
         say("the file holds no control total of its feed: the proof goes by what the producer sent before")
         return None
-    return send_total(delivery, around.contract.topics["control"].name, closing)
+    if not _is_ours(closing, around):
+        say(f"the control total is not sent: feed {shown(closing.run)} has another sender, and only that may tell")
+        return None
+    return send_total(delivery, around.contract.control_topics[GATEWAY].name, closing)
 
 
 def _send(file: Path, delivery: Delivery) -> tuple[list[Message], TieoutError | None]:

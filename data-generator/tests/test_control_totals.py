@@ -16,10 +16,14 @@ from topic_reader import CONTROL, control_totals
 from contracts.control_total import ControlTotal, parse_control_total
 from contracts.model import load_contract
 from control.offsets import end_offsets
+from data_generator import undelivered
 from data_generator.announcing import Announcer
 from data_generator.book import FeedBook
 from data_generator.feed import Feed
 from data_generator.plan import Plan
+from data_generator.produce import Surroundings
+from data_generator.resend import resend
+from data_generator.stopping import Stop
 
 PRODUCER = Path(__file__).parents[1] / "producer.py"
 
@@ -121,3 +125,33 @@ def test_a_killed_feed_has_totals_and_no_closing_one(services: Any) -> None:
     assert found
     assert not any(total.closed for total in found)
     assert [total.seq for total in found] == sorted({total.seq for total in found})
+
+
+@pytest.mark.parametrize(("run", "sent"), [("partner-7", 1), ("gateway-1", 1), ("redrive-1", 0)])
+def test_a_resend_tells_of_the_gateways_own_feeds_only(
+    run: str, sent: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Nothing(Said):
+        topic_id = None
+
+        def connect(self) -> bool:
+            return True
+
+        def finish(self) -> None:
+            pass
+
+        def give_up(self) -> list[Any]:
+            return []
+
+        def tell(self, topic: str, key: bytes, value: bytes) -> bool:
+            assert (topic, key) == ("transactions.control", run.encode())
+            self.totals.append(parse_control_total(value))
+            return True
+
+    channel = Nothing()
+    monkeypatch.setattr("data_generator.resend.open_delivery", lambda *_: channel)
+    file = tmp_path / "left.jsonl"
+    undelivered.save(file, [], ControlTotal(run, 1, True, None, {0: 1}))
+    around = Surroundings(load_contract(), "", "", "", tmp_path, Stop())
+    outcome = resend(file, around)
+    assert (outcome.error, len(channel.totals), outcome.summary["closed"]) == (None, sent, bool(sent))

@@ -84,7 +84,7 @@ class Books:
 
 def control_totals(env: Mapping[str, str], run: str) -> list[ControlTotal]:
     """Return the control totals of a feed, as anybody can read them."""
-    name = CONTRACT.topics["control"].name
+    name = CONTRACT.control_topics["redrive"].name
     consumer = KafkaConsumer(
         **kafka_python_login(env["KAFKA_BOOTSTRAP"], "auditor", env["KAFKA_PASSWORD_AUDITOR"]),
         group_id=None,

@@ -29,15 +29,21 @@ AMOUNT = Decimal("107.23")
 class Gateway:
     """Stands for the topic of control totals."""
 
-    def __init__(self) -> None:
+    def __init__(self, topic: str = "transactions.control") -> None:
+        self.topic = topic
         self.totals: list[ControlTotal] = []
+        self.others: dict[str, Gateway] = {}
 
     def say(self, seq: int, last: int, *, closed: bool = False, dead: int = 0, run: str = "r", **other: Any) -> None:
         amounts = other.pop("amounts", {"INR": Money(seq - dead, (seq - dead) * AMOUNT)})
         self.totals.append(ControlTotal(run, seq, closed, amounts, {0: last}, contract="1.0.0", sent_at=AT, **other))
 
-    def __call__(self, *_: Any) -> "Gateway":
-        return self
+    def __call__(self, _settings: Any, topic: str, _say: Any) -> "Gateway":
+        return self if topic == self.topic else self.of(topic)
+
+    def of(self, topic: str) -> "Gateway":
+        """Return another sender's topic."""
+        return self.others.setdefault(topic, Gateway(topic))
 
     def read(self, known: ControlWatermark) -> Told | None:
         begin = known.ends.get(0, 0)

@@ -10,9 +10,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from own_database import OwnDatabase
 
-from contracts.control_total import ControlTotalError, parse_control_total
+from contracts.control_total import ControlTotalError, parse_control_total, sender_of
+from contracts.model import load_contract
 from warehouse import told
 
+CONTRACT = load_contract()
 SOUND = {
     "control_total": 1, "run": "r", "seq": 3, "closed": True, "amounts": {"INR": {"count": 1, "amount": "1.00"}},
     "broken": {"NULL_VALUE": 1}, "last_offsets": {"0": 2}, "topic_id": "t", "contract": "1.0.0",
@@ -63,7 +65,9 @@ def test_any_message_is_a_total_that_the_database_takes_or_none(
     with loader.transaction(force_rollback=True):
         row = loader.execute("insert into metadata.load_audit (status) values ('RUNNING') returning load_id").fetchone()
         assert row is not None
-        assert told.write_control_totals(loader, row[0], [total]) == {total.run}
+        sender = sender_of(total.run, CONTRACT.control_senders)
+        taken = told.write_control_totals(loader, row[0], CONTRACT, sender, [total])
+        assert (taken.runs, taken.foreign, taken.refused) == ({total.run}, 0, 0)
         loader.execute("select (each.key)::int, each.value::bigint + 1 from metadata.control_totals, "
                        "jsonb_each_text(last_offsets) each").fetchall()  # fmt: skip
         for money in (total.amounts or {}).values():

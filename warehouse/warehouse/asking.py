@@ -9,8 +9,9 @@ import psycopg
 from core.errors import TieoutError
 from warehouse.errors import DatabaseAwayError
 
-_MEANINGS = {"53100": ": the database's disk is full", "42P01": ": its schema is older than this program"}
-_NEXT = {"42P01": "./scripts/tieout migrate"}
+_OLDER = ": its schema is older than this program"
+_MEANINGS = {"53100": ": the database's disk is full", "42P01": _OLDER, "42703": _OLDER}
+_NEXT = {"42P01": "./scripts/tieout migrate", "42703": "./scripts/tieout migrate"}
 
 
 @contextmanager
@@ -32,11 +33,16 @@ def one_snapshot(dsn: str, left: str) -> Iterator[psycopg.Connection[Any]]:
             connection.execute("set local work_mem = '64MB'")
             yield connection
     except psycopg.Error as error:
-        state = error.sqlstate or ""
-        if isinstance(error, psycopg.OperationalError) and state[:2] in ("", "08", "57"):
-            raise DatabaseAwayError(error, left) from None
-        raise TieoutError(
-            f"the warehouse answers with {state or type(error).__name__}{_MEANINGS.get(state, '')}.",
-            left,
-            _NEXT.get(state, "./scripts/tieout logs postgres, then the same command"),
-        ) from None
+        raise in_words(error, left) from None
+
+
+def in_words(error: psycopg.Error, left: str) -> TieoutError:
+    """Return a database's error as a person can act on it; its own words stay out, because they hold rows."""
+    state = error.sqlstate or ""
+    if isinstance(error, psycopg.OperationalError) and state[:2] in ("", "08", "57"):
+        return DatabaseAwayError(error, left)
+    return TieoutError(
+        f"the warehouse answers with {state or type(error).__name__}{_MEANINGS.get(state, '')}.",
+        left,
+        _NEXT.get(state, "./scripts/tieout logs postgres, then the same command"),
+    )

@@ -1,4 +1,4 @@
-"""Reads the topic of control totals with the loader's own account, from where the last load had come.
+"""Reads a sender's topic of control totals with the loader's own account, from where the last load had come.
 
 A topic that is away costs a load its control totals, never its payments: they are read by a later load.
 """
@@ -18,10 +18,12 @@ from contracts.control_total import ControlTotal, ControlTotalError, parse_contr
 from core.kafka_login import librdkafka_login
 from core.topic_id import as_kafka_spells
 from warehouse.settings import WarehouseSettings
+from warehouse.told import Taken
 
 LONGEST_SECONDS = 10.0
 ANSWER_SECONDS = 5.0
 MOST_TOTALS = 5_000
+MOST_BYTES = 64 << 20
 _LOG = logging.getLogger("warehouse.librdkafka")
 _LOG.addHandler(logging.NullHandler())
 _LOG.propagate = False
@@ -50,23 +52,35 @@ class ControlWatermark:
     ends: dict[int, int]
 
 
-def read_control_watermark(connection: psycopg.Connection[Any]) -> ControlWatermark:
-    """Return how far the topic is read; at the beginning before the first load."""
-    row = connection.execute("select topic_id, ends from metadata.control_watermark").fetchone()
+def read_control_watermark(connection: psycopg.Connection[Any], sender: str) -> ControlWatermark:
+    """Return how far a sender's topic is read; at the beginning before the first load."""
+    row = connection.execute(
+        "select topic_id, ends from metadata.control_watermark where sender = %s", [sender]
+    ).fetchone()
     return (
         ControlWatermark(row[0], {int(p): int(end) for p, end in row[1].items()}) if row else ControlWatermark(None, {})
     )
 
 
-def write_control_watermark(connection: psycopg.Connection[Any], load_id: int, told: Told) -> None:
-    """Set how far the topic is read. Call it inside the load's transaction."""
+def write_control_watermark(
+    connection: psycopg.Connection[Any], load_id: int, sender: str, told: Told, taken: Taken
+) -> None:
+    """Set how far a sender's topic is read. Call it inside the load's transaction."""
     connection.execute(
         """
-        insert into metadata.control_watermark as w (topic_id, ends, unreadable, load_id) values (%s, %s, %s, %s)
-        on conflict ("only") do update set topic_id = excluded.topic_id, ends = excluded.ends,
-            unreadable = w.unreadable + excluded.unreadable, load_id = excluded.load_id, updated_at = now()
+        insert into metadata.control_watermark as w
+            (sender, topic_id, ends, unreadable, foreign_totals, refused_totals, load_id)
+        values (%s, %s, %s, %s, %s, %s, %s)
+        on conflict (sender) do update set topic_id = excluded.topic_id, ends = excluded.ends,
+            unreadable = w.unreadable + excluded.unreadable,
+            foreign_totals = w.foreign_totals + excluded.foreign_totals,
+            refused_totals = w.refused_totals + excluded.refused_totals,
+            load_id = excluded.load_id, updated_at = now()
         """,
-        [told.topic_id, Jsonb({str(p): end for p, end in sorted(told.ends.items())}), told.unreadable, load_id],
+        [
+            *(sender, told.topic_id, Jsonb({str(p): end for p, end in sorted(told.ends.items())}), told.unreadable),
+            *(taken.foreign, taken.refused, load_id),
+        ],
     )
 
 
@@ -168,15 +182,17 @@ class ControlTopic:
 
     def _take(self, told: Told, ends: dict[int, int]) -> None:
         deadline = time.monotonic() + LONGEST_SECONDS
-        while time.monotonic() < deadline and len(told.totals) < MOST_TOTALS:
+        taken = 0
+        while time.monotonic() < deadline and len(told.totals) < MOST_TOTALS and taken < MOST_BYTES:
             missing = sum(max(0, end - told.ends[partition]) for partition, end in ends.items())
             if not missing:
                 return
             # It waits for as many as are asked for: more than there are would cost the whole half second.
-            for message in self._consumer.consume(min(missing, 500), timeout=0.5):
+            for message in self._consumer.consume(min(missing, 100), timeout=0.5):
                 if message.error() is not None:
                     raise KafkaException(message.error())
                 told.ends[message.partition()] = message.offset() + 1
+                taken += len(message.value() or b"")
                 try:
                     told.totals.append(parse_control_total(message.value()))
                 except ControlTotalError:

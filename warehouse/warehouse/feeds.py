@@ -2,7 +2,7 @@
 """What a load brings of each feed: numbers that are new, once each, and re-sent copies beside.
 
 Which numbers have come before is a multirange per feed, so that counting costs what the load holds. Events without
-run or seq are the feed (none).
+run or seq are the feed (none), as are those whose run is no id of a feed.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,11 +16,12 @@ from psycopg.types.json import Jsonb
 from psycopg.types.multirange import Multirange
 from psycopg.types.range import Range
 
-from contracts.control_total import LONGEST_RUN, Money, amounts_as_json, amounts_from_json, sum_amounts
+from contracts.control_total import LONGEST_RUN, NO_FEED, Money, amounts_as_json, amounts_from_json, sum_amounts
 from contracts.model import Contract
 
-NO_FEED = "(none)"
 Seqs = Multirange[int]
+# Of an event with the columns run and seq, in the lake's SQL.
+HAS_FEED = f"(run is not null and seq >= 1 and length(run) between 1 and {LONGEST_RUN} and run <> '{NO_FEED}')"
 
 
 @dataclass
@@ -75,10 +76,9 @@ def count_feeds(
     """
     _register_before(workspace, before)
     known = ", ".join(f"'{currency}'" for currency in contract.currencies)
-    named = f"run is not null and seq >= 1 and length(run) <= {LONGEST_RUN} and run <> '{NO_FEED}'"
     workspace.execute(f"""
         create table arrived as
-        select case when {named} then run else '{NO_FEED}' end as run, case when {named} then seq end as seq,
+        select case when {HAS_FEED} then run else '{NO_FEED}' end as run, case when {HAS_FEED} then seq end as seq,
             known, case when known is not null then amount end as amount, "partition", "offset"
         from (
             select run, seq, case when currency in ({known}) then currency end as known, amount, "partition", "offset"
@@ -159,7 +159,7 @@ on conflict (run) do update set seen = f.seen + excluded.seen, events = f.events
     without_amount = f.without_amount + excluded.without_amount, amounts = %(sums)s,
     copies = f.copies + excluded.copies, last_load_id = excluded.last_load_id,
     finished_load_id = case
-        when not f.lost_seqs && excluded.seen and coalesce(upper(excluded.seen) <= f.closed_seq + 1, true)
+        when f.is_void or not f.lost_seqs && excluded.seen and coalesce(upper(excluded.seen) <= f.closed_seq + 1, true)
         then f.finished_load_id end
 """
 

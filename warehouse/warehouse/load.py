@@ -1,8 +1,8 @@
 """`tieout load`: from the lake to silver, in loads that are one PostgreSQL transaction each."""
 
 import sys
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing, suppress
 from typing import Any
 
 import duckdb
@@ -13,7 +13,7 @@ from core import failpoints
 from core.errors import TieoutError
 from core.layout import Layout, find_layout
 from core.niceness import pass_on
-from warehouse import audit, feeds, fresh, losses, settle, stage, told, totals
+from warehouse import audit, cuts, feeds, fresh, losses, settle, stage, told, totals
 from warehouse.control_topic import ControlTopic, Told, read_control_watermark, write_control_watermark
 from warehouse.dead_letters import load_dead_letters
 from warehouse.delta_log import exists
@@ -60,15 +60,20 @@ def run_loads(
         say("there is no lake yet: nothing to load")
         return []
     loads: list[dict[str, Any]] = []
+    tell = _once(say)
     with _connect(settings) as connection:
         try:
             with audit.only_loader(connection, settings.loader_lock_wait_seconds):
                 for orphan in audit.mark_orphans(connection):
                     say(f"load {orphan} had ended without a word and is marked FAILED")
                 contract = load_contract()
-                with closing(ControlTopic(settings, contract.topics["control"].name, say)) as control:
+                with ExitStack() as open_topics:
+                    control = {
+                        sender: open_topics.enter_context(closing(ControlTopic(settings, topic.name, tell)))
+                        for sender, topic in contract.control_topics.items()
+                    }
                     loader = _Loader(
-                        connection, layout, settings, contract, control, try_fresh=try_fresh, run_id=run_id
+                        connection, layout, settings, contract, control, tell=tell, try_fresh=try_fresh, run_id=run_id
                     )
                     while (load := loader.load_next()) is not None:
                         loads.append(load)
@@ -77,6 +82,18 @@ def run_loads(
         except psycopg.Error as error:
             raise _database_away(error) from None
     return loads
+
+
+def _once(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Return a say that does not repeat itself: what is true of one topic of control totals is true of the next."""
+    said: set[str] = set()
+
+    def tell(line: str) -> None:
+        if line not in said:
+            said.add(line)
+            say(line)
+
+    return tell
 
 
 def _say_on_stderr(line: str) -> None:
@@ -128,8 +145,9 @@ class _Loader:
         layout: Layout,
         settings: WarehouseSettings,
         contract: Contract,
-        control: ControlTopic,
+        control: Mapping[str, ControlTopic],
         *,
+        tell: Callable[[str], None],
         try_fresh: bool,
         run_id: str | None,
     ) -> None:
@@ -138,6 +156,7 @@ class _Loader:
         self._settings = settings
         self._contract = contract
         self._control = control
+        self._tell = tell
         self._try_fresh = try_fresh
         self._run_id = run_id
 
@@ -182,24 +201,29 @@ class _Loader:
             self._settings.max_rows_per_load,
         )
 
-    def _plan_without_lake(self, new: Told | None) -> LoadRange | None:
+    def _plan_without_lake(self, new: Mapping[str, Told]) -> LoadRange | None:
         """Plan a load for what is lost with a topic that is gone, or for new control totals alone."""
         loaded = read_watermark(self._connection, BRONZE)
         if loaded is None:
             return None
         nothing = plan_nothing(loaded, read_watermark(self._connection, DEAD_LETTERS))
         lost = losses.find_lost_with_topic(self._connection)
-        return plan_lost(nothing, *lost) if lost else nothing if new is not None else None
+        return plan_lost(nothing, *lost) if lost else nothing if new else None
 
-    def _read_control(self) -> Told | None:
-        return self._control.read(read_control_watermark(self._connection))
+    def _read_control(self) -> dict[str, Told]:
+        """Return what is new on the topics of control totals, by sender."""
+        read = {
+            sender: topic.read(read_control_watermark(self._connection, sender))
+            for sender, topic in self._control.items()
+        }
+        return {sender: new for sender, new in read.items() if new is not None}
 
     def _pass_over(self, load: LoadRange) -> None:
         """Move the watermark over commits without rows, such as compaction: nothing was loaded, so there is no load."""
         with self._connection.transaction():
             write_watermark(self._connection, BRONZE, load.bronze_watermark, None)
 
-    def _run(self, load: LoadRange, load_id: int, new: Told | None) -> dict[str, Any]:
+    def _run(self, load: LoadRange, load_id: int, new: Mapping[str, Told]) -> dict[str, Any]:
         with open_workspace(self._layout.state / "load", self._settings.loader_memory) as workspace:
             found = read_load(workspace, load, self._contract)
             bronze = totals.count_bronze(workspace, self._contract)
@@ -221,24 +245,41 @@ class _Loader:
                     write_watermark(self._connection, DEAD_LETTERS, load.dead_letter_watermark, load_id)
                 self._count_feeds(workspace, load, load_id, before, new)
                 done = audit.close_audit(self._connection, load_id, found, path, _counts(books))
-                done["control_totals"] = len(new.totals) if new else 0
+                done["control_totals"] = sum(len(each.totals) for each in new.values())
                 done["status_times_not_believed"] = not_believed
                 failpoints.reach("load.before-commit")
             failpoints.reach("load.after-commit")
             return done
 
     def _count_feeds(
-        self, workspace: Any, load: LoadRange, load_id: int, before: dict[int, int], new: Told | None
+        self, workspace: Any, load: LoadRange, load_id: int, before: dict[int, int], new: Mapping[str, Told]
     ) -> None:
-        runs = told.write_control_totals(self._connection, load_id, new.totals if new else [])
+        runs = self._take_control_totals(load_id, new)
         portions = feeds.count_feeds(self._connection, workspace, self._contract, before)
         feeds.write_feeds(self._connection, load_id, portions)
-        told.cut_earlier_portions(self._connection, self._contract, runs)
+        cuts.cut_earlier_portions(self._connection, self._contract, runs)
         runs |= losses.feeds_of(self._connection, load.topic_id) if load.lost else set()
         ends = settle.Ends(self._connection, load.topic_id, {**before, **load.end})
         settle.settle(self._connection, load_id, runs | {portion.run for portion in portions}, ends)
-        if new is not None:
-            write_control_watermark(self._connection, load_id, new)
+
+    def _take_control_totals(self, load_id: int, new: Mapping[str, Told]) -> set[str]:
+        """Write each sender's totals and how far its topic is read; return the feeds that they speak of."""
+        runs: set[str] = set()
+        for sender, read in new.items():
+            taken = told.write_control_totals(self._connection, load_id, self._contract, sender, read.totals)
+            write_control_watermark(self._connection, load_id, sender, read, taken)
+            runs |= taken.runs
+            topic = self._contract.control_topics[sender].name
+            if taken.foreign:
+                self._tell(
+                    f"{taken.foreign} control totals on {topic} are of feeds of another sender and were passed over"
+                )
+            if taken.refused:
+                self._tell(
+                    f"{taken.refused} control totals on {topic} were passed over: of {told.MOST_FEEDS_TO_COME:,} feeds "
+                    "that they speak of no event has come. Next: ./scripts/tieout feed list"
+                )
+        return runs
 
     def _load_events(self, workspace: Any, load: LoadRange, load_id: int, before: dict[int, int]) -> tuple[str, Pairs]:
         reread = any(begin < before.get(partition, 0) for partition, begin in load.start.items())

@@ -94,7 +94,8 @@ def find_lost_with_topic(connection: Connection) -> tuple[str, dict[int, int], t
     for topic_id, reason, partition, behind in connection.execute(
         """
         select g.topic_id, g.reason, each.key::int, max(each.value::bigint) + 1
-        from metadata.gone_topics g join metadata.control_totals t using (topic_id), jsonb_each_text(last_offsets) each
+        from metadata.gone_topics g join metadata.control_totals t using (topic_id)
+            join metadata.feeds f on f.run = t.run and not f.is_void, jsonb_each_text(last_offsets) each
         group by 1, 2, 3 order by 1, 3
         """
     ).fetchall():

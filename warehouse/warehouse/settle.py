@@ -4,7 +4,7 @@ What is missing counts as lost where an operator has accepted a loss that explai
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psycopg
@@ -18,6 +18,8 @@ from warehouse.watermark import loaded_ends
 
 # Portions that are settled are kept for so many loads, for whoever wants to look.
 KEEP_LOADS = 2_000
+# Control totals below the settled one that are kept of a feed.
+KEEP_TOTALS = 100
 
 Connection = psycopg.Connection[Any]
 
@@ -29,12 +31,16 @@ class Ends:
     connection: Connection
     topic_id: str | None
     ends: Mapping[int, int]
+    of_others: dict[str, Mapping[int, int]] = field(default_factory=dict)
 
     def passed(self, topic_id: str | None, last_offsets: Mapping[str, int]) -> bool:
         """Say whether every offset of a total is loaded."""
         ends = self.ends
         if topic_id not in (None, self.topic_id):
-            ends = loaded_ends(self.connection, topic_id or "")
+            named = topic_id or ""
+            if named not in self.of_others:
+                self.of_others[named] = loaded_ends(self.connection, named)
+            ends = self.of_others[named]
         return all(ends.get(int(partition), 0) > offset for partition, offset in last_offsets.items())
 
 
@@ -44,7 +50,8 @@ def settle(connection: Connection, load_id: int, runs: Iterable[str], ends: Ends
         _settle_feed(connection, _take_back(connection, feed), ends)
     connection.execute(
         "update metadata.feeds set finished_load_id = %(load)s, first_finished_load_id = "
-        "coalesce(first_finished_load_id, %(load)s) where finished_load_id is null and settled_seq >= closed_seq "
+        "coalesce(first_finished_load_id, %(load)s) "
+        "where finished_load_id is null and contradictions = 0 and settled_seq >= closed_seq "
         "and (isempty(seen) or upper(seen) <= closed_seq + 1) and (run = any(%(runs)s) or last_load_id = %(load)s)",
         {"load": load_id, "runs": list(runs)},
     )
@@ -128,13 +135,15 @@ def _settle_feed(connection: Connection, feed: _Feed, ends: Ends) -> None:
         [feed.run, feed.settled_seq],
     ).fetchall()
     totals = [_Total(row[0], None if row[1] is None else amounts_from_json(row[1]), *row[2:]) for row in rows]
-    waiting = [t for t in totals if t.seq > feed.settled_seq and ends.passed(t.topic_id, t.last_offsets)]
-    for total in waiting:
+    newer = [t for t in totals if t.seq > feed.settled_seq]
+    # What is all there has no need of offsets: these say when to stop waiting for what is not.
+    for total in newer:
         if not gaps([*feed.seen, *feed.lost_seqs], total.seq) and agrees(
             total.seq, total.amounts, feed.upto(total.seq).plus([feed.lost])
         ):
             _move(connection, replace(feed, settled=feed.upto(total.seq)), total.seq)
             return
+    waiting = [t for t in newer if ends.passed(t.topic_id, t.last_offsets)]
     _settle_losses(connection, feed, [t for t in totals if t.seq == feed.settled_seq], waiting[::-1])
 
 
@@ -175,4 +184,9 @@ def _move(connection: Connection, feed: _Feed, seq: int) -> None:
         "and (isempty(seqs) or upper(seqs) <= %s)",
         [feed.run, seq + 1],
     )
-    connection.execute("delete from metadata.control_totals where run = %s and seq < %s", [feed.run, seq])
+    # The last of what is settled is kept: sent again with the same content, it is nothing new.
+    connection.execute(
+        "delete from metadata.control_totals where run = %(run)s and seq < (select seq from metadata.control_totals "
+        "where run = %(run)s and seq < %(seq)s order by seq desc offset %(kept)s limit 1)",
+        {"run": feed.run, "seq": seq, "kept": KEEP_TOTALS - 1},
+    )

@@ -1,39 +1,179 @@
-"""The gateway's control totals of a load: kept, and what has arrived is cut where they end.
+"""Control totals of a load: each sender's own, and the first content of a total stands.
 
-A load writes new totals before it counts, so that what it brings is cut where a total ends. A total that comes after
-the events beyond it cuts the portions of earlier loads, from the rows of just those loads.
+A load writes new totals before it counts, so that what it brings is cut where a total ends.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
 from psycopg.types.json import Jsonb
 
-from contracts.control_total import ControlTotal, Money, amounts_as_json
+from contracts.control_total import (
+    GATEWAY,
+    Amounts,
+    ControlTotal,
+    Money,
+    amounts_as_json,
+    amounts_from_json,
+    sender_of,
+)
 from contracts.model import Contract
-from warehouse.feeds import Portion, Seqs, as_ranges, write_portion
+
+# A sender cannot fill the books: feeds that no event has come of, totals of a feed that wait, and other contents kept.
+MOST_FEEDS_TO_COME = 1_000
+MOST_WAITING = 500
+MOST_CONTRADICTING = 10
 
 Connection = psycopg.Connection[Any]
 
 
-def write_control_totals(connection: Connection, load_id: int, totals: Iterable[ControlTotal]) -> set[str]:
-    """Write new control totals; those that a settled one has overtaken are left out. Return their feeds."""
-    runs = set()
+@dataclass
+class Taken:
+    """What became of the totals on one sender's topic.
+
+    Attributes:
+        runs: feeds of which the books have a new total or a contradiction.
+        foreign: totals of feeds of another sender.
+        refused: totals of feeds of which no event has come, beyond the most that are kept.
+    """
+
+    runs: set[str] = field(default_factory=set)
+    foreign: int = 0
+    refused: int = 0
+
+
+@dataclass(frozen=True)
+class _Standing:
+    closed: bool
+    amounts: Amounts | None
+    broken: dict[str, int]
+
+
+def write_control_totals(
+    connection: Connection, load_id: int, contract: Contract, sender: str, totals: Iterable[ControlTotal]
+) -> Taken:
+    """Write the new control totals of a sender's topic: only those of its own feeds count."""
+    senders = contract.control_senders
+    taken, totals = Taken(), list(totals)
+    foreign = {total.run for total in totals if sender_of(total.run, senders) != sender}
+    foreign -= _told_here_before(connection, sender, foreign)
+    to_come: set[str] | None = None
     for total in totals:
-        runs.add(total.run)
-        feed = connection.execute(
+        if total.run in foreign:
+            taken.foreign += 1
+            continue
+        feed = _read_feed(connection, total.run)
+        if feed is None:
+            to_come = _feeds_to_come(connection, contract, sender) if to_come is None else to_come
+            if len(to_come) >= MOST_FEEDS_TO_COME:
+                taken.refused += 1
+                continue
+            to_come.add(total.run)
+            connection.execute(
+                "insert into metadata.feeds (run, first_load_id, last_load_id) values (%s, %s, %s)",
+                [total.run, load_id, load_id],
+            )
+            feed = (0, None, False)
+        settled_seq, highest, is_void = feed
+        if not is_void:
+            _take(connection, load_id, total, settled_seq, highest)
+            taken.runs.add(total.run)
+    _thin_out(connection, taken.runs)
+    return taken
+
+
+def _told_here_before(connection: Connection, sender: str, runs: set[str]) -> set[str]:
+    """Return redrives of the time when there was the gateway's topic only."""
+    if sender != GATEWAY or not runs:
+        return set()
+    rows = connection.execute(
+        "select run from metadata.redrive_feeds where told_gateway_topic and run = any(%s)", [list(runs)]
+    ).fetchall()
+    return {run for (run,) in rows}
+
+
+def _read_feed(connection: Connection, run: str) -> tuple[int, int | None, bool] | None:
+    return connection.execute(
+        "select settled_seq, (select max(seq) from metadata.control_totals t where t.run = f.run), is_void "
+        "from metadata.feeds f where run = %s",
+        [run],
+    ).fetchone()
+
+
+def _feeds_to_come(connection: Connection, contract: Contract, sender: str) -> set[str]:
+    rows = connection.execute("select run from metadata.feeds where events = 0 and not is_void").fetchall()
+    return {run for (run,) in rows if sender_of(run, contract.control_senders) == sender}
+
+
+def _take(connection: Connection, load_id: int, total: ControlTotal, settled_seq: int, highest: int | None) -> None:
+    row = connection.execute(
+        "select closed, amounts, broken from metadata.control_totals where run = %s and seq = %s",
+        [total.run, total.seq],
+    ).fetchone()
+    standing = row and _Standing(row[0], None if row[1] is None else amounts_from_json(row[1]), row[2])
+    if _contradicts(total, standing, settled_seq, highest or 0):
+        _keep_beside(connection, load_id, total)
+        return
+    _write_total(connection, load_id, total)
+    filled = standing is not None and standing.amounts is None and total.amounts is not None
+    if standing is None or filled or (total.closed and not standing.closed):
+        # A higher total after a closing one: the feed goes on, and is closed again by a later closing total.
+        connection.execute(
             """
-            insert into metadata.feeds as f (run, closed_seq, first_load_id, last_load_id) values (%s, %s, %s, %s)
-            on conflict (run) do update set closed_seq = coalesce(excluded.closed_seq, f.closed_seq),
-                finished_load_id = case when %s <= f.settled_seq then f.finished_load_id end
-            returning settled_seq
+            update metadata.feeds set finished_load_id = null, closed_seq = case
+                when %(closed)s then greatest(closed_seq, %(seq)s) when closed_seq >= %(seq)s then closed_seq end
+            where run = %(run)s
             """,
-            [total.run, total.seq if total.closed else None, load_id, load_id, total.seq],
-        ).fetchone()
-        if feed and total.seq >= feed[0]:
-            _write_total(connection, load_id, total)
-    return runs
+            {"run": total.run, "seq": total.seq, "closed": total.closed},
+        )
+
+
+def _contradicts(total: ControlTotal, standing: _Standing | None, settled_seq: int, highest: int) -> bool:
+    """Say whether a total is not what its sender has said before.
+
+    Totals of a feed grow: one below the settled number is known, or was never told in its turn.
+    """
+    if total.closed and total.seq < highest and not (standing and standing.closed):
+        return True
+    if standing is None:
+        return total.seq < settled_seq
+    filled = standing.amounts is None or _money(total.amounts) == _money(standing.amounts)
+    return not filled or _counts(total.broken) != _counts(standing.broken)
+
+
+def _money(amounts: Amounts | None) -> Amounts | None:
+    return None if amounts is None else {currency: money for currency, money in amounts.items() if money != Money()}
+
+
+def _counts(broken: Any) -> dict[str, int]:
+    return {kind: count for kind, count in broken.items() if count}
+
+
+def _keep_beside(connection: Connection, load_id: int, total: ControlTotal) -> None:
+    values = [total.run, total.seq, total.closed, _as_json(total.amounts), Jsonb(dict(total.broken))]
+    kept = connection.execute(
+        "select count(*), count(*) filter (where (seq, closed, broken) = (%s, %s, %s::jsonb) "
+        "and amounts is not distinct from %s::jsonb) from metadata.contradicting_totals where run = %s",
+        [total.seq, total.closed, values[4], values[3], total.run],
+    ).fetchone() or (0, 0)
+    if kept[1]:
+        return
+    connection.execute(
+        "update metadata.feeds set contradictions = contradictions + 1, finished_load_id = null where run = %s",
+        [total.run],
+    )
+    if kept[0] < MOST_CONTRADICTING:
+        connection.execute(
+            "insert into metadata.contradicting_totals (run, seq, closed, amounts, broken, sent_at, load_id) "
+            "values (%s, %s, %s, %s, %s, %s, %s)",
+            [*values, total.sent_at, load_id],
+        )
+
+
+def _as_json(amounts: Amounts | None) -> Jsonb | None:
+    return None if amounts is None else Jsonb(amounts_as_json(amounts))
 
 
 def _write_total(connection: Connection, load_id: int, total: ControlTotal) -> None:
@@ -42,77 +182,27 @@ def _write_total(connection: Connection, load_id: int, total: ControlTotal) -> N
         insert into metadata.control_totals as t
             (run, seq, closed, amounts, broken, last_offsets, topic_id, contract, sent_at, load_id)
         values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-        on conflict (run, seq) do update set closed = t.closed or excluded.closed, amounts = excluded.amounts,
-            broken = excluded.broken, last_offsets = excluded.last_offsets, topic_id = excluded.topic_id,
-            sent_at = excluded.sent_at, load_id = excluded.load_id
+        on conflict (run, seq) do update set closed = t.closed or excluded.closed,
+            amounts = coalesce(t.amounts, excluded.amounts), last_offsets = excluded.last_offsets,
+            topic_id = excluded.topic_id, sent_at = excluded.sent_at, load_id = excluded.load_id
         """,
         [
-            *(total.run, total.seq, total.closed),
-            None if total.amounts is None else Jsonb(amounts_as_json(total.amounts)),
-            Jsonb(dict(total.broken)),
+            *(total.run, total.seq, total.closed, _as_json(total.amounts), Jsonb(dict(total.broken))),
             Jsonb({str(partition): offset for partition, offset in total.last_offsets.items()}),
             *(total.topic_id, total.contract, total.sent_at, load_id),
         ],
     )
 
 
-def cut_earlier_portions(connection: Connection, contract: Contract, runs: Iterable[str]) -> None:
-    """Cut what earlier loads brought where a control total ends that was not known then."""
-    straddling = connection.execute(
+def _thin_out(connection: Connection, runs: Iterable[str]) -> None:
+    """Keep the newest waiting totals of each feed: a newer one says what the ones before it said."""
+    connection.execute(
         """
-        select p.load_id, p.run, p.upto_seq, p.seqs, p.copies, t.seq
-        from metadata.load_feeds p
-        join lateral (
-            select max(seq) as seq from metadata.control_totals t
-            where t.run = p.run and t.seq >= lower(p.seqs) and t.seq < upper(p.seqs) - 1
-        ) t on t.seq is not null
-        where not p.settled and p.run = any(%s)
+        delete from metadata.control_totals t
+        using unnest(%s::text[]) as each (run) join metadata.feeds f using (run) cross join lateral (
+            select seq from metadata.control_totals n where n.run = each.run order by seq desc offset %s limit 1
+        ) as oldest
+        where t.run = each.run and t.seq > f.settled_seq and t.seq < oldest.seq
         """,
-        [list(runs)],
-    ).fetchall()
-    for load_id, run, upto, seqs, copies, cut in straddling:
-        connection.execute(
-            "delete from metadata.load_feeds where load_id = %s and run = %s and upto_seq is not distinct from %s",
-            [load_id, run, upto],
-        )
-        below, beyond = Portion(run, cut), Portion(run, upto)
-        _recount(connection, contract, load_id, seqs, below=below, beyond=beyond)
-        beyond.copies = copies
-        for portion in (below, beyond):
-            write_portion(connection, load_id, portion)
-
-
-def _recount(
-    connection: Connection, contract: Contract, load_id: int, seqs: Seqs, *, below: Portion, beyond: Portion
-) -> None:
-    cut = below.upto or 0
-    for is_below, currency, count, amount in connection.execute(
-        """
-        with rows as (
-            select seq, currency, amount, partition, "offset" from raw.transactions
-            where load_id = %(l)s and run = %(r)s
-            union all
-            select seq, currency, amount, partition, "offset" from raw.duplicates where load_id = %(l)s and run = %(r)s
-            union all
-            select seq, currency, amount, partition, "offset" from raw.rejected_transactions
-            where load_id = %(l)s and run = %(r)s
-            union all
-            select seq, null, null, partition, "offset" from raw.dead_letters where load_id = %(l)s and run = %(r)s
-        ),
-        once as (
-            select distinct on (seq) seq, case when currency = any(%(known)s) then currency end as currency, amount
-            from rows where seq <@ %(seqs)s::int8multirange order by seq, partition, "offset"
-        )
-        select seq <= %(cut)s, currency, count(*), sum(amount) from once group by 1, 2
-        """,
-        {"l": load_id, "r": below.run, "seqs": seqs, "cut": cut, "known": list(contract.currencies)},
-    ).fetchall():
-        portion = below if is_below else beyond
-        portion.events += count
-        if currency is None:
-            portion.without_amount += count
-        else:
-            portion.amounts[currency] = Money(count, amount)
-    ranges = as_ranges(seqs)
-    below.ranges = [(begin, min(behind, cut + 1)) for begin, behind in ranges if begin <= cut]
-    beyond.ranges = [(max(begin, cut + 1), behind) for begin, behind in ranges if behind > cut + 1]
+        [list(runs), MOST_WAITING - 1],
+    )

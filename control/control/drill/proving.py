@@ -113,7 +113,10 @@ def _proof(ground: Ground) -> Any:
 
 def _ties_out(equation: dict[str, Any]) -> bool:
     """All that was produced is in the marts, so nothing may be OPEN but a feed whose producer was killed."""
-    return equation["verdict"] in {"OK", "UNATTESTED"} or (equation["name"], equation["verdict"]) == ("E0", "OPEN")
+    return equation["verdict"] in {"OK", "UNATTESTED", "VOID"} or (equation["name"], equation["verdict"]) == (
+        "E0",
+        "OPEN",
+    )
 
 
 def _words(equation: dict[str, Any]) -> str:

@@ -11,11 +11,18 @@ from dashboard.database import Row, UnreadableError
 from dashboard.shell import REFRESH_EVERY, ask, download, header, settings, surviving
 from dashboard.words import duration
 
-SIGNS = {"OK": "✔ OK", "OPEN": "… OPEN", "UNATTESTED": "? UNATTESTED", "DIFFERENT": "✘ DIFFERENT"}
+SIGNS = {
+    "OK": "✔ OK",
+    "OPEN": "… OPEN",
+    "UNATTESTED": "? UNATTESTED",
+    "VOID": "∅ VOID",
+    "DIFFERENT": "✘ DIFFERENT",
+}
 VERDICTS = {
     "OK": "both sides are equal",
     "OPEN": "one side is not there yet; no difference",
     "UNATTESTED": "nobody outside has said what it should be",
+    "VOID": "an operator has ended the feed; nothing is compared",
     "DIFFERENT": "count or amount is not equal",
 }
 
@@ -50,7 +57,9 @@ def show() -> None:
     with section("Quality by rule", "Rows that broke a rule, load by load: the eight rules broken most."), surviving():
         _quality()
     with (
-        section("History of differences", "Every line that any proof has found DIFFERENT, newest first."),
+        section(
+            "History of differences", "Lines that a proof has found DIFFERENT, newest first; older ones once a day."
+        ),
         surviving(),
     ):
         _differences()

@@ -22,7 +22,7 @@ from warehouse.dlq.books import Connection, asked_by, current_topic, only_decide
 from warehouse.dlq.intents import Feed
 from warehouse.dlq.plan import Intent, Message, Planner
 from warehouse.dlq.selection import NOTHING
-from warehouse.dlq.sender import Sender
+from warehouse.dlq.sender import REDRIVE, Sender
 from warehouse.dlq.sources import Opened, Page, Source
 
 Say = Callable[[str], None]
@@ -91,7 +91,7 @@ def redrive(
     topic_id = current_topic(connection)
     if topic_id is None:
         raise TieoutError("no load has run yet: there are no letters.", NOTHING, "./scripts/tieout run")
-    run = f"redrive-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+    run = f"{REDRIVE}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
     work = _Redrive(connection, contract, Feed(run, topic_id), say, show)
     with only_decider(connection):
         if source is not None:

@@ -18,6 +18,7 @@ from warehouse.dlq.books import LEFT
 from warehouse.dlq.intents import Sent
 from warehouse.dlq.plan import Message
 
+REDRIVE = "redrive"
 PATIENCE_SECONDS = 60
 _NEXT = "./scripts/tieout doctor; then ./scripts/tieout dlq redrive, which finishes it"
 _LOG = logging.getLogger("warehouse.librdkafka")
@@ -44,12 +45,12 @@ class Sender:
     def __init__(self, bootstrap: str, password: str, contract: Contract, patience: float = PATIENCE_SECONDS) -> None:
         topics = contract.topics
         self._bootstrap, self._patience = bootstrap, patience
-        self._topic, self._control = topics["transactions"].name, topics["control"].name
+        self._topic, self._control = topics["transactions"].name, contract.control_topics[REDRIVE].name
         self._refusal: str | None = None
         self._trouble = "no answer"
         self._producer = Producer(
             {
-                **librdkafka_login(bootstrap, "redrive", password),
+                **librdkafka_login(bootstrap, REDRIVE, password),
                 "client.id": "tieout-redrive",
                 "enable.idempotence": True,
                 "acks": "all",
@@ -63,7 +64,7 @@ class Sender:
         )
 
     def connect(self) -> None:
-        """Return when the broker answers and has the topic: before that nothing is written down.
+        """Return when the broker answers and has both topics: before that nothing is written down.
 
         Raises:
             OutageError: it does not answer in time.
@@ -72,17 +73,19 @@ class Sender:
         deadline = time.monotonic() + self._patience
         while time.monotonic() < deadline:
             try:
-                topics = self._producer.list_topics(self._topic, timeout=2).topics
+                wrong = [self._problem_of(topic) for topic in (self._topic, self._control)]
             except KafkaException as error:
                 self._note(error.args[0])
             else:
-                found = topics[self._topic].error
-                if found is None:
+                if wrong == [None, None]:
                     return
-                self._note(found)
+                self._note(wrong[0] or wrong[1])
             self._producer.poll(0)  # a refused login is told here
             self._check()
         raise self._away(0)
+
+    def _problem_of(self, topic: str) -> Any:
+        return self._producer.list_topics(topic, timeout=2).topics[topic].error
 
     def send(self, messages: Sequence[Message]) -> list[Sent]:
         """Send a page and return where the broker put each message, all of them.
@@ -166,7 +169,9 @@ class Sender:
 
     def _check(self) -> None:
         if self._refusal is not None:
-            raise TieoutError(f"the broker at {self._bootstrap} {self._refusal} (topic {self._topic}).", LEFT, _NEXT)
+            raise TieoutError(
+                f"the broker at {self._bootstrap} {self._refusal} (topics {self._topic}, {self._control}).", LEFT, _NEXT
+            )
 
     def _away(self, left: int) -> OutageError:
         unsure = f"; {left} letters are sent and not acknowledged" if left else ""

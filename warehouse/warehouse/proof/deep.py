@@ -16,13 +16,12 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from contracts.control_total import LONGEST_RUN
+from contracts.control_total import LONGEST_RUN, NO_FEED
 from contracts.model import load_contract
 from core.errors import OutageError, TieoutError
 from core.kafka_login import kafka_python_login
 from core.layout import Layout
 from warehouse.delta_log import exists, newest_record
-from warehouse.feeds import NO_FEED
 from warehouse.proof.equation import Equation, Side
 from warehouse.proof.forward import plus
 from warehouse.read import open_workspace

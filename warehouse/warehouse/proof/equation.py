@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-OK, OPEN, UNATTESTED, DIFFERENT = "OK", "OPEN", "UNATTESTED", "DIFFERENT"
+OK, OPEN, UNATTESTED, VOID, DIFFERENT = "OK", "OPEN", "UNATTESTED", "VOID", "DIFFERENT"
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Equation:
         currency: None for counts only.
         is_open: the right side is known to be behind, so that a difference is no finding yet.
         is_unattested: nobody says what the left side should be.
+        is_void: an operator has ended the feed: nothing is compared any more.
     """
 
     name: str
@@ -39,12 +40,14 @@ class Equation:
     right: Side
     is_open: bool = False
     is_unattested: bool = False
+    is_void: bool = False
     verdict: str = field(init=False)
 
     def __post_init__(self) -> None:
         equal = self.left.count == self.right.count and (self.left.amount or 0) == (self.right.amount or 0)
         judged = OK if equal else DIFFERENT
-        object.__setattr__(self, "verdict", UNATTESTED if self.is_unattested else OPEN if self.is_open else judged)
+        flags = ((VOID, self.is_void), (UNATTESTED, self.is_unattested), (OPEN, self.is_open))
+        object.__setattr__(self, "verdict", next((verdict for verdict, is_so in flags if is_so), judged))
 
     @property
     def difference(self) -> Side:

@@ -13,6 +13,7 @@ from psycopg.rows import dict_row
 from contracts.model import load_contract
 from core.layout import Layout
 from warehouse.proof.equation import DIFFERENT, Equation
+from warehouse.proof.feeds import CONTRADICTING
 from warehouse.proof.lake import read_lake
 from warehouse.proof.rows import make_differences, read_silver
 from warehouse.read import open_workspace
@@ -94,6 +95,8 @@ def explain_differences(
                 items = _of_load(connection, workspace, int(equation.scope["load_id"]))
             elif equation.name == "E1" and "partition" in equation.scope:
                 items = _of_offsets(workspace, equation)
+            elif equation.scope.get("of") == CONTRADICTING:
+                items = _of_feed(connection, str(equation.scope["feed"]))
             else:
                 items = ()
             kept = [item for item, _ in zip(items, range(MOST), strict=False)]
@@ -165,3 +168,24 @@ def _of_offsets(workspace: duckdb.DuckDBPyConnection, equation: Equation) -> Ite
     ).fetchall()
     for offset, times in rows:
         yield {"partition": partition, "offset": offset, "times_in_the_lake": times}
+
+
+def _of_feed(connection: psycopg.Connection[Any], run: str) -> Iterable[Item]:
+    """Yield the control totals that contradict one of the same number, or close below what was told before."""
+    for seq, closed, sent_at, later, broken, is_known, first, first_broken in connection.execute(
+        """
+        select c.seq, c.closed, c.sent_at, c.amounts, c.broken, t.seq is not null, t.amounts, t.broken
+        from metadata.contradicting_totals c left join metadata.control_totals t using (run, seq)
+        where run = %s order by c.load_id, c.sent_at, c.seq
+        """,
+        [run],
+    ).fetchall():
+        said = {"events": f"1-{seq}", "said_at": sent_at.isoformat(), "closed": closed, "says": _content(later, broken)}
+        yield said | {"stands": _content(first, first_broken) if is_known else "a total of more events"}
+
+
+def _content(amounts: dict[str, dict[str, Any]] | None, broken: dict[str, int]) -> str:
+    money = ["no amounts"] if amounts is None else [
+        f"{currency} {held['amount']} in {held['count']}" for currency, held in sorted(amounts.items())
+    ]  # fmt: skip
+    return "; ".join([*money, *(f"{kind} {count}" for kind, count in sorted(broken.items()))]) or "nothing"

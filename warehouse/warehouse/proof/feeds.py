@@ -1,31 +1,38 @@
-"""E0: what the gateway says it has sent of a feed = what has arrived of it."""
+"""E0: what its sender says it has sent of a feed = what has arrived of it."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
 
-from contracts.control_total import Money, amounts_from_json
+from contracts.control_total import NO_FEED, Money, amounts_from_json
 from warehouse.arrived import Arrived, Ranges, counted, gaps, said
-from warehouse.feeds import NO_FEED, as_ranges
+from warehouse.feeds import as_ranges
 from warehouse.losses import read_lost
-from warehouse.proof.equation import OK, UNATTESTED, Equation, Side
+from warehouse.proof.equation import DIFFERENT, OPEN, UNATTESTED, VOID, Equation, Side
 from warehouse.proof.forward import Balance, Forward, add
 from warehouse.settle import Ends
 
 FEEDS_SHOWN = 20
+# Of older feeds that are different, and of those that are open, so many have lines of their own; the rest is counted.
+MOST_WRONG_SHOWN = 100
+CONTRADICTING = "control totals that contradict an earlier one"
 
 _FEEDS = """
 select f.run, f.seen, f.events, f.without_amount, f.amounts, f.copies, f.settled_seq, f.settled_without_amount,
-    f.settled_amounts, f.closed_seq, f.finished_load_id, f.lost_seqs, f.lost_without_amount, f.lost_amounts
-from metadata.feeds f where f.finished_load_id is null or f.finished_load_id > %s
+    f.settled_amounts, f.closed_seq, f.finished_load_id, f.contradictions, v.voided_by, v.reason, f.lost_seqs,
+    f.lost_without_amount, f.lost_amounts
+from metadata.feeds f left join metadata.feed_voids v using (run)
+where f.finished_load_id is null or f.finished_load_id > %s
 order by f.last_load_id desc, f.run
 """
 _TOTALS = """
 select t.run, t.seq, t.amounts, t.topic_id, t.last_offsets
 from metadata.control_totals t join metadata.feeds f using (run)
-where f.finished_load_id is null or f.finished_load_id > %s order by t.run, t.seq
+where (f.finished_load_id is null or f.finished_load_id > %s) and t.seq >= f.settled_seq and not f.is_void
+order by t.run, t.seq
 """
 _PORTIONS = """
 select p.run, upper(p.seqs), p.without_amount, p.amounts from metadata.load_feeds p
@@ -52,6 +59,8 @@ class FeedBooks:
         events: how many numbers that are; for events without a number, the events.
         settled: the total up to which gateway and arrivals were found equal, and what had arrived then.
         waiting: newer totals, oldest first, each with what has arrived up to it.
+        contradictions: totals of its own sender that contradict one that stands.
+        void: who has ended the feed, and why.
         lost_seqs: settled numbers that stand in offsets accepted as lost.
         lost: what the gateway says of them.
     """
@@ -64,21 +73,31 @@ class FeedBooks:
     finished_load_id: int | None
     settled: tuple[Total, Arrived] | None
     waiting: tuple[tuple[Total, Arrived], ...]
+    contradictions: int = 0
+    void: tuple[str, str] | None = None
     lost_seqs: Ranges = field(default_factory=list)
     lost: Arrived = field(default_factory=Arrived)
 
 
 def fold_feeds(books: Iterable[FeedBooks], forward: Forward, ends: Ends) -> list[Equation]:
-    """Return E0: the newest feeds on lines of their own, as all that are not equal; the others as sums."""
+    """Return E0: the newest feeds on lines of their own, and some that are not equal; the others as sums."""
     shown: list[Equation] = []
     folded, lost = forward.balance("E0"), forward.balance("feeds_lost")
     number = sum(left.count for left, _ in forward.balance("feeds").values())
-    unattested = 0
+    void = sum(left.count for left, _ in forward.balance("feeds_void").values())
+    unattested, wrong = 0, Counter[str]()
     for place, each in enumerate(books):
         lines = list(judge(each, ends))
         verdicts = {line.verdict for line in lines}
-        if place < FEEDS_SHOWN or not (verdicts == {UNATTESTED} or verdicts <= {OK}):
+        worst = next((verdict for verdict in (DIFFERENT, OPEN) if verdict in verdicts), None)
+        if worst and place >= FEEDS_SHOWN:
+            wrong[worst] += 1
+        if place < FEEDS_SHOWN or (worst and wrong[worst] <= MOST_WRONG_SHOWN):
             shown += lines
+        elif worst:
+            pass
+        elif VOID in verdicts:
+            void += 1
         elif UNATTESTED in verdicts:
             unattested += sum(line.right.count for line in lines)
         else:
@@ -94,19 +113,33 @@ def fold_feeds(books: Iterable[FeedBooks], forward: Forward, ends: Ends) -> list
         shown.append(
             Equation("E0", {"feeds": "others without totals"}, None, Side(), Side(unattested), is_unattested=True)
         )
-    return shown
+    return [*shown, *_further(wrong, void)]
+
+
+def _further(wrong: Mapping[str, int], void: int) -> Iterable[Equation]:
+    """Yield how many feeds have no line of their own, because there are too many that are not equal or are ended."""
+    for verdict, what in ((DIFFERENT, "feeds that are different"), (OPEN, "feeds that are open")):
+        more = wrong[verdict] - MOST_WRONG_SHOWN
+        if more > 0:
+            yield Equation("E0", {"further": what}, None, Side(), Side(more), is_open=verdict == OPEN)
+    if void:
+        yield Equation("E0", {"feeds": void, "of": "feeds that were ended"}, None, Side(), Side(), is_void=True)
 
 
 def bring_feeds_forward(books: Iterable[FeedBooks], forward: Forward, upto_load: int, ends: Ends) -> dict[str, Balance]:
     """Return the balances of the feeds that were finished by a load; call it only when all is equal."""
-    sums, feeds, lost = (forward.balance(name) for name in ("E0", "feeds", "feeds_lost"))
+    sums, feeds, lost, void = (forward.balance(name) for name in ("E0", "feeds", "feeds_lost", "feeds_void"))
     for each in books:
-        if each.finished_load_id is not None and each.finished_load_id <= upto_load:
+        if each.finished_load_id is None or each.finished_load_id > upto_load:
+            continue
+        if each.void is not None:
+            add(void, ("ended",), Side(1))
+        else:
             add(feeds, ("finished",), Side(1))
             for line in judge(each, ends):
                 add(sums, (line.currency,), line.left, line.right)
                 add(lost, (line.currency,), Side(int(line.scope.get("LOST", 0))))
-    return {"E0": sums, "feeds": feeds, "feeds_lost": lost}
+    return {"E0": sums, "feeds": feeds, "feeds_lost": lost, "feeds_void": void}
 
 
 def feeds_forward(connection: psycopg.Connection[Any], forward: Forward) -> Forward:
@@ -132,7 +165,8 @@ def read_feeds(connection: psycopg.Connection[Any], after_load: int) -> Iterable
     for run, behind, without_amount, amounts in connection.execute(_PORTIONS).fetchall():
         portions.setdefault(run, []).append((behind, Arrived(without_amount, amounts_from_json(amounts))))
     for row in connection.execute(_FEEDS, [after_load]).fetchall():
-        run, seen, events, _, _, copies, settled_seq, without_amount, amounts, closed_seq, finished, *lost = row
+        run, seen, events, _, _, copies, settled_seq, without_amount, amounts, closed_seq, finished, *others = row
+        contradictions, voided_by, reason, *lost = others
         before = Arrived(without_amount, amounts_from_json(amounts))
         known = totals.get(run, [])
         settled = next((total for total in known if total.seq == settled_seq), None)
@@ -143,6 +177,8 @@ def read_feeds(connection: psycopg.Connection[Any], after_load: int) -> Iterable
             copies=copies,
             closed_seq=closed_seq,
             finished_load_id=finished,
+            contradictions=contradictions,
+            void=None if voided_by is None else (voided_by, reason),
             settled=(settled or Total(settled_seq, {}, None, {}), before) if settled_seq else None,
             waiting=tuple((t, _upto(before, portions.get(run, []), t.seq)) for t in known if t.seq > settled_seq),
             lost_seqs=as_ranges(lost[0]),
@@ -165,6 +201,14 @@ def lost_beyond_acceptance(connection: psycopg.Connection[Any]) -> Iterable[Equa
 def judge(feed: FeedBooks, ends: Ends) -> Iterable[Equation]:
     """Yield E0 of a feed."""
     copies = {"copies": feed.copies} if feed.copies else {}
+    if feed.void is not None:
+        by, reason = feed.void
+        scope: dict[str, Any] = {"feed": feed.run, "ended_by": by, "reason": reason, **copies}
+        yield Equation("E0", scope, None, Side(), Side(feed.events), is_void=True)
+        return
+    if feed.contradictions:
+        scope = {"feed": feed.run, "of": CONTRADICTING}
+        yield Equation("E0", scope, None, Side(), Side(feed.contradictions))
     if feed.run == NO_FEED or (feed.settled is None and not feed.waiting and feed.closed_seq is None):
         yield Equation("E0", {"feed": feed.run, **copies}, None, Side(), Side(feed.events), is_unattested=True)
         return
@@ -176,7 +220,7 @@ def judge(feed: FeedBooks, ends: Ends) -> Iterable[Equation]:
     if passed:
         yield from _compare(feed, passed[0], after, {})
     elif feed.waiting:
-        scope: dict[str, Any] = {"feed": feed.run, "events": [after + 1, newest], "waits_for": "load"}
+        scope = {"feed": feed.run, "events": [after + 1, newest], "waits_for": "load"}
         yield Equation("E0", scope, None, Side(newest - after), Side(_count(feed.seen, after, newest)), is_open=True)
     beyond = feed.events - _count(feed.seen, 0, newest)
     if feed.closed_seq is None:

@@ -2,15 +2,16 @@
 """E0 of `--full`: feeds counted in the lake's own files, each number once."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 import psycopg
 
-from contracts.control_total import Money, amounts_from_json
+from contracts.control_total import NO_FEED, Money, amounts_from_json
 from contracts.model import Contract
 from warehouse.arrived import Arrived, Ranges, agrees, gaps
-from warehouse.feeds import NO_FEED, as_ranges
+from warehouse.feeds import HAS_FEED, as_ranges
 from warehouse.proof.equation import Equation
 from warehouse.proof.feeds import FeedBooks, Total, fold_feeds
 from warehouse.proof.forward import Forward
@@ -18,10 +19,20 @@ from warehouse.settle import Ends
 from warehouse.totals import currency_sql
 
 _TOTALS = "select run, seq, amounts, topic_id, last_offsets from metadata.control_totals order by run, seq"
-_FEEDS = "select run, closed_seq from metadata.feeds"
+_FEEDS = """
+select f.run, f.closed_seq, f.contradictions, v.voided_by, v.reason
+from metadata.feeds f left join metadata.feed_voids v using (run) order by f.last_load_id desc, f.run
+"""
 _LOST = "select run, lost_seqs, lost_without_amount, lost_amounts from metadata.feeds where not isempty(lost_seqs)"
 
 _EXPIRED = "select distinct run from metadata.retention_floor where book = 'DEAD_LETTERS' and run is not null"
+
+
+@dataclass(frozen=True)
+class _Known:
+    closed_seq: int | None = None
+    contradictions: int = 0
+    void: tuple[str, str] | None = None
 
 
 def feeds_in_lake(
@@ -37,7 +48,7 @@ def feeds_in_lake(
         select run, seq, known, case when known is not null then amount end as amount from (
             select run, seq, {currency_sql(contract)} as known, amount,
                 row_number() over (partition by run, seq order by topic_id, "partition", "offset") as copy
-            from lake where run is not null and seq >= 1
+            from lake where {HAS_FEED}
         ) where copy = 1
     """)
     # A feed whose dead letters have expired cannot be counted in the lake any more: its books stand.
@@ -49,18 +60,22 @@ def feeds_in_lake(
             continue
         held = None if amounts is None else amounts_from_json(amounts)
         totals.setdefault(run, []).append(Total(seq, held, total_topic, last_offsets))
-    closed = {run: seq for run, seq in connection.execute(_FEEDS).fetchall() if run not in expired}
+    known = {
+        run: _Known(closed_seq, contradictions, None if voided_by is None else (voided_by, reason))
+        for run, closed_seq, contradictions, voided_by, reason in connection.execute(_FEEDS).fetchall()
+        if run not in expired
+    }
     lost = {
         run: (as_ranges(seqs), Arrived(without_amount, amounts_from_json(amounts)))
         for run, seqs, without_amount, amounts in connection.execute(_LOST).fetchall()
     }
-    yield from fold_feeds(_books(workspace, totals, closed, lost), Forward(), Ends(connection, topic_id, ends))
+    yield from fold_feeds(_books(workspace, totals, known, lost), Forward(), Ends(connection, topic_id, ends))
 
 
 def _books(
     workspace: duckdb.DuckDBPyConnection,
     totals: dict[str, list[Total]],
-    closed: dict[str, int | None],
+    known: dict[str, _Known],
     lost: dict[str, tuple[Ranges, Arrived]],
 ) -> Iterable[FeedBooks]:
     seen: dict[str, Ranges] = {}
@@ -71,30 +86,39 @@ def _books(
     """).fetchall():
         seen.setdefault(run, []).append((begin, behind))
     counted = dict(workspace.execute(
-        "select run, count(*) from lake where run is not null and seq >= 1 group by 1"
+        f"select run, count(*) from lake where {HAS_FEED} group by 1"
     ).fetchall())  # fmt: skip
-    for run in sorted({*seen, *totals}, reverse=True):
+    told = {*seen, *totals, *(run for run, book in known.items() if book.void)}
+    newest_first = [run for run in known if run in told]
+    for run in [*newest_first, *sorted(told.difference(newest_first))]:
         ranges = seen.get(run, [])
         events = sum(behind - begin for begin, behind in ranges)
         lost_seqs, gone = lost.get(run, ([], Arrived()))
-        judged = [(total, _upto(workspace, run, total.seq)) for total in totals.get(run, [])]
-        settled = max(
-            (n for n, (t, here) in enumerate(judged) if _is_settled([*ranges, *lost_seqs], t, here.plus([gone]))),
-            default=None,
-        )
+        book = known.get(run, _Known())
+        settled: tuple[Total, Arrived] | None = None
+        waiting: list[tuple[Total, Arrived]] = []
+        # From the newest: a total that agrees says what the ones before it said.
+        for total in reversed(totals.get(run, []) if book.void is None else []):
+            here = _upto(workspace, run, total.seq) if ranges else Arrived()
+            if _is_settled([*ranges, *lost_seqs], total, here.plus([gone])):
+                settled = (total, here)
+                break
+            waiting.insert(0, (total, here))
         yield FeedBooks(
             run=run,
             seen=ranges,
             events=events,
             copies=counted.get(run, 0) - events,
-            closed_seq=closed.get(run),
+            closed_seq=book.closed_seq,
             finished_load_id=None,
-            settled=None if settled is None else judged[settled],
-            waiting=tuple(judged if settled is None else judged[settled + 1 :]),
+            contradictions=book.contradictions,
+            void=book.void,
+            settled=settled,
+            waiting=tuple(waiting),
             lost_seqs=lost_seqs,
             lost=gone,
         )
-    rows = workspace.execute("select count(*) from lake where run is null or seq is null or seq < 1").fetchall()
+    rows = workspace.execute(f"select count(*) from lake where coalesce(not {HAS_FEED}, true)").fetchall()
     if rows[0][0]:
         yield FeedBooks(NO_FEED, [], rows[0][0], 0, None, None, None, ())
 

@@ -3,10 +3,10 @@
 from decimal import Decimal
 from typing import Any
 
-_COLOURS = {"OK": "green", "OPEN": "yellow", "UNATTESTED": "yellow", "DIFFERENT": "bold red"}
+_COLOURS = {"OK": "green", "OPEN": "yellow", "UNATTESTED": "yellow", "VOID": "yellow", "DIFFERENT": "bold red"}
 WIDTH = 150
 _MEANINGS = {
-    "E0": "what the gateway says it has sent = what has arrived in the lake",
+    "E0": "what its sender says it has sent = what has arrived in the lake",
     "E1": "offsets read from Kafka = events + dead letters + accepted losses (LOST) in the lake",
     "E2": "events of a load = new + duplicates + rejected + already loaded rows in silver",
     "E3": "silver, latest status of each payment = fact_transactions",
@@ -16,6 +16,7 @@ _VERDICTS = {
     "OK": "both sides are equal",
     "OPEN": "a step is still to come; nothing is judged yet",
     "UNATTESTED": "nobody says what it should be; --deep asks Kafka",
+    "VOID": "an operator has ended the feed: nothing is compared any more; ./scripts/tieout feed list says why",
     "DIFFERENT": "the sides differ: ./scripts/tieout proof --explain names offsets and transactions",
 }
 
@@ -37,7 +38,7 @@ def show_proof(result: dict[str, Any]) -> None:
     before = None
     for equation in result["equations"]:
         name, left, right, verdict = (equation[key] for key in ("name", "left", "right", "verdict"))
-        says_nothing = verdict == "UNATTESTED"
+        says_nothing = verdict in ("UNATTESTED", "VOID")
         table.add_row(
             "" if name == before else name,
             words(equation["scope"]),
