@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from core.text import shown
+from warehouse.conflict import differs_text
 from warehouse.dlq.listing import UNKNOWN, age_text
 
 WIDTH = 150
@@ -31,7 +33,8 @@ def show_list(found: dict[str, Any]) -> None:
     """Print the groups, or the letters, and one line of sums."""
     console = _console()
     if "letters" in found:
-        table = _table("letter", "arrived", "oldest", "reasons", "source", "amount", "", "bytes", "state", "now at")
+        columns = ("letter", "arrived", "oldest", "reasons", "source", "amount", "", "bytes", "state", "now at")
+        table = _table(*columns, "differs in")
         for letter in found["letters"]:
             table.add_row(*map(Text, _letter_row(letter)))
     else:
@@ -58,6 +61,7 @@ def _letter_row(letter: dict[str, Any]) -> list[str]:
         "" if letter["value_bytes"] is None else f"{letter['value_bytes']:,}",
         "sending" if letter["is_unconfirmed"] else _state(letter["state"]),
         f"{successor['letter']} in raw.{successor['book']}" if successor else "",
+        differs_text(letter["conflict"]) if letter["conflict"] else "",
     ]
 
 
@@ -88,10 +92,13 @@ def show_letter(found: dict[str, Any]) -> None:
         f"letter {found['letter']} of {found['book']}, arrived {found['arrived_at']}: {state}, amount {amount}"
     )
     console.print(
-        f"source feed {found['source'] or '(none)'}, event {found['seq'] or '(none)'}; topic {found['topic_id']}"
+        f"source feed {found['source'] or '(none)'}, event {found['seq'] or '(none)'}, load {found['load_id']}; "
+        f"topic {found['topic_id']}"
     )
     for code, meaning in found["meanings"].items():
         console.print(f"  {code}: {meaning}")
+    if found["conflict"]:
+        _show_conflict(console, found["conflict"])
     _show_content(console, found)
     if len(found["chain"]) > 1 or found["successor"]:
         console.print("its way:")
@@ -104,6 +111,15 @@ def show_letter(found: dict[str, Any]) -> None:
             console.print(f"  {last['letter']} in raw.{last['book']}")
         elif found["chain"][-1]["redriven"]:
             console.print("  sent, and not loaded yet")
+
+
+def _show_conflict(console: Console, conflict: dict[str, Any]) -> None:
+    first = conflict["standing"]
+    console.print(
+        f"what stands is {first['partition']}:{first['offset']} in raw.{first['book']}: source feed "
+        f"{shown(first['run'] or '(none)')}, event {first['seq'] or '(none)'}, load {first['load_id']}"
+    )
+    console.print(f"  it differs: {differs_text(conflict)}")
 
 
 def _show_content(console: Console, found: dict[str, Any]) -> None:
