@@ -171,8 +171,10 @@ def view_events(
         nothing = ", ".join(f'null as "{name}"' for name in columns)
         source, where = f"(select {nothing})", "false"
     typed = ", ".join(f'cast("{name}" as {kind}) as "{name}"' for name, kind in columns.items())
-    workspace.execute(f"create temporary view delivered as select * from (select {typed} from {source}) where {where}")
-    workspace.execute(f"create temporary view events as {judged_sql(contract)}")
+    workspace.execute(
+        f"create or replace temporary view delivered as select * from (select {typed} from {source}) where {where}"
+    )
+    workspace.execute(f"create or replace temporary view events as {judged_sql(contract)}")
 
 
 def judged_sql(contract: Contract, where: str = "true") -> str:

@@ -33,8 +33,7 @@ def show_list(found: dict[str, Any]) -> None:
     """Print the groups, or the letters, and one line of sums."""
     console = _console()
     if "letters" in found:
-        columns = ("letter", "arrived", "oldest", "reasons", "source", "amount", "", "bytes", "state", "now at")
-        table = _table(*columns, "differs in")
+        table = _table("letter", "arrived", "oldest", "reasons", "source", "amount", "", "bytes", "state", "now at")
         for letter in found["letters"]:
             table.add_row(*map(Text, _letter_row(letter)))
     else:
@@ -42,6 +41,9 @@ def show_list(found: dict[str, Any]) -> None:
         for group in found["groups"]:
             _add_group(table, group, found["by"])
     console.print(table)
+    for letter in found.get("letters", ()):
+        if letter["conflict"]:
+            console.print(f"{letter['letter']} differs: {differs_text(letter['conflict'])}", soft_wrap=True)
     states = ", ".join(f"{count:,} {_state(state)}" for state, count in sorted(found["states"].items()))
     console.print(f"{found['book'].replace('_', ' ')}: {states or 'none'}")
     if "UNCONFIRMED" in found["states"]:
@@ -61,7 +63,6 @@ def _letter_row(letter: dict[str, Any]) -> list[str]:
         "" if letter["value_bytes"] is None else f"{letter['value_bytes']:,}",
         "sending" if letter["is_unconfirmed"] else _state(letter["state"]),
         f"{successor['letter']} in raw.{successor['book']}" if successor else "",
-        differs_text(letter["conflict"]) if letter["conflict"] else "",
     ]
 
 
@@ -117,9 +118,10 @@ def _show_conflict(console: Console, conflict: dict[str, Any]) -> None:
     first = conflict["standing"]
     console.print(
         f"what stands is {first['partition']}:{first['offset']} in raw.{first['book']}: source feed "
-        f"{shown(first['run'] or '(none)')}, event {first['seq'] or '(none)'}, load {first['load_id']}"
+        f"{shown(first['run'] or '(none)')}, event {first['seq'] or '(none)'}, load {first['load_id']}",
+        soft_wrap=True,
     )
-    console.print(f"  it differs: {differs_text(conflict)}")
+    console.print(f"  it differs: {differs_text(conflict)}", soft_wrap=True)
 
 
 def _show_content(console: Console, found: dict[str, Any]) -> None:
@@ -174,8 +176,25 @@ def _show_redrive(console: Console, outcome: dict[str, Any], amounts: str) -> No
     sent = "would be sent" if would else f"are sent, as feed {outcome['run']}"
     console.print(f"{outcome['letters']:,} letters {sent}; {outcome['unchanged']:,} of them unchanged.")
     console.print(f"{outcome['expected']['well_formed']:,} are well-formed: {amounts or 'no known amount'}.")
+    if would:
+        _show_forecast(console, outcome["expected"])
     if malformed:
         codes = ", ".join(f"{code} {count:,}" for code, count in malformed.items())
         console.print(f"The others {'would be' if would else 'will be'} dead letters again: {codes}.")
+    for letter in outcome["expected"].get("not_new", ()):
+        console.print(
+            f"  {letter['letter']} would be in raw.{letter['becomes']} {', '.join(letter['reasons'])}".rstrip()
+        )
     if not would:
         console.print("./scripts/tieout run brings them to the marts and proves it.")
+
+
+def _show_forecast(console: Console, expected: dict[str, Any]) -> None:
+    """Print what silver will make of the well-formed letters."""
+    amounts = ", ".join(f"{Decimal(m['amount']):,} {c} ({m['count']:,})" for c, m in expected["new_amounts"].items())
+    console.print(f"{expected['new']:,} of them would be new in silver" + (f": {amounts}." if amounts else "."))
+    if expected["duplicates"]:
+        console.print(f"{expected['duplicates']:,} of them would be duplicates of what silver has.")
+    if expected["rejected_letters"]:
+        codes = ", ".join(f"{code} {count:,}" for code, count in expected["rejected"].items())
+        console.print(f"{expected['rejected_letters']:,} of them would be rejected: {codes}.")
