@@ -1,6 +1,6 @@
 """What changes between two versions of the contract, and which changes break those who read."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from contracts.model import Contract, Field
 
@@ -94,6 +94,10 @@ def _compare_settings(old: Contract, new: Contract) -> list[Change]:
         changes.append(Change(gone, f"header {header}", "removed" if gone else "added"))
     for limit in ("max_value_bytes", "amount_integer_digits", "unknown_currency_digits"):
         before, after = getattr(old, limit), getattr(new, limit)
+        if before != after:
+            changes.append(Change(after < before, limit.replace("_", " "), f"{before} became {after}"))
+    for limit, before in asdict(old.json_limits).items():
+        after = getattr(new.json_limits, limit)
         if before != after:
             changes.append(Change(after < before, limit.replace("_", " "), f"{before} became {after}"))
     if _columns(old) != _columns(new):

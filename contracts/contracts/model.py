@@ -11,6 +11,9 @@ import yaml
 
 CONTRACT_FILE = Path(__file__).with_name("transaction.odcs.yaml")
 
+# What Spark's parser held a value to before the contract did: for documents of then, which `contract diff` reads.
+BEFORE_LIMITS = {"nestingLevels": 1000, "numberDigits": 1000, "keyCharacters": 50000}
+
 SPARK_TYPES = {
     "string": "STRING",
     "decimal": "DECIMAL(20,4)",
@@ -86,6 +89,21 @@ class Topic:
 
 
 @dataclass(frozen=True)
+class JsonLimits:
+    """What a value may hold at most; beyond one of them it is malformed, whichever parser reads it.
+
+    Attributes:
+        nesting_levels: arrays and objects within each other, the event's own among them.
+        number_digits: digits of one number, those of its fraction and exponent among them.
+        key_characters: characters of one key, escapes resolved.
+    """
+
+    nesting_levels: int
+    number_digits: int
+    key_characters: int
+
+
+@dataclass(frozen=True)
 class Contract:
     """The transaction contract."""
 
@@ -98,6 +116,7 @@ class Contract:
     unknown_currency_digits: int
     amount_integer_digits: int
     max_value_bytes: int
+    json_limits: JsonLimits
     topics: Mapping[str, Topic]
     control_senders: Mapping[str, str]
     headers: Mapping[str, str]
@@ -209,6 +228,7 @@ def parse_contract(text: str) -> Contract:
         **{key: ("controlTopic", f"{event['physicalName']}.{key}") for key in custom["controlSenders"].values()},
         "alerts": ("alertsTopic", f"{event['physicalName']}.alerts"),
     }
+    limits = custom.get("jsonLimits", BEFORE_LIMITS)
     topics = {}
     for key, (setting, name) in names.items():
         config = {k: str(v) for k, v in custom[setting].items() if k != "partitions"}
@@ -223,6 +243,7 @@ def parse_contract(text: str) -> Contract:
         unknown_currency_digits=currency["minorDigitsOfUnknown"],
         amount_integer_digits=custom["amountIntegerDigits"],
         max_value_bytes=custom["maxValueBytes"],
+        json_limits=JsonLimits(limits["nestingLevels"], limits["numberDigits"], limits["keyCharacters"]),
         topics=topics,
         control_senders=custom["controlSenders"],
         headers=custom["headers"],

@@ -6,16 +6,20 @@ The stream has the same rules as Spark expressions; its tests hold the two again
 import json
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from contracts.model import Contract
+from contracts.model import Contract, JsonLimits
 
 TIMESTAMP = re.compile(
     r"(\d{4})-(\d{2})-(\d{2})T(\d{2}):(\d{2}):(\d{2})(?:\.(\d{1,6}))?(?:Z|([+-])(\d{2}):(\d{2}))", re.ASCII
 )
+# A text, with the colon behind it if it is a key; a bracket; a number. Possessive, and a text that does not end is one
+# too, so that no value is read more than once.
+_TOKEN = re.compile(r'"((?:[^"\\]++|\\(?:.|\Z))*+)(?:"([ \t\r\n]*+:)?|\Z)|([\[{])|([\]}])|[0-9][0-9.eE+-]*+', re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -84,43 +88,79 @@ def _read(value: bytes | None, contract: Contract) -> dict[str, Any]:
         raise WholeValueError("INVALID_UTF8") from None
     if not text.strip(" \t\r\n"):
         raise WholeValueError("EMPTY_VALUE")
-    if "\\u" not in text:  # only an escape can be half a character, so one reading is enough
-        try:
-            event = _DECODER.decode(text)
-        except DuplicateKeyError:
-            pass  # what is wrong besides is said below
-        except (ValueError, RecursionError):
-            raise WholeValueError("MALFORMED_JSON") from None
-        else:
-            if isinstance(event, dict):
-                return event
-            raise WholeValueError("NOT_AN_OBJECT")
-    return _read_closely(text)
-
-
-def _read_closely(text: str) -> dict[str, Any]:
-    """Return the object of a text that has equal keys or escapes, or say what is wrong with it."""
+    if _is_beyond(text, contract.json_limits):
+        raise WholeValueError("MALFORMED_JSON")
     try:
-        read = json.loads(text, parse_float=Number, parse_int=Number, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        raise WholeValueError("MALFORMED_JSON") from None
-    if not isinstance(read, dict):
-        raise WholeValueError("NOT_AN_OBJECT")
+        return _parse(text)
+    except RecursionError:
+        # Within the limits only a caller whose own stack is nearly full comes here: a thread has a stack of its own.
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            return pool.submit(_parse, text).result()
+
+
+def _is_beyond(text: str, limits: JsonLimits) -> bool:
+    """Say whether a text has more levels, digits or characters of a key than the contract allows, if it is JSON."""
+    brackets = text.count("[") + text.count("{")
+    if brackets <= limits.nesting_levels and len(text) <= min(limits.number_digits, limits.key_characters):
+        return False
+    level = 0
+    for token in _TOKEN.finditer(text):
+        content, colon, opens, closes = token.groups()
+        if opens:
+            level += 1
+            if level > limits.nesting_levels:
+                return True
+        elif closes:
+            level -= 1
+        elif content is None:
+            if len(token[0]) > limits.number_digits and sum(map(str.isdigit, token[0])) > limits.number_digits:
+                return True
+        elif colon and len(content) > limits.key_characters and len(_unescaped(content)) > limits.key_characters:
+            return True
+    return False
+
+
+def _unescaped(content: str) -> str:
+    """Return what stands between the quotes of a JSON text; the same where it is none."""
+    try:
+        return str(json.loads(f'"{content}"'))
+    except ValueError:
+        return content
+
+
+def _parse(text: str) -> dict[str, Any]:
+    """Return the object that a text is, or say what is wrong with it."""
     try:
         event = _DECODER.decode(text)
+        has_equal_keys = False
     except DuplicateKeyError:
-        if _has_lone_surrogate(text):
-            raise WholeValueError("MALFORMED_JSON") from None
-        raise WholeValueError("DUPLICATE_KEY") from None
+        event, has_equal_keys = _read_any_keys(text), True
+    except ValueError:
+        raise WholeValueError("MALFORMED_JSON") from None
+    if not isinstance(event, dict):
+        raise WholeValueError("NOT_AN_OBJECT")
     if _has_lone_surrogate(text):
         raise WholeValueError("MALFORMED_JSON")
-    return event  # type: ignore[no-any-return]
+    if has_equal_keys:
+        raise WholeValueError("DUPLICATE_KEY")
+    return event
+
+
+def _read_any_keys(text: str) -> Any:
+    try:
+        return json.loads(text, parse_float=Number, parse_int=Number, parse_constant=_no_constant)
+    except ValueError:
+        raise WholeValueError("MALFORMED_JSON") from None
 
 
 def _has_lone_surrogate(text: str) -> bool:
-    escaped = json.loads(text, parse_float=str, parse_int=str, object_pairs_hook=list)
+    """Say whether a JSON document has half a character, which only an escape can be."""
+    if "\\u" not in text:
+        return False
     try:
-        json.dumps(escaped, ensure_ascii=False).encode("utf-8")
+        for token in _TOKEN.finditer(text):
+            if token[1] and "\\u" in token[1]:
+                _unescaped(token[1]).encode("utf-8")
     except UnicodeEncodeError:
         return True
     return False

@@ -23,6 +23,7 @@ BREAKING: dict[str, Callable[[], str]] = {
     "fewer digits of an amount": lambda: edited(
         "amountIntegerDigits\n        value: 16", "amountIntegerDigits\n        value: 10"
     ),
+    "fewer levels": lambda: edited("nestingLevels: 500", "nestingLevels: 400"),
     "another number of partitions": lambda: edited("partitions: 6", "partitions: 12"),
     "a header of another name": lambda: edited("status_at: When", "reached_at: When"),
     "a shorter text": lambda: edited("maxLength: 64", "maxLength: 32"),
@@ -53,6 +54,12 @@ def test_a_reworded_meaning_breaks_nobody_but_needs_a_version() -> None:
 def test_a_longer_text_breaks_no_consumer_but_its_rule_is_named() -> None:
     changes = compare(load_contract(), parse_contract(edited("maxLength: 50", "maxLength: 60")))
     assert {(change.subject, change.breaks) for change in changes} >= {("device_type", False)}
+
+
+def test_a_contract_of_before_the_limits_is_compared_with_what_the_parser_held() -> None:
+    limits = next(line for line in TEXT.splitlines() if "nestingLevels" in line)
+    before = parse_contract(edited(f"      - property: jsonLimits\n{limits}\n", ""))
+    assert [change.subject for change in compare(before, load_contract())] == ["nesting levels"]
 
 
 def test_no_change_is_no_change() -> None:

@@ -19,8 +19,6 @@ from pyspark.sql import DataFrame
 from contracts.model import Contract
 from spark_streaming import columns, headers, rules
 
-READ_OPTIONS = "map('allowSingleQuotes', 'false', 'allowNonNumericNumbers', 'false')"
-
 
 def classify(messages: DataFrame, contract: Contract, sentinel: str) -> DataFrame:
     """Return every message with its typed columns and the array `reasons`; no reason: well-formed.
@@ -48,7 +46,7 @@ def parse(messages: DataFrame, contract: Contract, sentinel: str) -> DataFrame:
             f"CASE WHEN octet_length(value) <= {contract.max_value_bytes} THEN cast(value AS string) END AS raw",
         )
         .selectExpr("*", f"coalesce(is_valid_utf8(raw) AND raw RLIKE '{rules.usual_shape(contract)}', false) AS usual")
-        .selectExpr("*", f"from_json({wrapped}, '{schema}', {READ_OPTIONS}) AS parts")
+        .selectExpr("*", f"from_json({wrapped}, '{schema}', {rules.read_options(contract)}) AS parts")
         .selectExpr("*", "get(parts, 0) AS event")
     )
     return read.selectExpr(
@@ -65,7 +63,7 @@ def parse(messages: DataFrame, contract: Contract, sentinel: str) -> DataFrame:
         "CASE WHEN NOT usual THEN schema_of_variant(event.amount) END AS amount_type",
         "try_variant_get(event.is_fraud, '$', 'boolean') AS is_fraud",
         "CASE WHEN NOT usual THEN schema_of_variant(event.is_fraud) END AS is_fraud_type",
-        f"CASE WHEN NOT usual THEN {rules.whole_value(end, wrapped)} END AS whole",
+        f"CASE WHEN NOT usual THEN {rules.whole_value(end, wrapped, contract)} END AS whole",
         f"CASE WHEN NOT usual THEN {rules.NON_TEXT_TOKENS} END AS non_text_tokens",
         f"CASE WHEN NOT usual THEN {rules.KEYS} END AS key_count",
         f"CASE WHEN NOT usual THEN {rules.NUL_ESCAPES} END AS has_nul_escape",

@@ -67,16 +67,24 @@ def usual_shape(contract: Contract) -> str:
     return "^[{]" + ", ?".join(fields) + r"[}]\\z"
 
 
-def whole_value(end: str, wrapped: str) -> str:
+def read_options(contract: Contract) -> str:
+    """Return the options of from_json for a value wrapped into an array, which is one level more.
+
+    The contract's limits of digits and keys are those that Spark's parser has anyway.
+    """
+    levels = contract.json_limits.nesting_levels + 1
+    return f"map('allowSingleQuotes', 'false', 'allowNonNumericNumbers', 'false', 'maxNestingDepth', '{levels}')"
+
+
+def whole_value(end: str, wrapped: str, contract: Contract) -> str:
     """Return the code of what is wrong with the value as a whole, NULL where it is one JSON object.
 
     Args:
         end: name of the sentinel's key.
         wrapped: the expression of the value wrapped into an array with the sentinel behind it.
+        contract: the limits.
     """
-    texts = (
-        f"from_json({wrapped}, 'array<string>', map('allowNonNumericNumbers', 'false', 'allowSingleQuotes', 'false'))"
-    )
+    texts = f"from_json({wrapped}, 'array<string>', {read_options(contract)})"
     # Read into a struct, from_json goes on behind a character that it cannot read; read into texts, it does not.
     is_json = f"""coalesce(size({texts}) = 2 AND get({texts}, 1) = '{{"{end}":true}}', false)"""
     return f"""CASE

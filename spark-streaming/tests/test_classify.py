@@ -136,6 +136,37 @@ def test_headers_are_read_and_those_that_cannot_be_read_are_null(spark: Any) -> 
     assert list(row["reasons"]) == []
 
 
-def test_what_the_parser_cannot_hold_is_malformed(spark: Any) -> None:
-    values = [BASE[:-1] + b',"n":' + text + b"}" for text in (b"[" * 3000 + b"]" * 3000, b"9" * 1200)]
-    assert [list(row["reasons"]) for row in judged(spark, values)] == [["MALFORMED_JSON"]] * 2
+LEVELS, DIGITS, CHARACTERS = (
+    CONTRACT.json_limits.nesting_levels,
+    CONTRACT.json_limits.number_digits,
+    CONTRACT.json_limits.key_characters,
+)
+AT_A_LIMIT = {
+    "levels of arrays": lambda more: (b"n", b"[" * (LEVELS - 1 + more) + b"]" * (LEVELS - 1 + more)),
+    "levels of objects": lambda more: (b"n", b'{"a":' * (LEVELS - 1 + more) + b"1" + b"}" * (LEVELS - 1 + more)),
+    "digits": lambda more: (b"n", b"9" * (DIGITS + more)),
+    "digits behind a sign": lambda more: (b"n", b"-" + b"9" * (DIGITS + more)),
+    "characters of a key": lambda more: (b"k" * (CHARACTERS + more), b"1"),
+    "characters of an escaped key": lambda more: (rb"\u0041" * (CHARACTERS + more), b"1"),
+    "characters of a key with letters of two bytes": lambda more: ("\u00e9".encode() * (CHARACTERS + more), b"1"),
+}
+
+
+@pytest.mark.parametrize("limit", AT_A_LIMIT)
+def test_the_contracts_limits_are_sparks_too(spark: Any, limit: str) -> None:
+    values = []
+    for more in (0, 1):
+        key, value = AT_A_LIMIT[limit](more)
+        values.append(BASE[:-1] + b', "' + key + b'": ' + value + b"}")
+    assert check_all(spark, values) == {"MALFORMED_JSON"}
+    assert [list(row["reasons"]) for row in judged(spark, values)] == [[], ["MALFORMED_JSON"]]
+
+
+def test_brackets_and_letters_within_a_text_are_beyond_no_limit(spark: Any) -> None:
+    texts = (b"[" * 5_000, b"9" * 5_000, b"k" * 60_000, rb"\"[" * 5_000)
+    assert check_all(spark, [BASE[:-1] + b', "n": "' + text + b'"}' for text in texts]) == set()
+
+
+def test_a_deep_value_that_is_no_object_is_malformed(spark: Any) -> None:
+    deep = [b"[" * levels + b"]" * levels for levels in (LEVELS, LEVELS + 1, 3_000)]
+    assert check_all(spark, deep) == {"NOT_AN_OBJECT", "MALFORMED_JSON"}

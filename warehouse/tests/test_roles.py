@@ -63,6 +63,8 @@ REFUSED = {
     ],
     "redrive": [
         "select * from raw.transactions",
+        "select amount, currency from raw.transactions",
+        "select conflict from raw.rejected_transactions",
         "select * from raw.dead_letters",
         "select * from raw.rejected_transactions",
         "insert into raw.transactions select * from raw.transactions",
@@ -126,6 +128,9 @@ ALLOWED = {
         "insert into metadata.unmask_log (asked_by, command, book, selection, letters) values ('a', 'show', '', '', 1)",
         "update metadata.letter_decisions set confirmed_at = now() where false",
         "delete from raw.redrive_payloads",
+        "select transaction_id, status, content_hash, identity_hash, topic_id, redrive_of from raw.transactions",
+        "select content_hash, topic_id, redrive_of from raw.rejected_transactions",
+        "create temporary table mine ()",
     ],
 }
 

@@ -1,6 +1,7 @@
 """However events are cut into loads, and whichever path a load takes, silver is what a simple loop says."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from lake_writer import LakeWriter, dead_letter, payment
+from lake_writer import FIRST_ARRIVAL, LakeWriter, dead_letter, payment
 from own_database import OwnDatabase
 
 from core.layout import CHECKOUT, Layout
@@ -19,28 +20,56 @@ pytestmark = pytest.mark.services
 Query = Callable[..., list[tuple[Any, ...]]]
 
 EVENTS = st.builds(
-    lambda number, status, amount, reason, partition: payment(
+    lambda number, status, amount, reason, partition, run, seq, second: payment(
         f"t{number}",
         status,
         amount=Decimal(amount),
         failure_reason=reason if status == "FAILED" else None,
         partition=partition,
+        run=run,
+        seq=seq,
+        arrived_at=FIRST_ARRIVAL + timedelta(seconds=second),
     ),
     st.integers(1, 3),
     st.sampled_from(["PENDING", "SUCCESS", "FAILED"]),
     st.sampled_from(["10", "10", "10", "10", "20", "-1"]),
     st.sampled_from(["A", "A", "B"]),
     st.integers(0, 1),
+    st.sampled_from(["feed-1", "feed-1", "feed-2", None]),
+    st.sampled_from([1, 2, 3, 4, None]),
+    st.integers(0, 2),  # many arrive at one moment
 )
 DEAD = st.builds(lambda partition: dead_letter(partition=partition), st.integers(0, 1))
 COMMITS = st.lists(st.lists(st.one_of(EVENTS, EVENTS, EVENTS, DEAD), max_size=6), min_size=1, max_size=6)
 
 
-def judge(events: list[dict[str, Any]]) -> dict[tuple[int, int], str]:
+def in_order(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return one load's events in the order of decision 32; no two have the same place in it."""
+
+    def arrival(event: dict[str, Any]) -> tuple[Any, ...]:
+        return event["arrived_at"], event["partition"], event["offset"]
+
+    def feed(event: dict[str, Any]) -> tuple[Any, ...] | None:
+        return (event["transaction_id"], event["run"]) if event["run"] and event["seq"] else None
+
+    first: dict[Any, tuple[Any, ...]] = {}
+    for event in events:
+        first[feed(event)] = min(first.get(feed(event), arrival(event)), arrival(event))
+
+    def place(event: dict[str, Any]) -> tuple[Any, ...]:
+        if feed(event) is None:
+            return arrival(event), 0, arrival(event)
+        return first[feed(event)], event["seq"], arrival(event)
+
+    assert len({place(event) for event in events}) == len(events)
+    return sorted(events, key=place)
+
+
+def judge(loads: list[list[dict[str, Any]]]) -> dict[tuple[int, int], str]:
     """Take the events one by one, as decision 7 reads."""
     taken: dict[tuple[str, str], dict[str, Any]] = {}
     verdicts = {}
-    for event in events:
+    for event in (event for load in loads for event in in_order(load)):
         transaction, status = event["transaction_id"], event["status"]
         rows = {key[1]: row for key, row in taken.items() if key[0] == transaction}
         reference = next(iter(rows.values()), event)
@@ -70,6 +99,22 @@ def silver(query: Query) -> dict[tuple[int, int], str]:
     return {(partition, offset): verdict for partition, offset, verdict in rows}
 
 
+def loads_of(query: Query, events: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Return the events by the load that took them, in the loads' order."""
+    taken = {
+        (partition, offset): load_id
+        for partition, offset, load_id in query("""
+            select partition, "offset", load_id from raw.transactions
+            union all select partition, "offset", load_id from raw.duplicates
+            union all select partition, "offset", load_id from raw.rejected_transactions
+        """)
+    }
+    by_load: dict[int, list[dict[str, Any]]] = {}
+    for event in events:
+        by_load.setdefault(taken[event["partition"], event["offset"]], []).append(event)
+    return [by_load[load_id] for load_id in sorted(by_load)]
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(commits=COMMITS, limit=st.sampled_from([1, 4, 1000]), data=st.data())
 def test_silver_is_what_a_loop_over_the_events_says(
@@ -80,14 +125,54 @@ def test_silver_is_what_a_loop_over_the_events_says(
         layout = Layout(CHECKOUT, Path(home))
         lake, shadow, delivered = LakeWriter(layout), LakeWriter(layout), []
         for number, commit in enumerate(commits):
-            in_order = shadow.deliver(commit)
-            delivered += sorted(in_order, key=lambda e: (e["arrived_at"], e["partition"], e["offset"]))
+            delivered += shadow.deliver(commit)
             lake.commit(commit)
             if number == len(commits) - 1 or data.draw(st.booleans(), label="load now"):
                 fresh = data.draw(st.booleans(), label="fresh")
                 changed = migrated.model_copy(update={"max_rows_per_load": limit})
                 run_loads(changed, layout, try_fresh=fresh, say=lambda _: None)
     events = [event for event in delivered if "reasons" not in event]
-    assert silver(query) == judge(events)
+    assert silver(query) == judge(loads_of(query, events))
     dead = query('select partition, "offset" from raw.dead_letters')
     assert sorted(dead) == sorted((e["partition"], e["offset"]) for e in delivered if "reasons" in e)
+
+
+SENT = st.lists(
+    st.tuples(
+        st.integers(1, 2), st.sampled_from(["PENDING", "SUCCESS", "FAILED"]), st.sampled_from(["10", "10", "20", "-1"])
+    ),
+    min_size=2,
+    max_size=8,
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sent=SENT, data=st.data())
+def test_however_a_feed_s_events_reach_their_partitions_a_load_of_them_gives_the_same_silver(
+    migrated: OwnDatabase, query: Query, sent: list[tuple[int, str, str]], data: st.DataObject
+) -> None:
+    feed = [
+        payment(f"t{number}", status, amount=Decimal(amount), run="feed-1", seq=seq)
+        for seq, (number, status, amount) in enumerate(sent, 1)
+    ]
+    seen = []
+    for _ in range(2):
+        migrated.empty()
+        arriving = data.draw(st.permutations(feed), label="as they arrive")
+        partitions = data.draw(st.lists(st.integers(0, 2), min_size=len(feed), max_size=len(feed)))
+        cut = data.draw(st.integers(0, len(feed)), label="commits")
+        delivered = [event | {"partition": partition} for event, partition in zip(arriving, partitions, strict=True)]
+        with TemporaryDirectory() as home:
+            layout = Layout(CHECKOUT, Path(home))
+            lake = LakeWriter(layout)
+            for commit in (delivered[:cut], delivered[cut:]):
+                lake.commit(commit)
+            run_loads(migrated, layout, try_fresh=data.draw(st.booleans(), label="fresh"), say=lambda _: None)
+        seen.append(
+            query("""
+                select seq, 'NEW' from raw.transactions union all select seq, 'DUPLICATE' from raw.duplicates
+                union all select seq, array_to_string(reasons, ',') from raw.rejected_transactions order by 1
+            """)
+        )
+    assert seen[0] == seen[1]
+    assert len(seen[0]) == len(feed)

@@ -35,12 +35,12 @@ RESUME_WITHIN = timedelta(days=1)
 # The local day of a payment, as the marts count it.
 _DAY = "cast((occurred_at at time zone 'UTC') + to_minutes(cast(utc_offset_minutes as bigint)) as date)"
 
-_OWNER = """coalesce((
+_OWNER = """(
     select o.load_id from metadata.load_offsets o join metadata.load_audit a using (load_id)
     where a.status = 'SUCCESS' and o.topic_id = s.topic_id and o.partition = s."partition"
         and s."offset" >= o.start_offset and s."offset" < o.end_offset
     order by o.load_id limit 1
-), %s)"""
+)"""
 
 
 class Backfill:
@@ -151,10 +151,7 @@ class Backfill:
         bronze, books = totals.count_bronze(workspace, contract), _books(connection, contract)
         totals.check_books(bronze, books)
         totals.write_totals(connection, load_id, bronze, books)
-        restored = connection.execute(
-            f"select distinct {_OWNER} from stage s join verdicts v on v.place = s.ctid where v.verdict = 'NEW'",
-            [load_id],
-        ).fetchall()
+        restored = connection.execute("select distinct load_id from verdicts where verdict = 'NEW'").fetchall()
         counts = {book: sum(n for n, _ in found.values()) for book, found in books.items()}
         audit.close_audit(connection, load_id, Found(rows, rows, 0, 0), "STAGE", {**counts, "DEAD_LETTER": 0})
         return load_id, books, [load for (load,) in restored]
@@ -233,7 +230,7 @@ def _files(bronze: Path, first: date | None, last: date | None) -> list[str]:
 
 def _source(files: Sequence[str]) -> str:
     listed = ", ".join("'" + path.replace("'", "''") + "'" for path in files)
-    return f"(select *, 0 as version from read_parquet([{listed}], hive_partitioning = false, union_by_name = true))"
+    return f"read_parquet([{listed}], hive_partitioning = false, union_by_name = true)"
 
 
 def _of_offsets(offsets: Offsets) -> str:

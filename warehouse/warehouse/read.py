@@ -36,7 +36,6 @@ _DELIVERY = {
     "topic_id": "varchar",
     "partition": "integer",
     "offset": "bigint",
-    "version": "bigint",
 }
 
 
@@ -112,18 +111,13 @@ def read_load(workspace: duckdb.DuckDBPyConnection, load: LoadRange, contract: C
     return Found(load.rows, rows, dead_letters_expected, dead_letters)
 
 
-def _parquet(workspace: duckdb.DuckDBPyConnection, name: str, commits: tuple[Commit, ...]) -> str | None:
-    """Register the commits' files with their versions; return the FROM clause, None where there is no file."""
-    files = [(str(file.path), commit.version) for commit in commits for file in commit.files]
+def _parquet(commits: tuple[Commit, ...]) -> str | None:
+    """Return the FROM clause of the commits' files, None where there is no file."""
+    files = [str(file.path) for commit in commits for file in commit.files]
     if not files:
         return None
-    paths = [path for path, _ in files]
-    workspace.register(name, pa.table({"filename": paths, "version": [version for _, version in files]}))
-    escaped = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
-    return (
-        f"read_parquet([{escaped}], filename = true, hive_partitioning = false, union_by_name = true) p "
-        f"join {name} f on f.filename = p.filename"
-    )
+    escaped = ", ".join("'" + path.replace("'", "''") + "'" for path in files)
+    return f"read_parquet([{escaped}], hive_partitioning = false, union_by_name = true) p"
 
 
 def _promised(commits: tuple[Commit, ...], what: str) -> int:
@@ -140,7 +134,7 @@ def _promised(commits: tuple[Commit, ...], what: str) -> int:
 
 
 def _read_events(workspace: duckdb.DuckDBPyConnection, load: LoadRange, contract: Contract) -> int:
-    source = _parquet(workspace, "bronze_files", load.bronze)
+    source = _parquet(load.bronze)
     view_events(workspace, contract, source)
     return _count_read(workspace, "events", load.bronze, "bronze") if source else 0
 
@@ -153,7 +147,7 @@ def view_events(
     Args:
         workspace: from open_workspace.
         contract: the fields and rules.
-        source: FROM clause with bronze's columns and the version of each row's commit; None: there are no events.
+        source: FROM clause with bronze's columns; None: there are no events.
         where: which rows of it.
     """
     fields = {field.stored_as: _duckdb_type(field.spark_type) for field in contract.fields}
@@ -162,8 +156,10 @@ def view_events(
         nothing = ", ".join(f'null as "{name}"' for name in columns)
         source, where = f"(select {nothing})", "false"
     typed = ", ".join(f'cast("{name}" as {kind}) as "{name}"' for name, kind in columns.items())
-    workspace.execute(f"create temporary view delivered as select * from (select {typed} from {source}) where {where}")
-    workspace.execute(f"create temporary view events as {judged_sql(contract)}")
+    workspace.execute(
+        f"create or replace temporary view delivered as select * from (select {typed} from {source}) where {where}"
+    )
+    workspace.execute(f"create or replace temporary view events as {judged_sql(contract)}")
 
 
 def judged_sql(contract: Contract, where: str = "true") -> str:
@@ -216,7 +212,7 @@ def _read_dead_letters(workspace: duckdb.DuckDBPyConnection, load: LoadRange, co
             arrived_at timestamptz, value_bytes bigint, amount_hint decimal(20,4), currency_hint varchar, run varchar,
             seq bigint, redrive_of varchar)
     """)
-    source = _parquet(workspace, "dead_files", load.dead_letters)
+    source = _parquet(load.dead_letters)
     if source is None:
         return 0
     counted = _scalar(workspace, f"select count(*) from {source}")

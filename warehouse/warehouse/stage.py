@@ -1,8 +1,10 @@
 # ruff: noqa: S608  (column names come from the contract; values are parameters)
 """The stage path: rows that may clash with others are judged in a temporary table, then go to their book.
 
-Order is that of the lake's commits, within one arrival, partition and offset; so the result does not depend on how many
-commits a load takes. `docs/decisions` 7 has the meaning; test_stage_reference.py has the same as a loop in Python.
+Order is the sender's. Across loads the first loaded stands. Within a load, per transaction, feeds are ordered by their
+first arrival of it, and events of a feed by seq; then arrival, topic, partition and offset count. An event without a
+feed is one by itself.
+`docs/decisions` 7 and 32 have the reasons; test_stage_reference.py has the same as a loop in Python.
 """
 
 from typing import Any
@@ -12,21 +14,45 @@ import psycopg
 
 from contracts.model import Contract
 from warehouse.columns import COORDINATES, DUPLICATE, quoted, transaction_columns
+from warehouse.conflict import conflict_sql, standing_sql
 from warehouse.copy import copy_rows
 
-_EXTRA = ("version", "reasons")
-
 # verdict: NEW, DUPLICATE, ALREADY_LOADED, or the reason code of a rejection; EVENT_RULES when the event broke some.
+# of_redrive: it is what a redrive of the same letter was that came before.
 _JUDGE = """
 create temporary table verdicts on commit drop as
-with probed as (
-    select s.ctid as place, s.transaction_id, s.status, s.reasons, {again} as again,
-        s.content_hash::text as content, s.identity_hash::text as identity, s.status <> 'PENDING' as is_final,
-        row_number() over (
-            partition by s.transaction_id order by s.version, s.known_at, s."partition", s."offset"
-        ) as turn,
+with owned as (
+    select s.ctid as place, s.transaction_id, s.status, s.reasons, s.content_hash::text as content,
+        s.identity_hash::text as identity, s.redrive_of, s.known_at, s.topic_id, s."partition", s."offset",
+        s.seq, case when s.seq >= 1 then s.run end as feed, coalesce({owner}, {load_id}) as load_id,
         {is_loaded} as is_loaded
     from stage s
+),
+dated as (
+    select *, case when feed is null then row(known_at, topic_id, "partition", "offset")
+        else first_value(row(known_at, topic_id, "partition", "offset")) over of_feed end as feed_begins
+    from owned
+    window of_feed as (
+        partition by transaction_id, load_id, feed order by known_at, topic_id, "partition", "offset"
+    )
+),
+ordered as (
+    select *, row_number() over (
+        order by load_id, feed_begins, case when feed is not null then seq end, known_at, topic_id, "partition",
+            "offset"
+    ) as turn
+    from dated
+),
+copied as (
+    select *, row_number() over (partition by topic_id, redrive_of order by turn) as copy,
+        row_number() over (partition by topic_id, redrive_of, content order by turn) as same_copy
+    from ordered
+),
+probed as (
+    select c.*, case when c.redrive_of is null then null
+        when c.same_copy > 1 or b.is_same then 'DUPLICATE'
+        when c.copy > 1 or b.is_there then 'CONFLICTING_DUPLICATE' end as again
+    from copied c left join lateral ({before}) b on c.redrive_of is not null
 ),
 candidates as (
     select * from probed where not is_loaded and again is null and reasons = '{{}}'
@@ -52,7 +78,7 @@ placed as (
             else min(turn) filter (where fits and not is_final) over of_transaction end as pending_turn,
         case when final_content is not null then 0
             else min(turn) filter (where fits and is_final) over of_transaction end as final_turn
-    from compared
+    from (select *, status <> 'PENDING' as is_final from compared) compared
     window of_transaction as (partition by transaction_id)
 ),
 known as (
@@ -66,7 +92,7 @@ known as (
     from placed
     window of_transaction as (partition by transaction_id)
 )
-select place, case
+select place, load_id, false as of_redrive, case
         when not fits then case
             when taken_turn < turn and (not is_final or status = taken_final) then 'CONFLICTING_DUPLICATE'
             else 'SETTLEMENT_MISMATCH' end
@@ -77,27 +103,22 @@ select place, case
     end as verdict
 from known
 union all
-select place, case when is_loaded then 'ALREADY_LOADED' else coalesce(again, 'EVENT_RULES') end
+select place, load_id, again is not null,
+    case when is_loaded then 'ALREADY_LOADED' else coalesce(again, 'EVENT_RULES') end
 from probed where is_loaded or again is not null or reasons <> '{{}}'
 """
 
 # A redrive that was killed between sending and writing it down sends the same bytes once more. The first one counts:
 # what it became, a payment or a rejected row, it stays.
-_AGAIN = """case when s.redrive_of is not null then (
-        select case when bool_or(b.content_hash = s.content_hash) then 'DUPLICATE' else 'CONFLICTING_DUPLICATE' end
-        from (
-            select content_hash from raw.transactions t
-            where t.topic_id = s.topic_id and t.redrive_of = s.redrive_of
-            union all
-            select content_hash from raw.rejected_transactions t
-            where t.topic_id = s.topic_id and t.redrive_of = s.redrive_of
-            union all
-            select content_hash from stage t
-            where t.topic_id = s.topic_id and t.redrive_of = s.redrive_of
-                and (t.version, t.known_at, t."partition", t."offset")
-                    < (s.version, s.known_at, s."partition", s."offset")
-        ) b having count(*) > 0
-    ) end"""
+_BEFORE = """
+    select bool_or(e.content_hash::text = c.content) as is_same, count(*) > 0 as is_there
+    from (
+        select content_hash from raw.transactions t where t.topic_id = c.topic_id and t.redrive_of = c.redrive_of
+        union all
+        select content_hash from raw.rejected_transactions t
+        where t.topic_id = c.topic_id and t.redrive_of = c.redrive_of
+    ) e
+"""
 
 # Looked up only when a load reads offsets that an earlier one has: without a bound the lookup would grow with silver.
 _IS_LOADED = " or ".join(
@@ -115,7 +136,7 @@ def load_staged(
     *,
     source: str,
     reread: bool,
-    owner: str = "%s",
+    owner: str = "null",
 ) -> int:
     """Judge events of the workspace and add each to its book; return how many are new in silver.
 
@@ -130,46 +151,68 @@ def load_staged(
         contract: for the columns.
         source: the workspace's table or view of the events to judge; all rows of a transaction are in it, or none.
         reread: some of the offsets were loaded before, so that rows may be there already.
-        owner: expression for the load that a row of stage s belongs to; it has one place for load_id.
+        owner: expression for the load that a row of stage s belongs to; NULL: load_id.
     """
     columns = transaction_columns(contract)
     connection.execute("set local work_mem = '128MB'")
     connection.execute(f"""
         create temporary table stage on commit drop as
-        select {quoted(columns)}, 0::bigint as version, reasons from raw.rejected_transactions limit 0
+        select {quoted(columns)}, reasons from raw.rejected_transactions limit 0
     """)
-    reasons = "case when reasons = '' then [] else string_split(reasons, ',') end"
-    query = f"select {quoted(columns)}, version, {reasons} from {source}"
-    copy_rows(connection, "stage", (*columns, *_EXTRA), workspace, query)
+    fill_stage(connection, workspace, source, columns)
     connection.execute("analyze stage")
-    connection.execute(_JUDGE.format(again=_AGAIN, is_loaded=f"({_IS_LOADED})" if reread else "false"))
-    return _add_to_books(connection, columns, load_id, owner)
+    judge_stage(connection, load_id, reread=reread, owner=owner)
+    return _add_to_books(connection, columns, contract)
 
 
-def _add_to_books(connection: psycopg.Connection[Any], columns: tuple[str, ...], load_id: int, owner: str) -> int:
+def fill_stage(
+    connection: psycopg.Connection[Any], workspace: duckdb.DuckDBPyConnection, source: str, columns: tuple[str, ...]
+) -> None:
+    """Copy judged events of the workspace into the temporary table stage, with the rules that they break."""
+    reasons = "case when reasons = '' then [] else string_split(reasons, ',') end"
+    copy_rows(
+        connection, "stage", (*columns, "reasons"), workspace, f"select {quoted(columns)}, {reasons} from {source}"
+    )
+
+
+def judge_stage(
+    connection: psycopg.Connection[Any], load_id: int, *, reread: bool = False, owner: str = "null"
+) -> None:
+    """Make the temporary table verdicts: what becomes of each row of stage, and by which load it counts."""
+    is_loaded = f"({_IS_LOADED})" if reread else "false"
+    connection.execute(
+        _JUDGE.format(before=_BEFORE, is_loaded=is_loaded, owner=owner, load_id=f"{int(load_id)}::bigint")
+    )
+
+
+def _add_to_books(connection: psycopg.Connection[Any], columns: tuple[str, ...], contract: Contract) -> int:
     judged = "from stage s join verdicts v on v.place = s.ctid"
     new = connection.execute(
         f"""
         insert into raw.transactions ({quoted(columns)}, load_id)
-        select {quoted(columns, "s.")}, {owner} {judged} where v.verdict = 'NEW'
-        """,
-        [load_id],
+        select {quoted(columns, "s.")}, v.load_id {judged} where v.verdict = 'NEW'
+        """
     )
     duplicate = (*DUPLICATE, *COORDINATES)
     connection.execute(
         f"""
         insert into raw.duplicates ({quoted(duplicate)}, load_id)
-        select {quoted(duplicate, "s.")}, {owner} {judged} where v.verdict = 'DUPLICATE'
-        """,
-        [load_id],
+        select {quoted(duplicate, "s.")}, v.load_id {judged} where v.verdict = 'DUPLICATE'
+        """
     )
     connection.execute(
         f"""
         insert into raw.rejected_transactions ({quoted(columns)}, reasons, load_id)
-        select {quoted(columns, "s.")},
-            case when v.verdict = 'EVENT_RULES' then s.reasons else array[v.verdict] end, {owner}
-        {judged} where v.verdict not in ('NEW', 'DUPLICATE', 'ALREADY_LOADED')
-        """,
-        [load_id],
+        select {quoted(columns, "s.")}, s.reasons, v.load_id {judged} where v.verdict = 'EVENT_RULES'
+        """
     )
+    for of_redrive in (False, True):
+        connection.execute(
+            f"""
+            insert into raw.rejected_transactions ({quoted(columns)}, reasons, load_id, conflict)
+            select {quoted(columns, "s.")}, array[v.verdict], v.load_id, {conflict_sql(contract)}
+            {judged} left join lateral ({standing_sql(columns, of_redrive=of_redrive)}) t on true
+            where v.verdict not in ('NEW', 'DUPLICATE', 'ALREADY_LOADED', 'EVENT_RULES') and v.of_redrive = {of_redrive}
+            """
+        )
     return new.rowcount

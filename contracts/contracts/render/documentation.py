@@ -49,6 +49,7 @@ def render(contract: Contract) -> str:
         f"| `{t.name}` | {t.partitions} | " + ", ".join(f"`{k}={v}`" for k, v in t.config.items()) + " |"
         for t in contract.topics.values()
     )
+    limits = contract.json_limits
     headers = "\n".join(f"| `{name}` | {meaning} |" for name, meaning in contract.headers.items())
     return f"""<!-- Rendered from the contract: ./scripts/tieout contract render -->
 # The transaction contract, version {contract.version}
@@ -63,6 +64,8 @@ schema of the platform are rendered from it.
 
 Minor digits: {currencies}; any other currency may have up to {contract.unknown_currency_digits} and is rejected later.
 A value is at most {contract.max_value_bytes:,} bytes.
+It nests at most {limits.nesting_levels:,} levels of arrays and objects; the event's own is one of them.
+A number in it has at most {limits.number_digits:,} digits, and a key at most {limits.key_characters:,} characters.
 
 ## Rules
 A rule passes only if it is true: null breaks it. An event carries the code of every rule that it breaks.

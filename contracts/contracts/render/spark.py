@@ -1,6 +1,7 @@
 """The contract for Spark: the lake's columns, and the reasons for which an event is malformed."""
 
 import json
+from dataclasses import asdict
 
 from contracts.model import Contract
 
@@ -13,6 +14,7 @@ def render(contract: Contract) -> str:
         "structural": [field.name for field in contract.fields if field.structural],
         "minor_digits": {**contract.currencies, "other": contract.unknown_currency_digits},
         "max_value_bytes": contract.max_value_bytes,
+        "json_limits": asdict(contract.json_limits),
         "malformed": {rule.code: rule.meaning for rule in contract.rules if rule.kind == "malformed"},
     }
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

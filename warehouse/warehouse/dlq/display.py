@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from core.text import shown
+from warehouse.conflict import differs_text
 from warehouse.dlq.listing import UNKNOWN, age_text
 
 WIDTH = 150
@@ -39,6 +41,9 @@ def show_list(found: dict[str, Any]) -> None:
         for group in found["groups"]:
             _add_group(table, group, found["by"])
     console.print(table)
+    for letter in found.get("letters", ()):
+        if letter["conflict"]:
+            console.print(f"{letter['letter']} differs: {differs_text(letter['conflict'])}", soft_wrap=True)
     states = ", ".join(f"{count:,} {_state(state)}" for state, count in sorted(found["states"].items()))
     console.print(f"{found['book'].replace('_', ' ')}: {states or 'none'}")
     if "UNCONFIRMED" in found["states"]:
@@ -88,10 +93,13 @@ def show_letter(found: dict[str, Any]) -> None:
         f"letter {found['letter']} of {found['book']}, arrived {found['arrived_at']}: {state}, amount {amount}"
     )
     console.print(
-        f"source feed {found['source'] or '(none)'}, event {found['seq'] or '(none)'}; topic {found['topic_id']}"
+        f"source feed {found['source'] or '(none)'}, event {found['seq'] or '(none)'}, load {found['load_id']}; "
+        f"topic {found['topic_id']}"
     )
     for code, meaning in found["meanings"].items():
         console.print(f"  {code}: {meaning}")
+    if found["conflict"]:
+        _show_conflict(console, found["conflict"])
     _show_content(console, found)
     if len(found["chain"]) > 1 or found["successor"]:
         console.print("its way:")
@@ -104,6 +112,16 @@ def show_letter(found: dict[str, Any]) -> None:
             console.print(f"  {last['letter']} in raw.{last['book']}")
         elif found["chain"][-1]["redriven"]:
             console.print("  sent, and not loaded yet")
+
+
+def _show_conflict(console: Console, conflict: dict[str, Any]) -> None:
+    first = conflict["standing"]
+    console.print(
+        f"what stands is {first['partition']}:{first['offset']} in raw.{first['book']}: source feed "
+        f"{shown(first['run'] or '(none)')}, event {first['seq'] or '(none)'}, load {first['load_id']}",
+        soft_wrap=True,
+    )
+    console.print(f"  it differs: {differs_text(conflict)}", soft_wrap=True)
 
 
 def _show_content(console: Console, found: dict[str, Any]) -> None:
@@ -158,8 +176,25 @@ def _show_redrive(console: Console, outcome: dict[str, Any], amounts: str) -> No
     sent = "would be sent" if would else f"are sent, as feed {outcome['run']}"
     console.print(f"{outcome['letters']:,} letters {sent}; {outcome['unchanged']:,} of them unchanged.")
     console.print(f"{outcome['expected']['well_formed']:,} are well-formed: {amounts or 'no known amount'}.")
+    if would:
+        _show_forecast(console, outcome["expected"])
     if malformed:
         codes = ", ".join(f"{code} {count:,}" for code, count in malformed.items())
         console.print(f"The others {'would be' if would else 'will be'} dead letters again: {codes}.")
+    for letter in outcome["expected"].get("not_new", ()):
+        console.print(
+            f"  {letter['letter']} would be in raw.{letter['becomes']} {', '.join(letter['reasons'])}".rstrip()
+        )
     if not would:
         console.print("./scripts/tieout run brings them to the marts and proves it.")
+
+
+def _show_forecast(console: Console, expected: dict[str, Any]) -> None:
+    """Print what silver will make of the well-formed letters."""
+    amounts = ", ".join(f"{Decimal(m['amount']):,} {c} ({m['count']:,})" for c, m in expected["new_amounts"].items())
+    console.print(f"{expected['new']:,} of them would be new in silver" + (f": {amounts}." if amounts else "."))
+    if expected["duplicates"]:
+        console.print(f"{expected['duplicates']:,} of them would be duplicates of what silver has.")
+    if expected["rejected_letters"]:
+        codes = ", ".join(f"{code} {count:,}" for code, count in expected["rejected"].items())
+        console.print(f"{expected['rejected_letters']:,} of them would be rejected: {codes}.")

@@ -74,7 +74,8 @@ def list_letters(connection: Connection, selection: Selection, limit: int) -> li
     query = sql.SQL(
         'select book, topic_id, partition, "offset", source, seq, reasons, arrived_at, '
         "extract(epoch from age)::bigint as age_seconds, currency, amount, value_bytes, state, is_unconfirmed, "
-        "decided_at, redriven_run, redriven_seq, redrive_of, successor_book, successor_partition, successor_offset "
+        "decided_at, redriven_run, redriven_seq, redrive_of, successor_book, successor_partition, successor_offset, "
+        "load_id, conflict "
         'from metadata.dead_letter_book where {} order by arrived_at, partition, "offset" limit %s'
     ).format(condition)
     with connection.cursor(row_factory=dict_row) as cursor:
@@ -98,6 +99,8 @@ def _letter(row: dict[str, Any]) -> dict[str, Any]:
         "redriven": redriven,
         "redrive_of": row["redrive_of"],
         "successor": successor,
+        "load_id": row["load_id"],
+        "conflict": row["conflict"],
     }
 
 

@@ -19,6 +19,7 @@ from core import failpoints
 from core.errors import TieoutError
 from warehouse.dlq import intents
 from warehouse.dlq.books import Connection, asked_by, current_topic, only_decider
+from warehouse.dlq.forecast import open_forecast
 from warehouse.dlq.intents import Feed
 from warehouse.dlq.plan import Intent, Message, Planner
 from warehouse.dlq.selection import NOTHING
@@ -113,14 +114,20 @@ class _Redrive:
         self._tally = Tally()
 
     def preview(self, source: Source | None) -> dict[str, Any]:
-        """Judge every letter and count."""
+        """Judge every letter as the stream and the loader will, and count."""
         unfinished, gone = intents.count_unconfirmed(self._connection), 0
-        if source is not None:
-            with source.open(self._connection) as letters:
-                gone = self._told_of_gone(letters)
-                for page in letters.pages:
-                    self._tally.add(self._plan(page, source.book))
-        return {"ok": not gone, "run": None, "finished": unfinished, "bytes_gone": gone, **self._tally.as_json()}
+        with open_forecast(self._connection, self._contract, self._feed.topic_id, self._feed.run) as forecast:
+            forecast.add_unfinished()
+            if source is not None:
+                with source.open(self._connection) as letters:
+                    gone = self._told_of_gone(letters)
+                    for page in letters.pages:
+                        planned = self._plan(page, source.book)
+                        self._tally.add(planned)
+                        forecast.add(planned)
+            counted, becomes = self._tally.as_json(), forecast.outcome()
+        counted["expected"] |= becomes
+        return {"ok": not gone, "run": None, "finished": unfinished, "bytes_gone": gone, **counted}
 
     def run(self, source: Source | None, connect: Callable[[], Sender]) -> dict[str, Any]:
         """Finish what is unfinished, then send what is open."""

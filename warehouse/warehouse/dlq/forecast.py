@@ -1,0 +1,164 @@
+"""What the loader will make of letters, said before they are sent: its own judgement, on tables that nobody keeps.
+
+It knows silver as the last load left it, the letters of the same redrive, and those of a killed one, which go first.
+It does not know what has been sent and no load has taken yet.
+"""
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+import pyarrow as pa
+
+from contracts.control_total import Money, amounts_as_json
+from contracts.model import Contract
+from contracts.verdict import judge
+from warehouse.dlq.books import DEAD_LETTERS, REJECTED, Connection
+from warehouse.dlq.lake import MEMORY, PAGE_LETTERS
+from warehouse.dlq.listing import two_digits
+from warehouse.dlq.plan import Intent
+from warehouse.read import open_workspace, view_events
+from warehouse.stage import fill_stage, judge_stage
+
+NAMED = 50
+
+_STAGE = """
+create temporary table stage (
+    transaction_id text, status text, amount numeric(20,4), currency text, content_hash uuid, identity_hash uuid,
+    run text, seq bigint, redrive_of text, known_at timestamptz, topic_id text, "partition" integer, "offset" bigint,
+    reasons text[]
+) on commit drop
+"""
+_COLUMNS = (
+    *("transaction_id", "status", "amount", "currency", "content_hash", "identity_hash"),
+    *("run", "seq", "redrive_of", "known_at", "topic_id", "partition", "offset"),
+)
+_UNFINISHED = """
+select p.value, d.run, d.seq, d.redrive_of
+from metadata.letter_decisions d join raw.redrive_payloads p using (redrive_id)
+where d.decision = 'REDRIVEN' and d.confirmed_at is null order by d.run, d.seq
+"""
+_BECOMES = """
+create temporary table becomes on commit drop as
+select s.run, s.seq, s.redrive_of, s.currency, s.amount,
+    case v.verdict when 'NEW' then 'transactions' when 'DUPLICATE' then 'duplicates' else 'rejected_transactions' end
+        as book,
+    case v.verdict when 'NEW' then '{}' when 'DUPLICATE' then '{}' when 'EVENT_RULES' then s.reasons
+        else array[v.verdict] end as codes
+from stage s join verdicts v on v.place = s.ctid
+"""
+_COUNTED = "select book, codes, currency, count(*), sum(amount) from becomes where run = %s group by 1, 2, 3"
+_NOT_NEW = """
+select seq, redrive_of, book, codes from becomes where run = %s and book <> 'transactions' order by seq limit %s
+"""
+
+
+class _Sent(NamedTuple):
+    value: bytes | None
+    run: str
+    seq: int
+    redrive_of: str
+
+
+class Forecast:
+    """Letters of one redrive, judged together."""
+
+    def __init__(
+        self, connection: Connection, workspace: duckdb.DuckDBPyConnection, contract: Contract, topic_id: str, run: str
+    ) -> None:
+        self._connection, self._workspace, self._contract = connection, workspace, contract
+        self._topic_id, self._run = topic_id, run
+        self._now = datetime.now(UTC)
+        self._malformed: list[tuple[int, str, str, list[str]]] = []
+
+    def add(self, planned: Iterable[Intent]) -> None:
+        """Take a page of the letters, in the order in which they will be sent."""
+        sound = []
+        for intent in planned:
+            if not intent.expected:
+                sound.append(_Sent(intent.letter.value, intent.run, intent.seq, intent.redrive_of))
+            elif len(self._malformed) < NAMED:
+                self._malformed.append((intent.seq, intent.redrive_of, DEAD_LETTERS, list(intent.expected)))
+        self._stage(sound, self._now)
+
+    def add_unfinished(self) -> None:
+        """Take the letters of killed redrives, which are sent before all others."""
+        with self._connection.cursor("unfinished") as cursor:
+            cursor.execute(_UNFINISHED)
+            while rows := cursor.fetchmany(PAGE_LETTERS):
+                self._stage([_Sent(*row) for row in rows], self._now - timedelta(seconds=1))
+
+    def outcome(self) -> dict[str, Any]:
+        """Return what will become of the letters.
+
+        Returns:
+            new, duplicates, rejected_letters: counts; new_amounts by currency; rejected: by reason code, a letter with
+            two reasons under both; not_new: the first letters that will not be new, with the book of each and why.
+        """
+        self._connection.execute("analyze stage")
+        judge_stage(self._connection, 0)
+        self._connection.execute(_BECOMES)
+        counts, codes, amounts = Counter[str](), Counter[str](), dict[str, Money]()
+        for book, reasons, currency, count, amount in self._connection.execute(_COUNTED, [self._run]).fetchall():
+            counts[book] += count
+            codes.update(dict.fromkeys(reasons, count))
+            if book == "transactions":
+                amounts[currency] = Money(count, two_digits(amount))
+        listed = self._connection.execute(_NOT_NEW, [self._run, NAMED]).fetchall()
+        first = sorted([*self._malformed, *listed], key=lambda each: each[0])[:NAMED]
+        return {
+            "new": counts["transactions"],
+            "new_amounts": amounts_as_json(amounts),
+            "duplicates": counts["duplicates"],
+            "rejected_letters": counts[REJECTED],
+            "rejected": dict(sorted(codes.items())),
+            "not_new": [{"letter": name, "becomes": book, "reasons": why} for _, name, book, why in first],
+        }
+
+    def _stage(self, sent: Iterable[_Sent], arrives_at: datetime) -> None:
+        rows = [row for each in sent if (row := self._row(each, arrives_at))]
+        if rows:
+            self._workspace.register("letters", pa.Table.from_pylist(rows))
+            view_events(self._workspace, self._contract, "letters")
+            fill_stage(self._connection, self._workspace, "events", _COLUMNS)
+            self._workspace.unregister("letters")
+
+    def _row(self, sent: _Sent, arrives_at: datetime) -> dict[str, Any] | None:
+        """Return an event as the lake would have it; None where it is malformed."""
+        verdict = judge(sent.value, self._contract)
+        if verdict.event is None or verdict.amount is None:
+            return None
+        fields = {field.stored_as: verdict.event.get(field.name) for field in self._contract.fields}
+        return fields | {
+            "amount": verdict.amount.quantize(Decimal("0.0001")),
+            "occurred_at": verdict.occurred_at,
+            "utc_offset_minutes": verdict.utc_offset_minutes,
+            "unknown_fields": verdict.unknown_fields,
+            **{"run": sent.run, "seq": sent.seq, "redrive_of": sent.redrive_of},
+            **{"status_at": None, "arrived_at": arrives_at},
+            **{"topic_id": self._topic_id, "partition": 0, "offset": sent.seq},
+        }
+
+
+@contextmanager
+def open_forecast(connection: Connection, contract: Contract, topic_id: str, run: str) -> Iterator[Forecast]:
+    """Open the tables of a forecast; nothing of them is left afterwards.
+
+    Args:
+        connection: of role redrive.
+        contract: fields and rules.
+        topic_id: of the topic that the letters would be sent to.
+        run: the feed that they would be sent as.
+    """
+    with (
+        connection.transaction(force_rollback=True),
+        open_workspace(Path(tempfile.gettempdir()), MEMORY) as workspace,
+    ):
+        connection.execute(_STAGE)
+        yield Forecast(connection, workspace, contract, topic_id, run)
