@@ -77,6 +77,7 @@ def arrivals(
         {
             **librdkafka_login(values["KAFKA_BOOTSTRAP"], "auditor", values["KAFKA_PASSWORD_AUDITOR"]),
             "group.id": "auditor-live-delay",
+            "isolation.level": "read_committed",
             "enable.auto.commit": False,
         }
     )

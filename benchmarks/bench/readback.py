@@ -24,7 +24,9 @@ def read_topic(env: Mapping[str, str], topic: str = TOPIC) -> Books:
     """Return count and exact amount by currency of all that a topic holds."""
     from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
-    consumer = Consumer(login(env) | {"group.id": "bench", "enable.auto.commit": False})
+    consumer = Consumer(
+        login(env) | {"group.id": "bench", "enable.auto.commit": False, "isolation.level": "read_committed"}
+    )
     try:
         numbers = sorted(consumer.list_topics(topic, timeout=20).topics[topic].partitions)
         ends = {n: consumer.get_watermark_offsets(TopicPartition(topic, n), timeout=20) for n in numbers}

@@ -43,7 +43,10 @@ class Loop:
             for name, kind, structural in sorted(self.fields, key=lambda field: not field[2])
         ]
         self.decode = msgspec.json.Decoder(msgspec.defstruct("Event", shape)).decode
-        self.consumer = Consumer(told["login"] | {"group.id": "stream-bench", "enable.auto.commit": False})
+        self.consumer = Consumer(
+            told["login"]
+            | {"group.id": "stream-bench", "enable.auto.commit": False, "isolation.level": "read_committed"}
+        )
         self.commits = 0
 
     def drain(self) -> int:

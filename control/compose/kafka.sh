@@ -29,6 +29,7 @@ log.message.timestamp.type=LogAppendTime
 offsets.topic.replication.factor=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
+transaction.max.timeout.ms=60000
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 log.dirs=/var/lib/kafka/data/log

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 
 from contracts.model import load_contract
-from control.offsets import behind, end_offsets, topic_id
+from control.offsets import behind, held_back, topic_id
 from control.say import say
 from core.errors import TieoutError
 from core.layout import Layout
@@ -41,27 +41,31 @@ def lake_ends(layout: Layout) -> dict[int, int]:
     return {partition: min(end, dead_letters.get(partition, 0)) for partition, end in bronze.items()}
 
 
-def catch_up(layout: Layout, settings: Mapping[str, str], *, service_runs: bool) -> None:
-    """Bring the lake to the offsets that Kafka has now.
+def catch_up(layout: Layout, settings: Mapping[str, str], *, service_runs: bool) -> int:
+    """Bring the lake to the committed offsets that Kafka has now.
+
+    A transaction that is still open is not waited for: it, and what came after it in its partition, is for a later run.
 
     Args:
         service_runs: a stream is supervised: wait for it. Otherwise wait for whoever holds the writer's lock, and
             when nobody does, drain with a stream of our own.
+
+    Returns:
+        how many offsets wait for an open transaction.
 
     Raises:
         TieoutError: the broker is away, the stream stands still, or the stream of our own failed.
     """
     topic = load_contract().topics["transactions"].name
     _refuse_another_topic(layout, topic, topic_id(settings, topic))
-    wanted = end_offsets(settings, topic)
+    wanted, held = held_back(settings, topic)
     left = behind(wanted, lake_ends(layout))
-    if not left:
-        return
-    if service_runs or writer_is_at_work(layout):
+    if left and (service_runs or writer_is_at_work(layout)):
         _wait(layout, wanted)
-    else:
+    elif left:
         _drain(left, settings.get("SPARK_JAVA_OPTIONS"))
         _wait(layout, wanted, patience=5)
+    return held
 
 
 def _refuse_another_topic(layout: Layout, topic: str, found: str) -> None:

@@ -1,4 +1,7 @@
-"""Offsets of the topic, asked as the auditor with kafka-python: the second client beside confluent-kafka."""
+"""Offsets of the topic, asked as the auditor with kafka-python: the second client beside confluent-kafka.
+
+An end is where a reader of committed events gets to: before the first event of a transaction that is still open.
+"""
 
 import logging
 import time
@@ -13,18 +16,19 @@ from core.topic_id import as_kafka_spells
 
 
 @contextmanager
-def _auditor(settings: Mapping[str, str], *, admin: bool = False) -> Iterator[Any]:
+def _auditor(settings: Mapping[str, str], *, admin: bool = False, isolation: str = "read_committed") -> Iterator[Any]:
     from kafka import KafkaConsumer
     from kafka.admin import KafkaAdminClient
     from kafka.errors import KafkaError
 
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # refusals are raised; it logs each of them as well
     try:
-        client = (KafkaAdminClient if admin else KafkaConsumer)(
+        login = {
             **kafka_python_login(settings["KAFKA_BOOTSTRAP"], "auditor", settings["KAFKA_PASSWORD_AUDITOR"]),
-            request_timeout_ms=10_000,
-            bootstrap_timeout_ms=5_000,
-        )
+            "request_timeout_ms": 10_000,
+            "bootstrap_timeout_ms": 5_000,
+        }
+        client = KafkaAdminClient(**login) if admin else KafkaConsumer(**login, isolation_level=isolation)
         try:
             yield client
         finally:
@@ -46,15 +50,32 @@ def _partitions(client: Any, topic: str) -> list[Any]:
     return [TopicPartition(topic, number) for number in sorted(numbers)]
 
 
-def end_offsets(settings: Mapping[str, str], topic: str) -> dict[int, int]:
+def end_offsets(settings: Mapping[str, str], topic: str, isolation: str = "read_committed") -> dict[int, int]:
     """Return the offset behind the last event of each partition, now.
+
+    Args:
+        settings: broker, and the password of the auditor.
+        topic: its name.
+        isolation: read_uncommitted counts what open transactions have sent, and all that came after it.
 
     Raises:
         TieoutError: the broker is away, refuses the auditor, or has no such topic.
     """
-    with _auditor(settings) as client:
+    with _auditor(settings, isolation=isolation) as client:
         ends = client.end_offsets(_partitions(client, topic))
     return {partition.partition: offset for partition, offset in sorted(ends.items())}
+
+
+def held_back(settings: Mapping[str, str], topic: str) -> tuple[dict[int, int], int]:
+    """Return the end offsets, and how many offsets behind them wait for an open transaction.
+
+    Raises:
+        TieoutError: the broker is away, refuses the auditor, or has no such topic.
+    """
+    # In this order: an event that arrives in between waits for nothing.
+    written = end_offsets(settings, topic, "read_uncommitted")
+    ends = end_offsets(settings, topic)
+    return ends, behind(written, ends)
 
 
 def topic_id(settings: Mapping[str, str], topic: str) -> str:

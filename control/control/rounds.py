@@ -79,8 +79,9 @@ def _remember(layout: Layout, outcome: Outcome) -> None:
 
 
 def _stream(layout: Layout, settings: Mapping[str, str], service_runs: bool) -> str:
-    catch_up(layout, settings, service_runs=service_runs)
-    return "the lake has every event of Kafka"
+    held = catch_up(layout, settings, service_runs=service_runs)
+    waiting = f"; {held:,} offsets wait for an open transaction" if held else ""
+    return f"the lake has every committed event of Kafka{waiting}"
 
 
 def _load() -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from contracts.model import load_contract
 from control.catching_up import lake_ends
-from control.offsets import behind, end_offsets, ends_and_rate
+from control.offsets import behind, ends_and_rate, held_back
 from control.roles import dsn
 from core.errors import TieoutError
 from core.layout import Layout
@@ -50,13 +50,14 @@ def _topic(settings: Mapping[str, str]) -> Station:
 
 
 def _stream(layout: Layout, settings: Mapping[str, str]) -> Station:
-    ends = end_offsets(settings, load_contract().topics["transactions"].name)
+    ends, held = held_back(settings, load_contract().topics["transactions"].name)
     reached = lake_ends(layout)
     left = behind(ends, reached)
     log = layout.bronze / "_delta_log"
     newest = max((entry.stat().st_mtime for entry in log.glob("*.json")), default=None) if log.exists() else None
     lag = round(time.time() - newest) if left and newest else None if left else 0
-    return {"count": sum(reached.values()), "lag_seconds": lag, "events_behind": left}
+    waiting = {"offsets_in_open_transactions": held} if held else {}
+    return {"count": sum(reached.values()), "lag_seconds": lag, "events_behind": left, **waiting}
 
 
 def _lake(table: Any) -> Station:

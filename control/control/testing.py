@@ -5,7 +5,7 @@ import secrets
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,8 @@ from control.env import change_env, ensure_env
 from control.kafka import wait_for_broker
 from control.ports import LISTENING, is_free
 from control.roles import wait_for_postgres
+from control.topics import administrator
+from core.kafka_login import librdkafka_login
 from core.layout import find_layout
 
 
@@ -94,3 +96,34 @@ def temporary_platform(home: Path | None = None) -> Iterator[Handle]:
             yield Handle(platform, own, {**platform.settings, "TIEOUT_HOME": str(own)})
         finally:
             supervision.shut_down(layout)
+
+
+@contextmanager
+def transaction(
+    env: Mapping[str, str], values: Sequence[bytes], *, partition: int, abort: bool = False, topic: str = "transactions"
+) -> Iterator[None]:
+    """Send values in a transaction of a producer's, which stays open until the end of the block."""
+    from confluent_kafka import Producer
+
+    login = librdkafka_login(env["KAFKA_BOOTSTRAP"], "admin", env["KAFKA_PASSWORD_ADMIN"])
+    producer = Producer({**login, "transactional.id": secrets.token_hex(8)})
+    producer.init_transactions()
+    producer.begin_transaction()
+    for value in values:
+        producer.produce(topic, value, partition=partition)
+    left = producer.flush(60)
+    if left:
+        raise RuntimeError(f"the broker did not take {left} of {len(values)} events")
+    try:
+        yield
+    finally:
+        if abort:
+            producer.abort_transaction()
+        else:
+            producer.commit_transaction()
+
+
+def add_partitions(env: Mapping[str, str], topic: str, count: int) -> None:
+    """Give a topic more partitions, as an operator does."""
+    with administrator(env) as admin:
+        admin.create_partitions({topic: count})

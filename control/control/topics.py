@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from contracts.model import Contract
+from control.say import say
 from core.errors import TieoutError
 from core.kafka_login import kafka_python_login
 
@@ -20,10 +21,13 @@ def rights(contract: Contract) -> dict[str, list[tuple[str, str]]]:
     senders = {sender: [("WRITE", events), ("WRITE", topic)] for sender, topic in control.items()}
     return {
         **senders,
-        "stream": [("READ", events)],
+        "stream": [("READ", events), ("DESCRIBE_CONFIGS", events)],
         "loader": [("READ", topic) for topic in control.values()],
         "live": [("READ", events), ("WRITE", alerts)],
-        "auditor": [("READ", topic) for topic in (events, *control.values(), alerts)],
+        "auditor": [
+            ("DESCRIBE_CONFIGS", events),
+            *(("READ", topic) for topic in (events, *control.values(), alerts)),
+        ],
     }
 
 
@@ -47,15 +51,15 @@ def administrator(settings: Mapping[str, str]) -> Iterator[Any]:
 def ensure_topics(settings: Mapping[str, str], contract: Contract) -> None:
     """Bring users, topics and rights to what the contract states; what is already so stays.
 
-    Raises:
-        TieoutError: a topic has another number of partitions than the contract: keys would move between partitions.
+    A topic with fewer partitions than the contract says is given more; one with more keeps them. Every reader takes new
+    partitions in, and loses none of the old ones.
     """
     with administrator(settings) as admin:
         _ensure_users(admin, settings)
         present = set(admin.list_topics())
         for topic in contract.topics.values():
             if topic.name in present:
-                _check_partitions(admin, topic.name, topic.partitions)
+                _add_partitions(admin, topic.name, topic.partitions)
                 _set_configuration(admin, topic.name, topic.config)
             else:
                 wanted = {"num_partitions": topic.partitions, "replication_factor": 1, "configs": dict(topic.config)}
@@ -77,15 +81,14 @@ def _ensure_users(admin: Any, settings: Mapping[str, str]) -> None:
             )
 
 
-def _check_partitions(admin: Any, name: str, partitions: int) -> None:
+def _add_partitions(admin: Any, name: str, partitions: int) -> None:
     described = admin.describe_topics([name])[0]
     there = len(described["partitions"])
-    if there != partitions:
-        raise TieoutError(
-            f"topic {name} has {there} partitions, the contract says {partitions}.",
-            "the topic was not changed.",
-            "keep the number in the contract, or start over with ./scripts/tieout reset",
-        )
+    if there > partitions:
+        say(f"  topic {name} has {there} partitions, the contract says {partitions}; all of them are read")
+    if there < partitions:
+        admin.create_partitions({name: partitions})
+        say(f"  topic {name} has {partitions} partitions now instead of {there}, as the contract says")
 
 
 def _set_configuration(admin: Any, name: str, config: Mapping[str, str]) -> None:

@@ -3,12 +3,15 @@
 The questions go through the Kafka client in Spark's own JVM: the same client, user and password as the stream's.
 """
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from py4j.java_gateway import JVMView
 from py4j.protocol import Py4JJavaError
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from core.layout import Layout
 from spark_streaming.ends import Ends
@@ -54,8 +57,34 @@ def source_options(settings: StreamSettings, layout: Layout) -> dict[str, str]:
     """Return the settings of Spark's Kafka source: its client's, as the source names them. Never log them either."""
     # The source asks where the topic ends after each fetch, and the broker answers in turn: a fetch that waits at the
     # topic's end, by default half a second, holds that answer up.
-    options = {**client_options(settings, layout), "fetch.max.wait.ms": "10"}
+    options = {**client_options(settings, layout), "fetch.max.wait.ms": "10", "isolation.level": "read_committed"}
     return {f"kafka.{name}": value for name, value in options.items()}
+
+
+def read_uncommitted(
+    spark: SparkSession, settings: StreamSettings, layout: Layout, topic: str, *, start: Ends, end: Ends
+) -> DataFrame:
+    """Return partition and offset of every record of a batch, also of transactions that were aborted.
+
+    Args:
+        start: for each partition the first offset.
+        end: for each of the same partitions the offset behind the last one.
+    """
+
+    def written(ends: Ends) -> str:
+        return json.dumps({topic: {str(partition): offset for partition, offset in ends.items()}})
+
+    return (
+        spark.read.format("kafka")
+        .options(**source_options(settings, layout))
+        .option("kafka.isolation.level", "read_uncommitted")
+        .option("assign", json.dumps({topic: list(end)}))
+        .option("startingOffsets", written(start))
+        .option("endingOffsets", written(end))
+        .option("failOnDataLoss", "true")
+        .load()
+        .select("partition", "offset")
+    )
 
 
 def look(spark: SparkSession, settings: StreamSettings, layout: Layout, topic: str) -> TopicState:
@@ -64,6 +93,27 @@ def look(spark: SparkSession, settings: StreamSettings, layout: Layout, topic: s
     Raises:
         BrokerError: the broker is away, refuses the user, or has no such topic that the user may read.
     """
+    with _admin(spark, settings, layout, topic) as (jvm, admin):
+        return _ask(jvm, admin, topic, settings.kafka_patience_seconds)
+
+
+def is_compacted(spark: SparkSession, settings: StreamSettings, layout: Layout, topic: str) -> bool:
+    """Say whether the broker may remove single records of the topic, newer ones of the same key being there.
+
+    Raises:
+        BrokerError: the broker is away, or refuses the user.
+    """
+    with _admin(spark, settings, layout, topic) as (jvm, admin):
+        config = jvm.org.apache.kafka.common.config
+        place = config.ConfigResource(config.ConfigResource.Type.TOPIC, topic)
+        seconds = jvm.java.util.concurrent.TimeUnit.SECONDS
+        described = admin.describeConfigs(jvm.java.util.Collections.singletonList(place)).all()
+        policy = described.get(settings.kafka_patience_seconds, seconds).get(place).get("cleanup.policy").value()
+        return "compact" in str(policy)
+
+
+@contextmanager
+def _admin(spark: SparkSession, settings: StreamSettings, layout: Layout, topic: str) -> Iterator[tuple[JVMView, Any]]:
     jvm = spark._jvm
     assert jvm is not None  # noqa: S101 - only Spark Connect has none
     options = jvm.java.util.Properties()
@@ -71,7 +121,7 @@ def look(spark: SparkSession, settings: StreamSettings, layout: Layout, topic: s
         options.setProperty(key, value)
     admin = jvm.org.apache.kafka.clients.admin.Admin.create(options)
     try:
-        return _ask(jvm, admin, topic, settings.kafka_patience_seconds)
+        yield jvm, admin
     except Py4JJavaError as error:
         raise explain(str(error.java_exception), settings, topic) from error
     finally:

@@ -23,6 +23,10 @@ class OffsetsLostError(StreamError, RefusalError):
     """The broker no longer has offsets that the lake has not got."""
 
 
+class OffsetsMissingError(StreamError, RefusalError):
+    """A batch lacks offsets that no transaction of a producer explains."""
+
+
 class BrokerError(StreamError):
     """The broker refuses."""
 

@@ -26,6 +26,7 @@ from core import failpoints
 from core.layout import Layout
 from spark_streaming import broker, failures, lock, maintenance, requests, tables
 from spark_streaming.ends import Ends
+from spark_streaming.gaps import Topic
 from spark_streaming.session import start_session
 from spark_streaming.settings import StreamSettings, secret
 from spark_streaming.sink import LakeWriter
@@ -176,7 +177,23 @@ def _prepare(spark: SparkSession, settings: StreamSettings, layout: Layout, acce
     except Exception as error:
         raise failures.explain(error, settings, topic.name) from error
     writer = LakeWriter(
-        spark, contract, bronze, dead_letters, topic.name, topic.topic_id, secrets.token_hex(16), ends, position
+        spark=spark,
+        contract=contract,
+        bronze=bronze,
+        dead_letters=dead_letters,
+        topic=topic.name,
+        topic_id=topic.topic_id,
+        sentinel=secrets.token_hex(16),
+        ends=ends,
+        position=position,
+        kafka=Topic(
+            uncommitted=lambda start, end: broker.read_uncommitted(
+                spark, settings, layout, topic.name, start=start, end=end
+            ),
+            first=lambda: broker.look(spark, settings, layout, topic.name).first,
+            is_compacted=lambda: broker.is_compacted(spark, settings, layout, topic.name),
+        ),
+        acceptance=acceptance,
     )
     return Stream(settings, layout, writer)
 

@@ -28,7 +28,8 @@ class Acceptance:
     """What an operator accepts, in the operator's own words.
 
     Attributes:
-        losses: offsets that will never be in the lake.
+        losses: offsets that will never be in the lake: what retention took before the topic's first offset is skipped
+            at the start, what is missing behind it when its batch comes.
         topic_id: the topic that the lake goes on with, though it was filled from another.
     """
 
@@ -146,7 +147,7 @@ def _skip(
     for table in reversed(lake):
         had = ends[table.name]
         reached = had.get(loss.partition, 0)
-        if reached >= loss.end:
+        if reached >= loss.end or loss.first >= topic.first.get(loss.partition, 0):
             continue
         if reached < loss.first or loss.end > topic.first.get(loss.partition, 0):
             raise LakeStateError(

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from deltalake import DeltaTable
@@ -13,6 +14,8 @@ from pyspark.sql import DataFrame, SparkSession
 from contracts.model import load_contract
 from spark_streaming import tables
 from spark_streaming.broker import TopicState
+from spark_streaming.ends import Ends
+from spark_streaming.gaps import Topic
 from spark_streaming.sink import BatchReport, LakeWriter
 from spark_streaming.start import Acceptance, open_lake
 
@@ -33,9 +36,20 @@ def topic_of(ends: dict[int, int], first: dict[int, int] | None = None, topic_id
 
 
 class SmallLake:
-    """Offset n of a partition is malformed where n % 5 == 0."""
+    """Offset n of a partition is malformed where n % 5 == 0.
+
+    Attributes:
+        markers: offsets at which Kafka has no record.
+        aborted: offsets whose record only an uncommitted reader sees.
+        first: what Kafka says is the first offset of a partition, when it is asked about gaps.
+        is_compacted: what it says then of the topic.
+    """
 
     arrived = ARRIVED
+    markers: frozenset[Offset] = frozenset()
+    aborted: frozenset[Offset] = frozenset()
+    first: Ends = MappingProxyType({})
+    is_compacted = False
 
     def __init__(self, spark: SparkSession, folder: Path) -> None:
         self.spark, self.contract = spark, load_contract()
@@ -46,8 +60,13 @@ class SmallLake:
         ends, position = open_lake(self.spark, topic, (self.bronze, self.dead_letters), acceptance)
         return LakeWriter(
             self.spark, self.contract, self.bronze, self.dead_letters, topic.name, topic.topic_id, "ab" * 16,
-            ends, position,
+            ends, position, Topic(self.uncommitted, lambda: self.first, lambda: self.is_compacted), acceptance,
         )  # fmt: skip
+
+    def uncommitted(self, start: Ends, end: Ends) -> DataFrame:
+        """Return what Kafka has between two ends."""
+        offsets = [(p, n) for p in end for n in range(start[p], end[p]) if (p, n) not in self.markers]
+        return self.spark.createDataFrame(offsets, "`partition` int, `offset` bigint")
 
     def messages(self, offsets: Iterable[Offset]) -> DataFrame:
         rows = [
@@ -60,7 +79,8 @@ class SmallLake:
         """Give the writer what Kafka would give from its position to `end`."""
         start = writer.position
         offsets = [(p, offset) for p in end for offset in range(start.get(p, 0), end[p])]
-        return writer.write(self.messages(offsets), batch, end)
+        given = [each for each in offsets if each not in self.markers | self.aborted]
+        return writer.write(self.messages(given), batch, end)
 
     def offsets(self, table: tables.LakeTable) -> list[Offset]:
         rows = DeltaTable(table.uri).to_pyarrow_table(columns=["partition", "offset"]).to_pydict()

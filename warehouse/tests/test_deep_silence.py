@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from core.errors import OutageError
-from warehouse.proof import deep
+from warehouse.proof import kafka_records
 
 
 class Broker:
@@ -39,16 +39,16 @@ class Broker:
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let ten seconds pass at each look at the clock."""
     ticks = iter(range(0, 100_000, 10))
-    monkeypatch.setattr(deep, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))), raising=False)
+    monkeypatch.setattr(kafka_records, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))), raising=False)
 
 
 def test_a_broker_that_sends_nothing_for_a_minute_is_an_outage() -> None:
     broker = Broker(3)
     with pytest.raises(OutageError, match="sent nothing for 60 s, and 2 records are to come"):
-        list(deep._records(broker, {"p": (0, 5)}))
+        list(kafka_records.read_records(broker, {"p": (0, 5)}))
     assert broker.at == 3
 
 
 def test_a_slow_broker_is_waited_for() -> None:
-    (batch,) = deep._records(Broker(40), {"p": (0, 40)})
+    (batch,) = kafka_records.read_records(Broker(40), {"p": (0, 40)})
     assert [message.offset for message in batch] == list(range(40))

@@ -125,7 +125,7 @@ def _refuse_lost(connection: psycopg.Connection[Any], name: str, loaded: Waterma
 def _loaded_within(
     connection: psycopg.Connection[Any], name: str, topic_id: str | None, span: tuple[int, int, int]
 ) -> int:
-    """Count the offsets of a span that the table had before: of bronze all that no loss in the books accounts for."""
+    """Count the offsets of a span that the table had before: of bronze all that had a row, by the books."""
     partition, begin, behind = span
     if begin >= behind:
         return 0
@@ -140,6 +140,8 @@ def _loaded_within(
         select coalesce(sum(upper(each) - lower(each)), 0)::bigint from unnest(
             int8multirange(int8range(%(begin)s, %(behind)s)) - (
                 select coalesce(range_agg(int8range(start_offset, end_offset)), '{}') from metadata.lost_offsets
+                where topic_id = %(topic)s and partition = %(partition)s) - (
+                select coalesce(range_agg(offsets), '{}') from metadata.missing_offsets
                 where topic_id = %(topic)s and partition = %(partition)s)) as each
         """,
         known,

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -60,6 +60,7 @@ class Commit:
         end: offset behind the last one that the table accounts for, by partition.
         rows: how many rows the stream says it wrote.
         lost: offsets within start and end that no row will ever have.
+        gaps: how many offsets of each partition, within start and end, the stream found to be a transaction's.
         gone: the topic that this commit's took the place of; None where the topic stays.
     """
 
@@ -70,6 +71,7 @@ class Commit:
     end: dict[int, int]
     rows: int
     lost: tuple[Lost, ...] = ()
+    gaps: dict[int, int] = field(default_factory=dict)
     gone: Gone | None = None
 
 
@@ -179,6 +181,7 @@ def read_commit(table: Path, version: int, expected_id: str) -> Commit:
             Lost(int(lost["partition"]), int(lost["from"]), int(lost["to"]), str(lost["reason"]))
             for lost in recorded.get("lost", [])
         ),
+        gaps=_offsets(recorded, "gaps"),
         gone=Gone(str(accepted["instead_of"]), str(accepted["reason"])) if accepted else None,
     )
 

@@ -13,7 +13,7 @@ from core import failpoints
 from core.errors import TieoutError
 from core.layout import Layout, find_layout
 from core.niceness import pass_on
-from warehouse import audit, cuts, feeds, fresh, losses, settle, stage, told, totals
+from warehouse import audit, cuts, feeds, fresh, gaps, losses, settle, stage, told, totals
 from warehouse.control_topic import ControlTopic, Told, read_control_watermark, write_control_watermark
 from warehouse.dead_letters import load_dead_letters
 from warehouse.delta_log import exists
@@ -238,6 +238,7 @@ class _Loader:
                 totals.write_totals(self._connection, load_id, bronze, books)
                 totals.write_offsets(self._connection, load_id, load)
                 totals.write_lost(self._connection, workspace, load_id, load, before)
+                gaps.write_missing(self._connection, workspace, load_id, load, before)
                 losses.write_gone(self._connection, load_id, load.gone)
                 not_believed = write_quality(self._connection, workspace, load_id, self._contract, found)
                 write_watermark(self._connection, BRONZE, load.bronze_watermark, load_id)

@@ -1,7 +1,7 @@
 """Which commits of the lake the next load takes."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from core.errors import TieoutError
@@ -19,6 +19,7 @@ class LoadRange:
         end: offset behind the last one; dead letters beyond it wait.
         expected: how many offsets each partition must account for, in bronze or as dead letter.
         lost: offsets that are accepted as lost, which no row has.
+        gaps: how many offsets of each partition are a transaction's by the stream's word; no row has them either.
         gone: topics in place of which another one is accepted.
         bronze: commits with rows, oldest first.
         dead_letters: commits with rows, of which some may lie before or beyond the range.
@@ -32,6 +33,7 @@ class LoadRange:
     end: dict[int, int]
     expected: dict[int, int]
     lost: tuple[Lost, ...]
+    gaps: dict[int, int]
     gone: tuple[Gone, ...]
     bronze: tuple[Commit, ...]
     dead_letters: tuple[Commit, ...]
@@ -48,7 +50,7 @@ class LoadRange:
     @property
     def is_empty(self) -> bool:
         """True when the commits hold no offset, such as after a compaction."""
-        told = self.lost or self.gone
+        told = self.lost or self.gone or self.gaps
         return not any(self.expected.values()) and not told and not any(commit.files for commit in self.bronze)
 
 
@@ -68,24 +70,36 @@ def _take(commits: Iterator[Commit], max_rows: int, topic_id: str | None) -> lis
     return taken
 
 
-def _consumed(commits: list[Commit], loaded: dict[int, int]) -> tuple[dict[int, int], dict[int, int], dict[int, int]]:
-    """Return start, end and number of offsets by partition.
+@dataclass
+class _Consumed:
+    """What commits account for, by partition: start, end, how many offsets have a row, how many are a transaction's."""
+
+    end: dict[int, int]
+    start: dict[int, int] = field(default_factory=dict)
+    expected: dict[int, int] = field(default_factory=dict)
+    gaps: dict[int, int] = field(default_factory=dict)
+
+
+def _consumed(commits: list[Commit], loaded: dict[int, int]) -> _Consumed:
+    """Return what the commits account for.
 
     A batch that is replayed after a crash may record the offsets of the first try once more, so that a commit counts
     from where the one before it ended.
     """
-    start: dict[int, int] = {}
-    end = dict(loaded)
-    expected: dict[int, int] = {}
+    found = _Consumed(dict(loaded))
+    end = found.end
     for commit in commits:
         for partition, behind in commit.end.items():
             begin = max(commit.start.get(partition, 0), end.get(partition, 0))
             behind_all = max(behind, end.get(partition, 0))
-            start.setdefault(partition, begin)
+            found.start.setdefault(partition, begin)
             gone = sum(lost.behind - lost.begin for lost in _lost_from(commit, end) if lost.partition == partition)
-            expected[partition] = expected.get(partition, 0) + max(behind - begin, 0) - gone
+            gaps = commit.gaps.get(partition, 0) if behind > begin else 0
+            found.expected[partition] = found.expected.get(partition, 0) + max(behind - begin, 0) - gone - gaps
+            if gaps:
+                found.gaps[partition] = found.gaps.get(partition, 0) + gaps
             end[partition] = behind_all
-    return start, end, expected
+    return found
 
 
 def _lost_from(commit: Commit, end: dict[int, int]) -> list[Lost]:
@@ -158,16 +172,18 @@ def plan_next(
         return None
     topic_id = next((c.topic_id for c in reversed(taken) if c.topic_id), loaded.topic_id if loaded else None)
     ends = loaded.ends if loaded and loaded.topic_id == topic_id else {}
-    start, end, expected = _consumed(taken, ends)
+    consumed = _consumed(taken, ends)
+    end = consumed.end
     lost = tuple({(lost.partition, lost.begin): lost for c in taken for lost in _lost_from(c, ends)}.values())
     letters, letters_watermark = _plan_dead_letters(dead_letters, loaded_dead_letters, topic_id, end)
     return LoadRange(
         topic_id=topic_id,
         loaded=ends,
-        start=start,
+        start=consumed.start,
         end=end,
-        expected=expected,
+        expected=consumed.expected,
         lost=lost,
+        gaps=consumed.gaps,
         gone=tuple(c.gone for c in taken if c.gone),
         bronze=tuple(c for c in taken if c.files),
         dead_letters=letters,
@@ -187,6 +203,7 @@ def plan_nothing(bronze: Watermark, dead_letters: Watermark | None) -> LoadRange
         end=bronze.ends,
         expected={},
         lost=(),
+        gaps={},
         gone=(),
         bronze=(),
         dead_letters=(),

@@ -5,6 +5,7 @@ Kafka is read by kafka-python, the lake by delta-rs, silver and the marts by pla
 Nothing of the stream, the loader or the proof is used, so that an error of theirs cannot hide itself here.
 """
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,10 +18,11 @@ from core.kafka_login import kafka_python_login
 Coordinates = tuple[int, int]
 SILVER = ("transactions", "duplicates", "rejected_transactions")
 BRONZE, DEAD_LETTERS = "raw_transactions", "dead_letter_queue"
+SILENCE_SECONDS = 30.0
 
 
 def offsets_in_kafka(settings: Mapping[str, str], topic: str = "transactions") -> set[Coordinates]:
-    """Return every partition and offset that the broker has."""
+    """Return partition and offset of every committed event that the broker has."""
     from kafka import KafkaConsumer, TopicPartition
 
     consumer = KafkaConsumer(
@@ -28,17 +30,20 @@ def offsets_in_kafka(settings: Mapping[str, str], topic: str = "transactions") -
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=8 << 20,
+        isolation_level="read_committed",
     )
     try:
         partitions = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic) or ()]
         consumer.assign(partitions)
-        begins, ends = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
-        expected = sum(ends[each] - begins[each] for each in partitions)
+        consumer.seek_to_beginning(*partitions)
+        ends = consumer.end_offsets(partitions)
         found: set[Coordinates] = set()
-        while len(found) < expected:
-            batch = consumer.poll(timeout_ms=30_000)
-            if not batch:
-                raise RuntimeError(f"the broker gave {len(found)} of {expected} events and then nothing for 30 s")
+        deadline = time.monotonic() + SILENCE_SECONDS
+        while any(consumer.position(each) < ends[each] for each in partitions):
+            if batch := consumer.poll(timeout_ms=1_000):
+                deadline = time.monotonic() + SILENCE_SECONDS
+            elif time.monotonic() > deadline:
+                raise RuntimeError(f"the broker gave {len(found)} events and then nothing for {SILENCE_SECONDS:.0f} s")
             found |= {(m.partition, m.offset) for messages in batch.values() for m in messages}
         return found
     finally:

@@ -129,7 +129,9 @@ def some_values(settings: Mapping[str, str], wanted: int = 200) -> list[bytes]:
     """Return some well-formed events as they stand in the topic."""
     from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
-    consumer = Consumer({**_login(settings), "group.id": "drill", "enable.auto.commit": False})
+    consumer = Consumer(
+        {**_login(settings), "group.id": "drill", "enable.auto.commit": False, "isolation.level": "read_committed"}
+    )
     partitions = consumer.list_topics(TOPIC, timeout=30).topics[TOPIC].partitions
     consumer.assign([TopicPartition(TOPIC, number, OFFSET_BEGINNING) for number in partitions])
     found: list[bytes] = []

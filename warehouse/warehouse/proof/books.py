@@ -16,7 +16,8 @@ LOADS_SHOWN = 20
 _OFFSETS = """
 select o.load_id, o.topic_id, o.partition, o.start_offset, o.end_offset, coalesce(t.count, 0)::bigint,
     (select coalesce(sum(l.offsets), 0)::bigint from metadata.lost_offsets l
-    where (l.load_id, l.topic_id, l.partition) = (o.load_id, o.topic_id, o.partition))
+    where (l.load_id, l.topic_id, l.partition) = (o.load_id, o.topic_id, o.partition)),
+    metadata.count_offsets(coalesce(w.markers, '{}')), metadata.count_offsets(coalesce(w.aborted, '{}'))
 from metadata.load_offsets o
 join metadata.load_audit a on a.load_id = o.load_id and a.status = 'SUCCESS'
 left join (
@@ -25,6 +26,8 @@ left join (
     from metadata.load_totals
     where book in ('BRONZE', 'ALREADY_LOADED', 'DEAD_LETTER') and load_id > %(after)s group by 1, 2
 ) t on t.load_id = o.load_id and t.partition = o.partition
+left join metadata.offsets_without_event w
+    on (w.load_id, w.topic_id, w.partition) = (o.load_id, o.topic_id, o.partition)
 where o.load_id > %(after)s
 order by o.load_id, o.partition
 """
@@ -55,18 +58,37 @@ Sides = dict[tuple[int, str | None], dict[bool, Side]]
 
 @dataclass
 class _Partition:
-    """A partition as its loads account for it."""
+    """A partition as its loads account for it: its offsets, and how many of them each kind has."""
 
     first: int
     behind: int
-    counted: int
-    lost: int
+    counted: int = 0
+    lost: int = 0
+    markers: int = 0
+    aborted: int = 0
+
+    def scope(self) -> dict[str, Any]:
+        """Return the kinds without an event as a line of the proof shows them."""
+        return without_event(self.lost, self.markers, self.aborted)
+
+    @property
+    def accounted(self) -> int:
+        """How many offsets are accounted for."""
+        return self.counted + self.lost + self.markers + self.aborted
+
+
+def without_event(lost: int, markers: int, aborted: int) -> dict[str, int]:
+    """Return offsets without an event as a line of the proof shows them, each kind that there is."""
+    counts = {"LOST": lost, "MARKER": markers, "ABORTED": aborted}
+    return {kind: count for kind, count in counts.items() if count}
 
 
 def offsets_by_totals(
     connection: psycopg.Connection[Any], forward: Forward, known: Mapping[tuple[str, int], int]
 ) -> Iterable[Equation]:
     """Yield E1 per partition: offsets that the loads account for = their events, dead letters and accepted losses.
+
+    Offsets of transactions, markers and aborted records, count once the auditor has read them again.
 
     A load that does not account for its own offsets, or leaves some out before it, gets a line of its own.
 
@@ -80,48 +102,64 @@ def offsets_by_totals(
     for row in connection.execute(_OFFSETS, {"after": forward.load_id}).fetchall():
         wrong += _follow(partitions, *row)
     for (topic, partition), behind in known.items():
-        place = partitions.setdefault((topic, partition), _Partition(behind, behind, 0, 0))
+        place = partitions.setdefault((topic, partition), _Partition(behind, behind))
         place.behind = max(place.behind, behind)
     for (topic, partition), place in sorted(partitions.items()):
         scope = {"topic_id": topic, "partition": partition, "offsets": [place.first, place.behind]}
-        scope |= {"LOST": place.lost} if place.lost else {}
-        yield Equation("E1", scope, None, Side(place.behind - place.first), Side(place.counted + place.lost))
+        yield Equation("E1", scope | place.scope(), None, Side(place.behind - place.first), Side(place.accounted))
     yield from wrong
 
 
 def _brought(forward: Forward) -> dict[tuple[str, int], _Partition]:
-    return {
-        (str(topic), int(partition or 0)): _Partition(
-            left.count, int(left.amount or 0), right.count, int(right.amount or 0)
-        )
-        for (topic, partition), (left, right) in forward.balance("E1").items()
-    }
+    gaps = forward.balance("E1_transactions")
+    found = {}
+    for (topic, partition), (left, right) in forward.balance("E1").items():
+        markers, aborted = (side.count for side in gaps.get((topic, partition), (Side(), Side())))
+        ends = left.count, int(left.amount or 0)
+        counts = right.count, int(right.amount or 0), markers, aborted
+        found[str(topic), int(partition or 0)] = _Partition(*ends, *counts)
+    return found
 
 
 def _follow(partitions: dict[tuple[str, int], _Partition], load_id: int, *row: Any) -> Iterable[Equation]:
-    topic, partition, start, end, counted, lost = row
-    place = partitions.setdefault((topic, partition), _Partition(start, start, 0, 0))
+    topic, partition, start, end, counted, lost, markers, aborted = row
+    place = partitions.setdefault((topic, partition), _Partition(start, start))
     scope = {"topic_id": topic, "partition": partition, "load_id": load_id}
     if start > place.behind:
         yield Equation("E1", scope | {"offsets": [place.behind, start]}, None, Side(start - place.behind), Side())
     # A load that read again what another had counts only what is beyond it.
     begin = min(max(start, place.behind), end)
-    if end - begin != counted + lost:
-        yield Equation("E1", scope | {"offsets": [begin, end]}, None, Side(end - begin), Side(counted + lost))
+    load = _Partition(begin, end, counted, lost, markers, aborted)
+    if end - begin != load.accounted:
+        shown = scope | {"offsets": [begin, end]} | load.scope()
+        yield Equation("E1", shown, None, Side(end - begin), Side(load.accounted))
     place.behind = max(place.behind, end)
     place.counted += counted
     place.lost += lost
+    place.markers += markers
+    place.aborted += aborted
 
 
-def bring_offsets_forward(connection: psycopg.Connection[Any], forward: Forward, upto_load: int) -> Balance:
-    """Return E1's balance up to a load: first offset and the one behind on the left, counted and lost on the right."""
+def bring_offsets_forward(connection: psycopg.Connection[Any], forward: Forward, upto_load: int) -> dict[str, Balance]:
+    """Return E1's balances up to a load.
+
+    E1: first offset and the one behind on the left, counted and lost on the right. E1_transactions: markers on the
+    left, aborted records on the right.
+    """
     partitions = _brought(forward)
     for row in connection.execute(_OFFSETS, {"after": forward.load_id}).fetchall():
         if row[0] <= upto_load:
             list(_follow(partitions, *row))
     return {
-        key: (Side(place.first, Decimal(place.behind)), Side(place.counted, Decimal(place.lost)))
-        for key, place in partitions.items()
+        "E1": {
+            key: (Side(place.first, Decimal(place.behind)), Side(place.counted, Decimal(place.lost)))
+            for key, place in partitions.items()
+        },
+        "E1_transactions": {
+            key: (Side(place.markers), Side(place.aborted))
+            for key, place in partitions.items()
+            if place.markers or place.aborted
+        },
     }
 
 

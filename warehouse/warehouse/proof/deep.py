@@ -1,15 +1,13 @@
 """`--deep`: Kafka itself, read again by the other client, against the lake: offset by offset, byte by byte.
 
 It also says what was never attested: the events of feeds without control totals, and offsets that Kafka does not have,
-as after a transaction or a compaction.
+as after a transaction or a compaction. What only the lake has, such as a payment of an aborted transaction, is a
+difference.
 """
 
 import hashlib
 import json
-import logging
-import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -18,17 +16,14 @@ import pyarrow as pa
 
 from contracts.control_total import LONGEST_RUN, NO_FEED
 from contracts.model import load_contract
-from core.errors import OutageError, TieoutError
-from core.kafka_login import kafka_python_login
 from core.layout import Layout
 from warehouse.delta_log import exists, newest_record
 from warehouse.proof.equation import Equation, Side
 from warehouse.proof.forward import plus
+from warehouse.proof.kafka_records import auditor, read_records
 from warehouse.read import open_workspace
 from warehouse.settings import WarehouseSettings
 
-BATCH = 20_000
-SILENCE_SECONDS = 60.0
 Sides = dict[tuple[str, str | None], Side]
 
 
@@ -53,42 +48,13 @@ def prove_with_kafka(settings: WarehouseSettings, layout: Layout, unattested: li
             'create table kafka ("partition" integer, "offset" bigint, digest varchar, feed varchar, currency varchar, '
             "amount decimal(38,4))"
         )
-        with _consumer(settings) as consumer:
+        with auditor(settings) as consumer:
             ranges = _ranges(consumer, contract.topics["transactions"].name, ends)
-            for batch in _records(consumer, ranges):
+            for batch in read_records(consumer, ranges):
                 _insert(workspace, batch, set(contract.currencies))
+            ranges = _still_there(workspace, consumer, ranges)
         yield from _offsets(workspace, ranges)
         yield from _unattested(workspace, unattested)
-
-
-@contextmanager
-def _consumer(settings: WarehouseSettings) -> Iterator[Any]:
-    from kafka import KafkaConsumer  # noqa: PLC0415  (only --deep needs it)
-    from kafka.errors import KafkaError  # noqa: PLC0415
-
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # refusals are raised; it logs each of them as well
-    password = settings.kafka_password_auditor
-    if password is None:
-        raise TieoutError("KAFKA_PASSWORD_AUDITOR is not set.", "nothing was read.", "./scripts/setup.sh")
-    try:
-        consumer = KafkaConsumer(
-            **kafka_python_login(settings.kafka_bootstrap, "auditor", password.get_secret_value()),
-            group_id=None,
-            enable_auto_commit=False,
-            max_partition_fetch_bytes=16 << 20,
-            fetch_max_bytes=64 << 20,
-            isolation_level="read_committed",
-        )
-        try:
-            yield consumer
-        finally:
-            consumer.close()
-    except (KafkaError, OSError, AssertionError) as error:
-        raise OutageError(
-            f"kafka does not answer on {settings.kafka_bootstrap}: {str(error) or type(error).__name__}",
-            "nothing was proven or written.",
-            "./scripts/start.sh where nothing runs; else ./scripts/tieout logs kafka",
-        ) from error
 
 
 def _ranges(consumer: Any, topic: str, ends: dict[int, int]) -> dict[Any, tuple[int, int]]:
@@ -100,35 +66,14 @@ def _ranges(consumer: Any, topic: str, ends: dict[int, int]) -> dict[Any, tuple[
     return {place: (begins[place], min(ends[place.partition], behind[place])) for place in places}
 
 
-def _records(consumer: Any, ranges: dict[Any, tuple[int, int]]) -> Iterator[list[Any]]:
-    places = [place for place, (begin, behind) in ranges.items() if begin < behind]
-    consumer.assign(places)
-    for place in places:
-        consumer.seek(place, ranges[place][0])
-    batch: list[Any] = []
-    reached: dict[Any, int] = {}
-    moved_at = time.monotonic()
-    while any(consumer.position(place) < ranges[place][1] for place in places):
-        positions = {place: consumer.position(place) for place in places}
-        if positions != reached:
-            reached, moved_at = positions, time.monotonic()
-        elif time.monotonic() - moved_at > SILENCE_SECONDS:
-            # The client itself waits for ever, and the proof's snapshot of the database with it.
-            raise OutageError(
-                f"kafka sent nothing for {SILENCE_SECONDS:.0f} s, and {_rest(positions, ranges)} records are to come.",
-                "nothing was proven or written.",
-                "./scripts/tieout logs kafka, then ./scripts/tieout proof --deep again",
-            )
-        for place, messages in consumer.poll(timeout_ms=1_000, max_records=10_000).items():
-            batch += [message for message in messages if message.offset < ranges[place][1]]
-        if len(batch) >= BATCH:
-            yield batch
-            batch = []
-    yield batch
-
-
-def _rest(positions: Mapping[Any, int], ranges: Mapping[Any, tuple[int, int]]) -> int:
-    return sum(max(0, ranges[place][1] - at) for place, at in positions.items())
+def _still_there(
+    workspace: duckdb.DuckDBPyConnection, consumer: Any, ranges: dict[Any, tuple[int, int]]
+) -> dict[Any, tuple[int, int]]:
+    """Return the ranges without what retention has taken while they were read."""
+    first = consumer.beginning_offsets(list(ranges))
+    for place, offset in first.items():
+        workspace.execute('delete from kafka where "partition" = ? and "offset" < ?', [place.partition, offset])
+    return {place: (max(begin, first[place]), behind) for place, (begin, behind) in ranges.items()}
 
 
 def _insert(workspace: duckdb.DuckDBPyConnection, batch: list[Any], currencies: set[str]) -> None:
@@ -209,10 +154,19 @@ def _offsets(workspace: duckdb.DuckDBPyConnection, ranges: dict[Any, tuple[int, 
             """,
             [place.partition],
         ).fetchall()[0]
+        (foreign,) = workspace.execute(
+            """
+            select count(*) from lake l anti join kafka k on l."partition" = k."partition" and l."offset" = k."offset"
+            where l."partition" = ? and l."offset" >= ? and l."offset" < ?
+            """,
+            [place.partition, begin, behind],
+        ).fetchall()[0]
         scope: dict[str, Any] = {"partition": place.partition, "offsets": [begin, behind], "from": "kafka"}
         if behind - begin > records:
             scope["gaps_in_kafka"] = behind - begin - records
-        yield Equation("E1", scope, None, Side(records), Side(equal))
+        if foreign:
+            scope["not_in_kafka"] = foreign
+        yield Equation("E1", scope, None, Side(records), Side(equal + foreign))
 
 
 def _unattested(workspace: duckdb.DuckDBPyConnection, feeds: list[str]) -> Iterable[Equation]:

@@ -94,7 +94,7 @@ def explain_differences(
             elif equation.name == "E2" and "load_id" in equation.scope:
                 items = _of_load(connection, workspace, int(equation.scope["load_id"]))
             elif equation.name == "E1" and "partition" in equation.scope:
-                items = _of_offsets(workspace, equation)
+                items = _of_offsets(connection, workspace, equation)
             elif equation.scope.get("of") == CONTRADICTING:
                 items = _of_feed(connection, str(equation.scope["feed"]))
             else:
@@ -155,16 +155,27 @@ def _of_load(connection: psycopg.Connection[Any], workspace: duckdb.DuckDBPyConn
                for name, value in item.items()}  # fmt: skip
 
 
-def _of_offsets(workspace: duckdb.DuckDBPyConnection, equation: Equation) -> Iterable[Item]:
+def _of_offsets(
+    connection: psycopg.Connection[Any], workspace: duckdb.DuckDBPyConnection, equation: Equation
+) -> Iterable[Item]:
     begin, behind = equation.scope["offsets"]
-    partition = equation.scope["partition"]
+    partition, topic_id = equation.scope["partition"], equation.scope.get("topic_id")
+    shown = connection.execute(
+        "select lower(each), upper(each) from metadata.offsets_without_event, unnest(markers + aborted) as each "
+        "where topic_id = %s and partition = %s and lower(each) < %s and upper(each) > %s",
+        [topic_id, partition, behind, begin],
+    ).fetchall()
+    workspace.execute("create or replace table shown (begin bigint, behind bigint)")
+    if shown:
+        workspace.executemany("insert into shown values (?, ?)", shown)
     rows = workspace.execute(
-        """
-        select "offset", count(l."offset") from range(?, ?) as wanted ("offset")
+        f"""
+        select wanted."offset", count(l."offset") as times from range(?, ?) as wanted ("offset")
         left join lake l on l."offset" = wanted."offset" and l."partition" = ? and l.topic_id = ?
-        group by 1 having count(l."offset") <> 1 order by 1 limit 50
-        """.replace('select "offset"', 'select wanted."offset"'),
-        [begin, behind, partition, equation.scope.get("topic_id")],
+        where not exists (from shown s where wanted."offset" >= s.begin and wanted."offset" < s.behind)
+        group by 1 having times <> 1 order by 1 limit {MOST}
+        """,
+        [begin, behind, partition, topic_id],
     ).fetchall()
     for offset, times in rows:
         yield {"partition": partition, "offset": offset, "times_in_the_lake": times}

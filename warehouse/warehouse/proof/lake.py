@@ -13,7 +13,9 @@ import pyarrow as pa
 from contracts.model import Contract, load_contract
 from core.layout import Layout
 from warehouse.delta_log import exists, newest_record
-from warehouse.proof.books import Sides, e2
+from warehouse.gaps import spans_without
+from warehouse.proof.audit_gaps import read_again
+from warehouse.proof.books import Sides, e2, without_event
 from warehouse.proof.equation import DIFFERENT, Equation, Side
 from warehouse.proof.lake_feeds import feeds_in_lake
 from warehouse.proof.rows import rows_that_differ
@@ -21,6 +23,7 @@ from warehouse.read import LakeMismatchError, open_workspace
 from warehouse.rules import identity_sql, status_sql
 from warehouse.settings import WarehouseSettings
 from warehouse.totals import currency_sql
+from warehouse.watermark import loaded_ends
 
 _RANGES = """
 select o.load_id, o.topic_id, o.partition, o.start_offset, o.end_offset
@@ -39,6 +42,10 @@ select topic_id, partition, min(start_offset), max(end_offset), sum(count)::bigi
 where book = 'DEAD_LETTERS' group by 1, 2
 """
 _LOST = "select topic_id, partition, sum(offsets)::bigint from metadata.lost_offsets group by 1, 2"
+_TRANSACTIONS = """
+select topic_id, partition, metadata.count_offsets(range_agg(markers)), metadata.count_offsets(range_agg(aborted))
+from metadata.offsets_without_event group by 1, 2
+"""
 _BOOKS = ("transactions", "duplicates", "rejected_transactions")
 _COLUMNS = """
     topic_id varchar, "partition" integer, "offset" bigint, run varchar, seq bigint, in_bronze boolean,
@@ -66,7 +73,7 @@ def prove_lake(
             raise LakeMismatchError(f"the lake cannot be read: {str(error).splitlines()[0]}") from None
         by_lake = [
             *feeds_in_lake(connection, workspace, contract, topic_id, ends),
-            *offsets_in_lake(connection, workspace, topic_id, ends),
+            *offsets_in_lake(connection, workspace, topic_id, ends, settings),
             *loads_in_lake(connection, workspace, contract),
             *rows_that_differ(connection, workspace, contract),
         ]
@@ -108,8 +115,12 @@ def offsets_in_lake(
     workspace: duckdb.DuckDBPyConnection,
     topic_id: str | None,
     ends: dict[int, int],
+    settings: WarehouseSettings,
 ) -> Iterable[Equation]:
-    """Yield E1 per partition: recorded ends of bronze = different offsets in the lake, none of them twice."""
+    """Yield E1 per partition: recorded ends of bronze = different offsets in the lake, none of them twice.
+
+    What the lake has missed behind the loads is read again in Kafka; the load that passes it writes it down.
+    """
     expired = connection.execute(_EXPIRED).fetchall()
     for topic, partition, _, floor, _ in expired:
         workspace.execute(
@@ -120,6 +131,8 @@ def offsets_in_lake(
     first |= {(t, p): min(low, first.get((t, p), low)) for t, p, low, _, _ in expired}
     removed = {(topic, partition): count for topic, partition, _, _, count in expired}
     lost = {(topic, partition): gone for topic, partition, gone in connection.execute(_LOST).fetchall()}
+    known = {(topic, p): counts for topic, p, *counts in connection.execute(_TRANSACTIONS).fetchall()}
+    ahead = _ahead_of_loads(connection, workspace, settings, topic_id, ends)
     for (topic, partition), end in sorted(behind.items()):
         begin = first.get((topic, partition), 0)
         count, distinct = workspace.execute(
@@ -130,14 +143,37 @@ def offsets_in_lake(
         scope = {"topic_id": topic, "partition": partition, "offsets": [begin, end], "from": "lake"}
         if count != distinct:
             scope["repeated"] = count - distinct
-        gone = lost.get((topic, partition), 0)
-        if gone:
-            scope["LOST"] = gone
+        pairs = known.get((topic, partition), (0, 0)), ahead.get(partition, (0, 0)) if topic == topic_id else (0, 0)
+        shown = without_event(lost.get((topic, partition), 0), *map(sum, zip(*pairs, strict=True)))
+        scope |= shown
+        gone = sum(shown.values())
         if removed.get((topic, partition)):
             scope["EXPIRED"] = removed[topic, partition]
             gone += removed[topic, partition]
         counted = count if distinct + gone == end - begin else distinct
         yield Equation("E1", scope, None, Side(end - begin), Side(counted + gone))
+
+
+def _ahead_of_loads(
+    connection: psycopg.Connection[Any],
+    workspace: duckdb.DuckDBPyConnection,
+    settings: WarehouseSettings,
+    topic_id: str | None,
+    ends: dict[int, int],
+) -> dict[int, tuple[int, int]]:
+    """Return markers and aborted records by partition that the lake has passed and no load has."""
+    loaded = loaded_ends(connection, topic_id or "")
+    missing = {}
+    for partition, end in ends.items():
+        # A partition that no load has taken begins where the lake does.
+        lowest = workspace.execute(
+            'select min("offset") from lake where topic_id = ? and "partition" = ?', [topic_id, partition]
+        ).fetchall()[0][0]
+        begin = loaded.get(partition, end if lowest is None else lowest)
+        spans = spans_without(workspace, "lake", topic_id, partition, (begin, end)) if begin < end else []
+        if spans:
+            missing[partition] = spans
+    return {p: found.count for p, found in read_again(settings, topic_id, missing).items()} if missing else {}
 
 
 def _extents(

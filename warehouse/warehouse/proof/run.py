@@ -13,6 +13,7 @@ from core.niceness import pass_on
 from warehouse.delta_log import newest_record
 from warehouse.errors import DatabaseAwayError
 from warehouse.proof import books, feeds, marts
+from warehouse.proof.audit_gaps import explain_missing
 from warehouse.proof.deep import prove_with_kafka
 from warehouse.proof.equation import DIFFERENT, OPEN, UNATTESTED, Equation
 from warehouse.proof.explain import explain_differences, name_days
@@ -57,6 +58,9 @@ def run_proof(
     checked_at = datetime.now(UTC)
     explained: list[dict[str, Any]] | None = None
     try:
+        with psycopg.connect(settings.dsn("dbt")) as connection:
+            pass_on(connection)
+            explain_missing(connection, settings, 0 if full else read_forward(connection, checked_at).load_id)
         with psycopg.connect(settings.dsn("dbt")) as connection:
             pass_on(connection)
             # One snapshot for all equations; the lake is read behind it, and so never older than it.
@@ -142,7 +146,7 @@ class _Proof:
             seq=self._marts.seq,
             balances={
                 **feeds.bring_feeds_forward(self._feeds, self._feeds_before, upto, self._ends),
-                "E1": books.bring_offsets_forward(self._connection, self._before, upto),
+                **books.bring_offsets_forward(self._connection, self._before, upto),
                 **books.bring_loads_forward(sides, self._before, upto),
                 **marts.bring_marts_forward(self._marts),
             },

@@ -1,0 +1,132 @@
+"""Missing offsets, read again in Kafka by the auditor: markers of transactions, records of aborted ones, or neither.
+
+What is found stays found: retention in Kafka must not unprove it, and nothing is read a second time.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+import psycopg
+
+from contracts.model import load_contract
+from warehouse.feeds import as_multirange, as_ranges
+from warehouse.gaps import Spans, as_spans
+from warehouse.proof.kafka_records import auditor, read_records, topic_state
+from warehouse.settings import WarehouseSettings
+
+# Spans that are closer than so many offsets are read as one.
+READ_ON = 2_000
+
+_UNEXPLAINED = """
+select load_id, topic_id, partition, offsets - markers - aborted
+from metadata.offsets_without_event
+where load_id > %s and not isempty(offsets - markers - aborted)
+"""
+_EXPLAIN = """
+insert into metadata.explained_offsets (load_id, topic_id, partition, markers, aborted, first_offset)
+values (%s, %s, %s, %s::int8multirange, %s::int8multirange, %s)
+"""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What missing offsets of a partition are.
+
+    Attributes:
+        markers: offsets at which Kafka has no record at all: it keeps one of each transaction for itself.
+        aborted: offsets whose record only an uncommitted reader is given.
+        first: the oldest offset that Kafka still had when it had been read; what lies before is not judged.
+    """
+
+    markers: Spans
+    aborted: Spans
+    first: int
+
+    @property
+    def count(self) -> tuple[int, int]:
+        """How many markers and how many aborted records."""
+        markers, aborted = (sum(behind - begin for begin, behind in spans) for spans in (self.markers, self.aborted))
+        return markers, aborted
+
+
+def explain_missing(connection: psycopg.Connection[Any], settings: WarehouseSettings, after_load: int) -> None:
+    """Read again what loads have passed without an event, and write down what it is.
+
+    Args:
+        connection: as dbt.
+        settings: broker, and the password of the auditor.
+        after_load: loads up to this one are proven already.
+
+    Raises:
+        OutageError: the broker is away.
+    """
+    rows = connection.execute(_UNEXPLAINED, [after_load]).fetchall()
+    connection.commit()  # Kafka may take its time
+    for load_id, topic_id in sorted({(load_id, topic_id) for load_id, topic_id, *_ in rows}):
+        missing = {p: as_ranges(offsets) for load, topic, p, offsets in rows if (load, topic) == (load_id, topic_id)}
+        for partition, found in read_again(settings, topic_id, missing).items():
+            if found.markers or found.aborted:
+                spans = (as_multirange(found.markers), as_multirange(found.aborted))
+                connection.execute(_EXPLAIN, [load_id, topic_id, partition, *spans, found.first])
+                connection.commit()
+
+
+def read_again(settings: WarehouseSettings, topic_id: str | None, missing: Mapping[int, Spans]) -> dict[int, Finding]:
+    """Return what the missing offsets of a topic's partitions are; nothing where the topic was made anew.
+
+    Raises:
+        OutageError: the broker is away, or forgets what is read.
+    """
+    topic = load_contract().topics["transactions"].name
+    found_id, is_compacted = topic_state(settings, topic)
+    if found_id != topic_id:
+        return {}
+    with auditor(settings) as committed, auditor(settings, "read_uncommitted") as uncommitted:
+        places = _places(topic, missing)
+        before = committed.beginning_offsets(list(places.values()))
+        ends = committed.end_offsets(list(places.values()))
+        there = {
+            p: [(max(begin, before[places[p]]), min(behind, ends[places[p]])) for begin, behind in spans]
+            for p, spans in missing.items()
+        }
+        given, kept = (_records(consumer, places, there) for consumer in (committed, uncommitted))
+        after = uncommitted.beginning_offsets(list(places.values()))
+    found = {}
+    for partition, spans in there.items():
+        first = max(before[places[partition]], after[places[partition]])
+        offsets = {offset for begin, behind in spans for offset in range(max(begin, first), behind)}
+        offsets -= given[partition]
+        markers = set() if is_compacted else offsets - kept[partition]
+        found[partition] = Finding(as_spans(markers), as_spans(offsets & kept[partition]), first)
+    return found
+
+
+def _places(topic: str, missing: Mapping[int, Spans]) -> dict[int, Any]:
+    from kafka import TopicPartition  # noqa: PLC0415  (only a proof that reads Kafka needs it)
+
+    return {partition: TopicPartition(topic, partition) for partition in missing}
+
+
+def _records(consumer: Any, places: Mapping[int, Any], missing: Mapping[int, Spans]) -> dict[int, set[int]]:
+    """Return the offsets of the records that a consumer is given where offsets are missing, by partition."""
+    found: dict[int, set[int]] = {partition: set() for partition in places}
+    for ranges in zip_longest(*(_joined(places[p], spans) for p, spans in missing.items())):
+        for batch in read_records(consumer, dict(each for each in ranges if each)):
+            for message in batch:
+                found[message.partition].add(message.offset)
+    return found
+
+
+def _joined(place: Any, spans: Spans) -> Iterator[tuple[Any, tuple[int, int]]]:
+    """Yield spans of a partition to read, in order, with those that are close to each other as one."""
+    joined: Spans = []
+    for begin, behind in spans:
+        if begin >= behind:
+            continue
+        if joined and begin - joined[-1][1] < READ_ON:
+            joined[-1] = (joined[-1][0], behind)
+        else:
+            joined.append((begin, behind))
+    yield from ((place, span) for span in joined)
