@@ -10,6 +10,7 @@ import typer
 from control.env import NAMES
 from core.errors import OutageError, RefusalError, TieoutError
 from core.layout import Layout, find_layout
+from core.text import shown_lines
 
 COMPONENTS = (
     "contracts.cli",
@@ -258,5 +259,5 @@ def main() -> None:
     try:
         build_app()()
     except TieoutError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{shown_lines(str(error))}\n")
         sys.exit(next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1))

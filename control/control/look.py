@@ -1,7 +1,10 @@
 """Looking inside: psql as the reader, and the services' logs."""
 
 import os
+import re
 import shutil
+import subprocess
+import sys
 from typing import NoReturn
 
 from control.accounts import choose_accounts
@@ -9,6 +12,9 @@ from control.env import settings
 from control.postgres import program
 from core.errors import TieoutError
 from core.layout import Layout
+from core.text import shown_lines
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def open_sql(layout: Layout, query: str | None, *, csv: bool, tuples_only: bool) -> NoReturn:
@@ -39,7 +45,7 @@ def open_sql(layout: Layout, query: str | None, *, csv: bool, tuples_only: bool)
 
 
 def show_log(layout: Layout, name: str, *, lines: int, follow: bool) -> NoReturn:
-    """Become tail on a service's log.
+    """Print the end of a service's log, each line as text.
 
     Raises:
         TieoutError: there is no log of that name.
@@ -50,4 +56,11 @@ def show_log(layout: Layout, name: str, *, lines: int, follow: bool) -> NoReturn
         what = f"there is no log of {name} in {layout.logs}; {there}."
         raise TieoutError(what, "nothing was changed.", "./scripts/start.sh")
     tail = shutil.which("tail") or "/usr/bin/tail"
-    os.execv(tail, [tail, "-n", str(lines), *(["-F"] if follow else []), str(known[name])])  # noqa: S606
+    command = [tail, "-n", str(lines), *(["-F"] if follow else []), "--", str(known[name])]
+    # Not tail itself: a log may quote what somebody sent, and the terminal would obey it.
+    with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8", errors="backslashreplace") as reading:
+        assert reading.stdout is not None  # noqa: S101  # a pipe was asked for
+        for line in reading.stdout:
+            sys.stdout.write(shown_lines(_COLOUR.sub("", line)))
+            sys.stdout.flush()
+    sys.exit(reading.returncode)

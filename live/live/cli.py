@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from core.text import shown_lines
+
 alert = typer.Typer(no_args_is_help=True, help="Alerts: look at them, and have one computed again from silver.")
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable, on stdout.")]
@@ -43,7 +45,7 @@ def live(
 
 
 def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
+    sys.stderr.write(f"{shown_lines(line)}\n")
 
 
 def _check(as_json: bool) -> None:

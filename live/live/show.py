@@ -6,6 +6,7 @@ from typing import Any
 import psycopg
 
 from core.errors import OutageError
+from core.text import shown
 from live.drift import COMPARED, Check, compare
 from live.engine import connect, database_away
 from live.gold import snapshot
@@ -53,13 +54,13 @@ def to_json(check: Check) -> dict[str, Any]:
 def as_text(check: Check) -> str:
     """Return a comparison for people: a line per currency and status."""
     if check.verdict == "UNCHECKED":
-        return f"not compared: {check.why}"
+        return f"not compared: {shown(check.why)}"
     lines = [f"live view against gold, build {check.build_id}: {check.verdict}"]
     for line in check.lines:
         count, amount = line.live_count - line.gold_count, line.live_amount - line.gold_amount
         drift = "" if line.is_equal else f"   DRIFT {count:+,} / {amount:+,.2f}"
         lines.append(
-            f"  {line.currency} {line.status:8} {line.live_count:>12,} {line.live_amount:>20,.2f}   "
+            f"  {shown(line.currency)} {shown(line.status):8} {line.live_count:>12,} {line.live_amount:>20,.2f}   "
             f"gold {line.gold_count:>12,} {line.gold_amount:>20,.2f}{drift}"
         )
     return "\n".join(lines)

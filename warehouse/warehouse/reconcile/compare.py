@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from warehouse.csv_copy import copy_as_csv
 from warehouse.reconcile.statement_file import StatementLine
 
 Connection = psycopg.Connection[Any]
@@ -190,9 +191,7 @@ def first_differences(db: Connection, count: int) -> list[dict[str, Any]]:
 
 def copy_differences(db: Connection, path: Path) -> None:
     """Write all differences as CSV with a header."""
-    with path.open("wb") as out, db.cursor().copy(f"copy ({_DIFFERENCES}) to stdout (format csv, header)") as rows:
-        for block in rows:
-            out.write(block)
+    copy_as_csv(db, _DIFFERENCES, path)
 
 
 def keep_differences(db: Connection, run_id: Any) -> None:

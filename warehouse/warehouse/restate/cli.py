@@ -63,13 +63,13 @@ def _moment(text: str, option: str) -> datetime:
 
 
 def _print_csv(rows: list[dict[str, Any]]) -> None:
-    import csv
     import sys
 
+    from core.csv_text import CsvWriter
     from warehouse.restate.states import MEASURES
 
     sides = ("then", "now", "difference")
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer = CsvWriter(sys.stdout)
     names = ("occurred_on", "currency", "merchant_category", "restated")
     writer.writerow([*names, *(f"{name}_{side}" for name in MEASURES for side in sides)])
     for row in rows:

@@ -10,6 +10,7 @@ from typing import Any
 
 from psycopg import sql
 
+from warehouse.csv_copy import copy_as_csv
 from warehouse.restate.moments import Connection, Moment, RestateError
 
 STATUSES = ("success", "failed", "pending")
@@ -151,9 +152,7 @@ def causes(db: Connection, limit: int) -> list[dict[str, Any]]:
 
 def copy_causes(db: Connection, path: Path) -> None:
     """Write all of them as CSV with a header."""
-    with path.open("wb") as out, db.cursor().copy(f"copy ({_CAUSES}) to stdout (format csv, header)") as rows:
-        for block in rows:
-            out.write(block)
+    copy_as_csv(db, _CAUSES, path)
 
 
 def _named(db: Connection, text: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
