@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -26,6 +26,9 @@ from core.errors import TieoutError
 from core.text import shown
 from dashboard.blocks import said
 from dashboard.charts import table
+from data_generator.events import Line as SentLine
+from data_generator.statement import write_statement
+from data_generator.statement_book import StatementBook
 from live.alerts.explain import Explanation
 from live.alerts.listing import as_text as alert_as_text
 from live.alerts.listing import list_as_text
@@ -34,6 +37,8 @@ from live.show import as_text as check_as_text
 from warehouse.dlq.display import show_letter, show_list, show_outcome
 from warehouse.proof import show_proof
 from warehouse.reconcile import show_reconciliation
+from warehouse.reconcile.dialect import Dialect
+from warehouse.reconcile.statement_file import StatementFile
 from warehouse.restate import show_pending, show_restatement
 from warehouse.restate.cli import _print_csv
 from warehouse.restate.states import MEASURES
@@ -70,7 +75,8 @@ def reconciliation(text: str) -> None:
         "ok": False, "file": text, "lines": 1, "period": {"from": "2026-03-01", "to": "2026-03-01", "days": 1},
         "totals": [{"currency": "INR", "kind": "MISSING_WITH_US", **amounts}], "differences": [row],
         "difference_count": 1, "differences_file": text, "footer": {"verdict": "NONE", "checks": []},
-        "waiting_for_build": 0, "seconds": 0.1,
+        "waiting_for_build": 0, "seconds": 0.1, "left_out": 2, "unsure_amounts": {"count": 1, "first": text},
+        "names_zones": True, "zone": None,
     })  # fmt: skip
 
 
@@ -209,7 +215,7 @@ def test_no_figure_of_a_restatement_is_a_formula_in_a_spreadsheet(text: str) -> 
     out = io.StringIO(newline="")
     row = {"occurred_on": "2026-03-01", "currency": text, "merchant_category": text, "restated": True}
     with redirect_stdout(out):
-        _print_csv([row | {side: FIGURES for side in ("then", "now", "difference")}])
+        _print_csv([row | dict.fromkeys(("then", "now", "difference"), FIGURES)])
     header, cells = csv.reader(io.StringIO(out.getvalue(), newline=""))
     assert len(header) == len(cells)
     assert all(map(not_a_formula, cells))
@@ -224,3 +230,18 @@ def test_a_table_and_a_chart_of_the_dashboard_show_the_text_and_no_formula(text:
         assert not_a_formula(cell)
         assert unguarded(cell) == shown(text) or cell == "-" == text
     assert said(row, "amount") == "1.50"
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(names=st.sets(TEXT.filter(lambda text: not set("\ud800\0\r") & set(text)), min_size=1, max_size=5))
+def test_the_gateways_statement_is_a_machines_file_and_its_ids_are_read_back_exactly(
+    tmp_path_factory: pytest.TempPathFactory, names: set[str]
+) -> None:
+    folder = tmp_path_factory.mktemp("batch_files")
+    book = StatementBook(folder)
+    book.put([SentLine("2026-03-01", name, 150, "INR", "SUCCESS") for name in names])
+    path = write_statement(book, "2026-03-01", folder, {"INR": 2})
+    book.close()
+    lines = list(StatementFile(path, Dialect(), {"INR": 2}).lines())
+    assert {line.transaction_id for line in lines} == names
+    assert {line.amount for line in lines} == {"1.50"}

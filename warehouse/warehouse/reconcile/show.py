@@ -107,6 +107,18 @@ def _remarks(result: dict[str, Any]) -> list[str]:
             stated, found = (_figure(check[side], check["figure"]) for side in ("stated", "found"))
             says = f"says {check['figure']}{of} {stated}, its lines have {found}"
             remarks.append(f"footer, line {check['line']}: {says}")
+    if result["left_out"]:
+        remarks.append(f"{result['left_out']:,} rows of other kinds are left out by --where")
+    unsure = result["unsure_amounts"]
+    if unsure["count"]:
+        remarks.append(
+            f"{unsure['count']:,} amounts such as {shown(unsure['first'])} could have a thousands sign: "
+            "they are read as fractions; --group says which"
+        )
+    if result["names_zones"] and result["zone"] is None and not result["ok"]:
+        remarks.append(
+            "its times name a zone and are taken by the day that they write: --zone UTC, or another, cuts both"
+        )
     if result["waiting_for_build"]:
         remarks.append(f"{result['waiting_for_build']:,} of ours wait for a build: compared with silver only")
     redriven = sum(row["redrive_of"] is not None for row in result["differences"])
