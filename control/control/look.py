@@ -14,14 +14,18 @@ from core.errors import TieoutError
 from core.layout import Layout
 from core.text import shown_lines
 
+# Linux takes no longer word of a command.
+LONGEST_QUERY = 120_000
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def open_sql(layout: Layout, query: str | None, *, csv: bool, tuples_only: bool) -> NoReturn:
     """Become psql, connected as the reader.
 
+    Statements go to psql as one command: then it sends them as they are, and runs no command of its own out of them.
+
     Raises:
-        TieoutError: the platform was never started here.
+        TieoutError: the platform was never started here, or standard input is too long or no text.
     """
     values = settings(layout)
     psql = program(choose_accounts(layout), "psql")
@@ -30,7 +34,9 @@ def open_sql(layout: Layout, query: str | None, *, csv: bool, tuples_only: bool)
     command = [str(psql), "--no-psqlrc", "--pset=pager=off", "--set=ON_ERROR_STOP=1"]
     command += ["--csv"] if csv else []
     command += ["--tuples-only", "--no-align"] if tuples_only else []
-    command += ["--command", query] if query else []
+    if query is None and not sys.stdin.isatty():
+        query = _statements(sys.stdin.buffer.read(LONGEST_QUERY + 1))
+    command += ["--command", query] if query is not None else []
     environment = {
         **os.environ,
         "PGHOST": values["POSTGRES_HOST"],
@@ -42,6 +48,20 @@ def open_sql(layout: Layout, query: str | None, *, csv: bool, tuples_only: bool)
         "PGCONNECT_TIMEOUT": "5",
     }
     os.execve(psql, command, environment)  # noqa: S606 - no shell is the point
+
+
+def _statements(read: bytes) -> str:
+    try:
+        text = read.decode("utf-8-sig")
+    except UnicodeError:
+        text = "\0"
+    if len(read) > LONGEST_QUERY or "\0" in text:
+        what = f"standard input is longer than {LONGEST_QUERY:,} bytes, or no text in UTF-8."
+        raise TieoutError(what, "nothing was asked.", "./scripts/tieout sql, and \\i FILE in its session")
+    if text.lstrip().startswith("\\"):
+        what = "standard input begins with one of psql's own commands."
+        raise TieoutError(what, "nothing was asked.", "./scripts/tieout sql, in whose session they run")
+    return text
 
 
 def show_log(layout: Layout, name: str, *, lines: int, follow: bool) -> NoReturn:

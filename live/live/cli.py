@@ -62,7 +62,7 @@ def list_(
     *,
     rule: Annotated[str | None, typer.Option(metavar="CODE", help="Only alerts of this rule.")] = None,
     customer: Annotated[str | None, typer.Option(metavar="ID", help="Only alerts of this customer.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="The most alerts.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="The most alerts.")] = 20,
     as_json: Json = False,
 ) -> None:
     """List alerts, the newest first.

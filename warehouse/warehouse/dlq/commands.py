@@ -57,7 +57,7 @@ def select(
         day=day,
         source=source,
         state=STATES.get(state),
-        offsets=parse_offsets(offsets) if offsets else (),
+        offsets=() if offsets is None else parse_offsets(offsets),
     )
 
 

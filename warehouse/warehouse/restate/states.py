@@ -75,9 +75,10 @@ sides as (
     select occurred_on, currency, merchant_category, {sides}
     from touched join said using (occurred_on, currency, merchant_category)
 )
-select * from sides
+select occurred_on::text, currency, merchant_category, {shown}
+from sides
 where ({thens}) is distinct from ({vss})
-order by occurred_on, currency, merchant_category
+order by sides.occurred_on, currency, merchant_category
 """
 
 _CAUSES = """
@@ -120,6 +121,7 @@ def groups(db: Connection) -> list[dict[str, Any]]:
             for side in ("then", "vs")
             for name in MEASURES
         ),
+        shown=", ".join(f"{name}_{side}" for side in ("then", "vs") for name in MEASURES),
         thens=", ".join(f"{name}_then" for name in MEASURES),
         vss=", ".join(f"{name}_vs" for name in MEASURES),
     )
