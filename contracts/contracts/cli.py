@@ -2,11 +2,16 @@
 
 import subprocess
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from core.errors import TieoutError
+
+if TYPE_CHECKING:
+    from contracts.model import Contract
+
+_REVISIONS = "git log --oneline -- contracts/contracts/transaction.odcs.yaml"
 
 app = typer.Typer(
     no_args_is_help=True, help="The transaction contract: render what follows from it, check it, compare versions."
@@ -54,19 +59,40 @@ def _text_of(source: str) -> str:
     from contracts.model import CONTRACT_FILE
     from core.layout import CHECKOUT
 
-    if Path(source).is_file():
-        return Path(source).read_text(encoding="utf-8")
+    try:
+        if Path(source).is_file():
+            return Path(source).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise TieoutError(f"{source} cannot be read: {error}.", "nothing was compared.", _REVISIONS) from None
     path = CONTRACT_FILE.relative_to(CHECKOUT)
     result = subprocess.run(
-        ["git", "show", f"{source}:{path}"], cwd=CHECKOUT, capture_output=True, text=True, check=False
+        ["git", "show", "--end-of-options", f"{source}:{path}"],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if result.returncode:
         raise TieoutError(
             f"{source} is neither a file nor a git revision that holds the contract.",
             "nothing was compared.",
-            "git log --oneline -- contracts/contracts/transaction.odcs.yaml",
+            _REVISIONS,
         )
     return result.stdout
+
+
+def _parsed(source: str) -> "Contract":
+    import yaml
+
+    from contracts.model import parse_contract
+
+    text = _text_of(source)
+    try:
+        return parse_contract(text)
+    except (yaml.YAMLError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise TieoutError(
+            f"{source} is no transaction contract ({type(error).__name__}).", "nothing was compared.", _REVISIONS
+        ) from None
 
 
 @app.command()
@@ -82,10 +108,9 @@ def diff(
     Example: ./scripts/tieout contract diff HEAD~1
     """
     from contracts.diff import compare, version_is_honest
-    from contracts.model import CONTRACT_FILE, parse_contract
+    from contracts.model import CONTRACT_FILE
 
-    before = parse_contract(_text_of(old))
-    after = parse_contract(_text_of(new or str(CONTRACT_FILE)))
+    before, after = _parsed(old), _parsed(new or str(CONTRACT_FILE))
     changes = compare(before, after)
     for change in changes:
         typer.echo(f"{'BREAKS' if change.breaks else 'fits'}\t{change.subject}\t{change.text}")

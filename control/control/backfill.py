@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable
-from datetime import date, timedelta
+from datetime import date
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +12,8 @@ from control.build_cli import LOCK_WAIT_SECONDS, From, To, days_between
 from control.say import say
 from core.layout import find_layout
 
-SPAN = re.compile(r"(\d+):(\d+)-(\d+)")
+# No partition or offset is longer.
+SPAN = re.compile(r"([0-9]{1,9}):([0-9]{1,18})-([0-9]{1,18})")
 
 
 def mount(app: typer.Typer) -> None:
@@ -47,7 +48,7 @@ def backfill(
 
 def _spans(text: str | None) -> dict[int, tuple[int, int]]:
     found = {}
-    for part in (text or "").split(",") if text else ():
+    for part in () if text is None else text.split(","):
         match = SPAN.fullmatch(part.strip())
         if match is None or int(match[2]) > int(match[3]) or int(match[1]) in found:
             raise typer.BadParameter(f"{part} is not P:FROM-TO, such as 3:100-250", param_hint="--offsets")
@@ -80,6 +81,7 @@ def run_backfill(
     request = json.dumps({"from": str(first), "to": str(last)} if first else {"offsets": sorted(offsets.items())})
     done: list[dict[str, Any]] = []
     with open_backfill(read_settings(layout), layout, run_id) as work:
+        work.check(offsets)
         backfill_id, before = work.open(request)
         for day in work.days(first, last, offsets):
             found = before.get(day) or work.read_day(backfill_id, day, offsets)
@@ -103,7 +105,7 @@ def _line(entry: dict[str, Any]) -> str:
 def _ranges(days: Iterable[date]) -> Iterable[tuple[date, date]]:
     begin = end = None
     for day in days:
-        if begin is None or end is None or day != end + timedelta(days=1):
+        if begin is None or end is None or day.toordinal() != end.toordinal() + 1:
             if begin is not None and end is not None:
                 yield begin, end
             begin = day

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from control.build_books import Days
 
 LOCK_WAIT_SECONDS = 600.0
+LONGEST_WAIT = 7 * 86_400
+LONGEST_LOOKBACK_DAYS = 3_650
 
 From = Annotated[
     str | None, typer.Option("--from", metavar="DATE", help="First business day to compute again, with --to.")
@@ -28,7 +30,13 @@ def build(  # noqa: PLR0917  (a command's options are its interface)
         bool, typer.Option("--full-refresh", help="Compute the marts anew from all loads.")
     ] = False,
     lookback_days: Annotated[
-        int | None, typer.Option("--lookback-days", min=0, help="Compute so many days before the newest again.")
+        int | None,
+        typer.Option(
+            "--lookback-days",
+            min=0,
+            max=LONGEST_LOOKBACK_DAYS,
+            help="Compute so many days before the newest again.",
+        ),
     ] = None,
     from_day: From = None,
     to_day: To = None,
@@ -38,7 +46,10 @@ def build(  # noqa: PLR0917  (a command's options are its interface)
     ] = None,
     failed: Annotated[str | None, typer.Option("--failed", metavar="REASON", help="With --finish: it failed.")] = None,
     run_id: Annotated[str | None, typer.Option("--run-id", metavar="RUN", help="The run that asks.")] = None,
-    wait: Annotated[float, typer.Option("--wait", help="Seconds to wait for another build that is at work.")] = 0.0,
+    wait: Annotated[
+        float,
+        typer.Option("--wait", min=0, max=LONGEST_WAIT, help="Seconds to wait for another build that is at work."),
+    ] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
     """Build the marts from what the loads brought.

@@ -29,7 +29,7 @@ def connect_books() -> Iterator[tuple[Any, str]]:
     """
     import psycopg
 
-    from warehouse.errors import DatabaseAwayError
+    from warehouse.errors import DatabaseAwayError, refused_value
     from warehouse.settings import read_settings
 
     dsn = read_settings(find_layout()).dsn("dbt")
@@ -38,6 +38,8 @@ def connect_books() -> Iterator[tuple[Any, str]]:
             yield db, dsn
     except psycopg.OperationalError as error:
         raise DatabaseAwayError(error, LEFT) from None
+    except psycopg.DataError as error:
+        raise refused_value(error, LEFT) from None
 
 
 def begin_build(wish: Any) -> dict[str, Any]:

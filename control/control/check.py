@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -11,10 +10,9 @@ import typer
 from control.env import read_env
 from core.errors import TieoutError
 from core.layout import Layout, find_layout
+from core.spans import parse_span
 
 MAX_AGE = "26h"
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-SPAN = re.compile(r"(\d+)\s*([smhd])")
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable, on stdout.")]
 
@@ -38,10 +36,10 @@ def seconds_of(span: str, option: str) -> int:
     Raises:
         BadParameter: it is none.
     """
-    match = SPAN.fullmatch(span.strip())
-    if match is None:
-        raise typer.BadParameter("give a number with s, m, h or d, such as 26h", param_hint=option)
-    return int(match[1]) * SECONDS[match[2]]
+    try:
+        return int(parse_span(span).total_seconds())
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
 
 
 @checks.command()

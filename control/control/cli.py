@@ -3,13 +3,15 @@
 import sys
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from control.env import NAMES
 from core.errors import OutageError, RefusalError, TieoutError
 from core.layout import Layout, find_layout
+from core.text import shown, shown_lines
 
 COMPONENTS = (
     "contracts.cli",
@@ -45,7 +47,19 @@ class Session:
     stream_is_supervised: bool
 
 
+class _Root(TyperGroup):
+    """The command; looks at all words first, so that no command has to."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse what neither the database nor a log can hold."""
+        for word in args:
+            if "\0" in word or any("\ud800" <= char <= "\udfff" for char in word):
+                raise typer.BadParameter(f"{shown(word)} is no text in UTF-8", ctx=ctx)
+        return super().parse_args(ctx, args)
+
+
 app = typer.Typer(
+    cls=_Root,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -199,17 +213,22 @@ def sql(
 ) -> None:
     """Ask the warehouse as the reader, who sees marts and metadata.
 
+    A statement, or statements on standard input, go to the database as they are: psql's own commands, which begin with
+    a backslash and can run programs, are refused. Only a session on a terminal has them.
+
     Example: ./scripts/tieout sql "select count(*) from marts.fact_transactions"
     """
     from control.look import open_sql
 
+    if query is not None and query.lstrip().startswith("\\"):
+        raise typer.BadParameter("psql's own commands run in a session only: ./scripts/tieout sql", param_hint="QUERY")
     open_sql(find_layout(), query, csv=csv, tuples_only=tuples_only)
 
 
 @app.command()
 def logs(
     name: Annotated[str, typer.Argument(help="A service, as `status` lists them; or dbt, supervisord.")],
-    lines: Annotated[int, typer.Option("--lines", "-n")] = 50,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, max=10**9)] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
 ) -> None:
     """Show the end of a service's log.
@@ -259,5 +278,5 @@ def main() -> None:
     try:
         build_app()()
     except TieoutError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{shown_lines(str(error))}\n")
         sys.exit(next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1))

@@ -26,7 +26,7 @@ def incident(  # noqa: PLR0917  (a command's options are its interface)
     task: Annotated[str, typer.Option("--task", help="The task.")],
     run_id: Annotated[str, typer.Option("--run-id", metavar="RUN", help="The run.")],
     reason: Annotated[str, typer.Option("--reason", help="Why; lines that quote rows are left out.")],
-    try_number: Annotated[int, typer.Option("--try", min=1, help="Which try it was.")] = 1,
+    try_number: Annotated[int, typer.Option("--try", min=1, max=1_000_000, help="Which try it was.")] = 1,
     log_url: Annotated[str | None, typer.Option("--log-url", help="Where the log is.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the incident as JSON.")] = False,
 ) -> None:

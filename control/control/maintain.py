@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from control.build_cli import LONGEST_WAIT
 from control.check import seconds_of
 from core.layout import find_layout
 
@@ -30,7 +31,9 @@ def maintain(
     expire_proofs: Annotated[
         str, typer.Option("--expire-proofs-after", metavar="SPAN", help="What proofs have found; or never.")
     ] = "365d",
-    patience: Annotated[float, typer.Option(help="Seconds to wait for the running stream.")] = 900.0,
+    patience: Annotated[
+        float, typer.Option(min=0, max=LONGEST_WAIT, help="Seconds to wait for the running stream.")
+    ] = 900.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Merge small files and remove those that nobody needs, where the loader has passed. No row of bronze ever expires.

@@ -16,6 +16,7 @@ from core.errors import TieoutError
 from core.files import write_file
 from core.layout import Layout
 from core.locks import exclusive
+from core.text import shown
 
 
 @dataclass
@@ -118,9 +119,9 @@ def _difference(proof: dict[str, Any]) -> TieoutError:
     different = [e for e in proof["equations"] if e["verdict"] == "DIFFERENT"]
 
     def words(equation: dict[str, Any]) -> str:
-        scope = ", ".join(f"{key} {value}" for key, value in equation["scope"].items() if key != "topic_id")
+        scope = ", ".join(f"{key} {shown(value)}" for key, value in equation["scope"].items() if key != "topic_id")
         difference = equation["difference"]
-        amount = f" and {difference['amount']} {equation['currency']}" if equation["currency"] else ""
+        amount = f" and {difference['amount']} {shown(equation['currency'])}" if equation["currency"] else ""
         return f"{equation['name']} ({scope}): {difference['count']}{amount}"
 
     more = f"; and {len(different) - 5} more" if len(different) > 5 else ""

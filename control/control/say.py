@@ -5,10 +5,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from core.text import shown, shown_lines
+
 
 def say(line: str) -> None:
     """Write one line of progress."""
-    sys.stderr.write(line + "\n")
+    sys.stderr.write(shown_lines(line) + "\n")
     sys.stderr.flush()
 
 
@@ -22,6 +24,7 @@ def step(name: str) -> Iterator[None]:
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
     """Return rows as lines with aligned columns, never cut or wrapped: people copy addresses out of them."""
+    rows = [[shown(text) for text in row] for row in rows]
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     lines = ("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)

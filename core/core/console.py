@@ -27,6 +27,8 @@ class PlainConsole(Console):
             if isinstance(each, Table):
                 wide = self.options.update(width=LONGEST_LINE)
                 self.width = max(self.width, Measurement.get(self, wide, each).maximum)
+        if all(isinstance(each, str) for each in objects):
+            options.setdefault("soft_wrap", True)
         super().print(*(shown_lines(each) if isinstance(each, str) else each for each in objects), **options)
 
 

@@ -19,7 +19,7 @@ def guarded(value: object) -> object:
 
     A number stays a number, also a negative one. `unguarded` takes the apostrophe away again.
     """
-    if not isinstance(value, str) or _NUMBER.fullmatch(value) or not _FORMULA.match(value):
+    if not isinstance(value, str) or not _FORMULA.match(value) or _NUMBER.fullmatch(value):
         return value
     return f"'{value}"
 

@@ -1,5 +1,7 @@
 """Files that are whole or not there: written beside their place, and put there in one step."""
 
+import errno
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -26,6 +28,10 @@ def replacing(path: Path, *, mode: int = 0o644, owner: tuple[int, int] | None = 
     Raises:
         OSError: it cannot be written; what was there before is unchanged.
     """
+    if not path.name or (path.exists() and not path.is_file()):  # a folder, or a device that would be lost
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    if not path.name or (path.exists() and not path.is_file()):  # a folder, or a device that would be lost
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
     _remove_leftovers(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}-{get_ident()}.partial")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)

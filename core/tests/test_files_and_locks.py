@@ -27,6 +27,14 @@ def test_a_file_is_replaced_as_a_whole_and_is_private_from_its_first_moment(tmp_
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_device_a_pipe_and_a_folder_are_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, tmp_path / "..", Path("/"), Path(), Path("/dev/null")):
+        with pytest.raises(OSError, match="no regular file"):
+            write_file(path, "x")
+    assert (tmp_path / "pipe").is_fifo()
+
+
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_file(path, b"old", sync=True)

@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard.database import Row
 from dashboard.shell import download
-from dashboard.words import amount
+from dashboard.words import amount, others_text
 
 ROW_HEIGHT = 35
 MOST_HEIGHT = 400
@@ -55,10 +55,13 @@ def _looks(rows: Sequence[Row], columns: dict[str, str]) -> dict[str, Any]:
 
 
 def said(row: Row, column: str) -> Any:
-    """Return a value as people read it: amounts with the digits of their currency, times without a zone."""
+    """Return a value as people read it: amounts with the digits of their currency, times without a zone.
+
+    Any other text may be somebody's: what is invisible in it is shown, and no cell is a formula where it is pasted.
+    """
     value = row[column]
     if value is not None and "amount" in column and row["currency"]:
         return amount(Decimal(value), row["currency"])
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S}"
-    return "" if value is None else value if isinstance(value, int) else str(value)
+    return "" if value is None else value if isinstance(value, int) else others_text(value)

@@ -11,6 +11,8 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from dashboard.words import others_text
+
 # Okabe and Ito: blue, vermillion, bluish green, orange, sky blue.
 BLUE, RED, GREEN, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9"
 HEIGHT = 260
@@ -27,6 +29,8 @@ def table(rows: Sequence[dict[str, Any]], drawn: Sequence[str], said: dict[str, 
     for name, value in (rows[0] if rows else {}).items():
         if isinstance(value, Decimal) and name not in drawn:
             frame[name] = frame[name].astype(str)
+        elif isinstance(value, str):
+            frame[name] = frame[name].map(others_text)
     return frame
 
 

@@ -57,7 +57,7 @@ class Database:
                 raise UnreadableError(*NOT_ALLOWED) from None
             except psycopg.OperationalError:
                 raise UnreadableError(*AWAY) from None
-            except psycopg.Error:
+            except (psycopg.Error, UnicodeEncodeError):  # the latter: a value from the address that is no text
                 raise UnreadableError(*OTHER) from None
 
     def _ask(self, query: sql.Composed | str, values: Mapping[str, Any] | None) -> list[Row]:

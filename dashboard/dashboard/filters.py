@@ -5,6 +5,7 @@ from datetime import date, timedelta
 
 import streamlit as st
 
+from core.text import shown
 from dashboard import questions
 from dashboard.shell import ask
 from dashboard.view import View
@@ -37,10 +38,20 @@ def choose(state: str) -> View | None:
             help="Amounts of two currencies are never added.",
         )
         channels = third.multiselect(
-            "Channel", _names(questions.CHANNELS, state), key="channel", bind="query-params", placeholder="all"
+            "Channel",
+            _names(questions.CHANNELS, state),
+            key="channel",
+            bind="query-params",
+            placeholder="all",
+            format_func=shown,
         )
         categories = fourth.multiselect(
-            "Category", _names(questions.CATEGORIES, state), key="category", bind="query-params", placeholder="all"
+            "Category",
+            _names(questions.CATEGORIES, state),
+            key="category",
+            bind="query-params",
+            placeholder="all",
+            format_func=shown,
         )
         segments = fifth.multiselect(
             "Customer segment",
@@ -81,7 +92,12 @@ def _places(state: str) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...], t
     rows = ask(questions.PLACES, state=state)
     first, second, third = st.columns(3)
     regions = first.multiselect(
-        "Region", sorted({row["region"] for row in rows}), key="region", bind="query-params", placeholder="all"
+        "Region",
+        sorted({row["region"] for row in rows}),
+        key="region",
+        bind="query-params",
+        placeholder="all",
+        format_func=shown,
     )
     within = [row for row in rows if not regions or row["region"] in regions]
     states = _narrowed(second, "State", "state", [(row["country"], row["state"]) for row in within])
@@ -96,5 +112,7 @@ def _narrowed(
     by_name = {place(each): each for each in sorted(set(places))}
     if key in st.session_state:
         st.session_state[key] = [name for name in st.session_state[key] if name in by_name]
-    chosen = where.multiselect(label, sorted(by_name), key=key, bind="query-params", placeholder="all")
+    chosen = where.multiselect(
+        label, sorted(by_name), key=key, bind="query-params", placeholder="all", format_func=shown
+    )
     return tuple(by_name[name] for name in chosen)

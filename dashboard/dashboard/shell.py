@@ -1,6 +1,5 @@
 """What every page shares: the database, what it answered, the age of the data, sections that survive."""
 
-import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import Any
 import streamlit as st
 from psycopg import sql
 
+from core.csv_text import CsvWriter
 from dashboard.database import Database, Row, UnreadableError
 from dashboard.questions import AGE
 from dashboard.settings import DashboardSettings, read_settings
@@ -76,10 +76,11 @@ def surviving() -> Iterator[None]:
 
 def download(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Offer rows as a CSV file, with every digit."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [])
-    writer.writeheader()
-    writer.writerows(rows)
+    text = io.StringIO(newline="")
+    names = list(rows[0]) if rows else []
+    writer = CsvWriter(text)
+    writer.writerow(names)
+    writer.writerows([row[name] for name in names] for row in rows)
     st.download_button(
         "CSV",
         text.getvalue().encode(),

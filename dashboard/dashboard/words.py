@@ -3,6 +3,8 @@
 from decimal import Decimal
 
 from contracts.model import load_contract
+from core.csv_text import guarded
+from core.text import shown
 from dashboard.figures import rounded
 
 NOTHING = "-"
@@ -46,6 +48,12 @@ def duration(seconds: Decimal | int | None) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {left} s" if minutes else f"{left} s"
+
+
+def others_text(value: object) -> str:
+    """Return text that somebody else may have written as a table or chart can show, copy and export it."""
+    text = shown(value)
+    return text if text == NOTHING else str(guarded(text))
 
 
 def place(parts: tuple[str, ...]) -> str:

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from core.text import shown_lines
+
 alert = typer.Typer(no_args_is_help=True, help="Alerts: look at them, and have one computed again from silver.")
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable, on stdout.")]
@@ -44,7 +46,7 @@ def live(
 
 
 def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
+    sys.stderr.write(f"{shown_lines(line)}\n")
 
 
 def _check(as_json: bool) -> None:
@@ -60,7 +62,7 @@ def list_(
     *,
     rule: Annotated[str | None, typer.Option(metavar="CODE", help="Only alerts of this rule.")] = None,
     customer: Annotated[str | None, typer.Option(metavar="ID", help="Only alerts of this customer.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="The most alerts.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="The most alerts.")] = 20,
     as_json: Json = False,
 ) -> None:
     """List alerts, the newest first.

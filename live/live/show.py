@@ -9,6 +9,7 @@ import psycopg
 from contracts.model import load_contract
 from core.errors import OutageError, TieoutError
 from core.locks import AdvisoryKey, advisory_holder
+from core.text import shown
 from live import set_aside
 from live.broker import Broker
 from live.drift import COMPARED, Check, compare
@@ -150,13 +151,13 @@ def as_text(report: Report) -> str:
         count, amount = line.live_count - line.gold_count, line.live_amount - line.gold_amount
         drift = "" if line.is_equal else f"   DRIFT {count:+,} / {amount:+,.2f}"
         lines.append(
-            f"  {line.currency} {line.status:8} {line.live_count:>12,} {line.live_amount:>20,.2f}   "
+            f"  {shown(line.currency)} {shown(line.status):8} {line.live_count:>12,} {line.live_amount:>20,.2f}   "
             f"gold {line.gold_count:>12,} {line.gold_amount:>20,.2f}{drift}"
         )
     if report.verdict == "UNCHECKED":
-        lines.append(f"not compared: {report.why}")
+        lines.append(f"not compared: {shown(report.why)}")
     elif report.why:
-        lines.append(f"{report.verdict}: {report.why}")
+        lines.append(f"{report.verdict}: {shown(report.why)}")
     if aside := str(report.aside):
         lines.append(aside)
     return "\n".join(lines)

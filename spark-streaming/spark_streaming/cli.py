@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-SPAN = re.compile(r"(\d+):(\d+)-(\d+)")
+# No partition or offset is longer.
+SPAN = re.compile(r"([0-9]{1,9}):([0-9]{1,18})-([0-9]{1,18})")
 
 
 def mount(root: typer.Typer) -> None:
@@ -25,7 +26,7 @@ def _log_to_stderr() -> None:
 
 
 def _trigger(text: str) -> str:
-    match = re.fullmatch(r"(\d+)\s*(s|m)", text)
+    match = re.fullmatch(r"([0-9]{1,6})\s*(s|m)", text)
     if not match:
         raise typer.BadParameter("give seconds or minutes, such as 30s or 2m")
     return f"{match[1]} {'seconds' if match[2] == 's' else 'minutes'}"

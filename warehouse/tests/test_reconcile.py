@@ -18,7 +18,7 @@ from core.errors import TieoutError
 from core.layout import Layout
 from warehouse.errors import DatabaseAwayError
 from warehouse.reconcile import reconcile, show_reconciliation
-from warehouse.reconcile.dialect import Dialect
+from warehouse.reconcile.dialect import Dialect, make_dialect
 from warehouse.reconcile.errors import StatementFileError
 
 pytestmark = pytest.mark.services
@@ -101,14 +101,16 @@ def filled(migrated: OwnDatabase) -> Iterator[OwnDatabase]:
 def check(filled: OwnDatabase, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """Write a statement and reconcile it."""
 
-    def run(rows: Sequence[Row], footer: Sequence[Sequence[Any]] = (), **options: Any) -> dict[str, Any]:
+    def run(
+        rows: Sequence[Row], footer: Sequence[Sequence[Any]] = (), dialect: Dialect | None = None, **options: Any
+    ) -> dict[str, Any]:
         path = tmp_path / "statement.csv"
         with path.open("w", newline="") as out:
             writer = csv.writer(out)
             writer.writerow(COLUMNS)
             writer.writerows([row[name] for name in COLUMNS] for row in rows)
             writer.writerows(footer)
-        return reconcile(path, Dialect(), settings=filled, layout=Layout(tmp_path, tmp_path), **options)
+        return reconcile(path, dialect or Dialect(), settings=filled, layout=Layout(tmp_path, tmp_path), **options)
 
     return run
 
@@ -348,3 +350,57 @@ def test_what_was_found_cannot_be_changed_by_who_found_it(filled: OwnDatabase, t
     for role in ("dbt", "loader", "reader"):
         with filled.connect(role) as db, pytest.raises(psycopg.errors.InsufficientPrivilege):
             db.execute(statement.format(f"metadata.reconciliation_{table}"))
+
+
+def test_a_statement_cut_by_another_zones_days_agrees_when_the_zone_is_said(check: Any) -> None:
+    payments = {row["id"]: row for row in books()}.values()
+    utc = [
+        statement_of([row])[0] | {"date": row["at"].strftime("%Y-%m-%dT%H:%M:%SZ")}
+        for row in payments
+        if row["at"].date() == date(2026, 11, 3)
+    ]
+    assert len({(row["at"] + timedelta(minutes=row["zone"])).date() for row in payments}) > 1
+    assert len(utc) > 5
+    assert not check(utc)["ok"]
+    for zone in ("UTC", "+00:00", "Africa/Abidjan"):
+        result = check(utc, dialect=make_dialect([], [], zone=zone))
+        assert (result["ok"], result["matched"], result["difference_count"]) == (True, len(utc), 0)
+
+
+def test_an_id_with_other_characters_is_another_one_and_shown_so(
+    check: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = statement_of(books())
+    for at, name in ((3, "t003 "), (4, "\u200bt004"), (5, "t005\ufeff"), (6, "=t006"), (7, "t\t007\n")):
+        rows[at]["transaction_id"] = name
+    result = check(rows)
+    show_reconciliation(result)
+    printed = capsys.readouterr().out
+    for name in ("t003<U+0020>", "<U+200B>t004", "t005<U+FEFF>", "=t006", "t<U+0009>007<U+000A>"):
+        assert f"  {name} " in printed
+    kinds = [kind for kind, _ in found(result)]
+    assert (kinds.count("MISSING_WITH_US"), kinds.count("MISSING_WITH_THEM")) == (5, 5)
+    with Path(result["differences_file"]).open(newline="") as file:
+        written = {row["transaction_id"] for row in csv.DictReader(file)}
+    assert {"'=t006", "t003 ", "\u200bt004", "t005\ufeff", "t\t007\n"} <= written
+
+
+def test_an_id_that_ends_with_a_blank_in_silver_agrees_with_its_own_statement(check: Any, filled: OwnDatabase) -> None:
+    extra = {**books()[0], "id": "t901 ", "status": "SUCCESS", "reason": None, "load": 3}
+    with filled.connect() as db:
+        db.execute(_INSERT, extra)
+        try:
+            result = check([*statement_of(books()), *statement_of([extra])])
+            trimmed = check([*statement_of(books()), *statement_of([{**extra, "id": "t901"}])])
+        finally:
+            db.execute("delete from raw.transactions where transaction_id = 't901 '")
+    assert result["ok"]
+    assert {("MISSING_WITH_US", "t901"), ("MISSING_WITH_THEM", "t901 ")} == found(trimmed)
+
+
+def test_days_at_the_ends_of_the_calendar_are_days_like_others(check: Any) -> None:
+    line = statement_of(books())[0] | {"transaction_id": "x"}
+    for day in ("0001-01-01", "9999-12-31", "9999-12-30"):
+        assert found(check([line | {"date": day}])) == {("MISSING_WITH_US", "x")}
+        end = date.fromisoformat(day)
+        assert found(check([line | {"date": day}], days=(end, end))) == {("MISSING_WITH_US", "x")}

@@ -55,7 +55,7 @@ WHOLE = StatementLine(2, "t1", "107.23", "INR", "SUCCESS", "2026-11-19")
         (HEADER + LINE).replace("\n", "\r\n"),
         (HEADER + LINE).replace(",", ";"),
         (HEADER + LINE).replace(",", "\t"),
-        HEADER.upper() + "t1, 107.23 ,inr,success,2026-11-19T08:30:00+05:30",
+        HEADER.upper() + "t1, 107.23 ,inr,success ,2026-11-19T08:30:00+05:30",
         "date,status,other,currency,amount,transaction_id\n2026-11-19,SUCCESS,\"a,b\",INR,107.23,t1\n",
     ],
     ids=["plain", "mark", "utf-16", "gzip", "crlf", "semicolons", "tabs", "untidy", "other order"],

@@ -24,16 +24,21 @@ from warehouse.delta_log import exists
 from warehouse.errors import DatabaseAwayError, without_rows
 from warehouse.read import Found, open_workspace, view_events
 from warehouse.settings import WarehouseSettings
-from warehouse.watermark import BRONZE, read_watermark
+from warehouse.watermark import BRONZE, Watermark, read_watermark
 
 Connection = psycopg.Connection[Any]
 Offsets = Mapping[int, tuple[int, int]]
 LOCK_WAIT_SECONDS = 120.0
+NOTHING_READ = "nothing was read or written."
 # A backfill that was cut short leaves out what it did so lately; what may have been lost since is read again.
 RESUME_WITHIN = timedelta(days=1)
 
-# The local day of a payment, as the marts count it.
-_DAY = "cast((occurred_at at time zone 'UTC') + to_minutes(cast(utc_offset_minutes as bigint)) as date)"
+# The local day of a payment, as the marts count it. An event that claims a day outside the calendar is rejected, and
+# stands under the last day that there is.
+_DAY = (
+    "greatest(least(cast((occurred_at at time zone 'UTC') + to_minutes(cast(utc_offset_minutes as bigint)) as date),"
+    f" date '{date.max}'), date '{date.min}')"
+)
 
 _OWNER = """(
     select o.load_id from metadata.load_offsets o join metadata.load_audit a using (load_id)
@@ -52,6 +57,38 @@ class Backfill:
         self._layout = layout
         self._run_id = run_id
         self._contract = load_contract()
+
+    def check(self, offsets: Offsets) -> None:
+        """Refuse offsets of which no load has read any: nothing would be filled up, and that must not look done.
+
+        Raises:
+            TieoutError: a partition is not among those that loads have read, or a range begins behind its end.
+        """
+        watermark = self._read_watermark()
+        for partition, (begin, _) in offsets.items():
+            end = watermark.ends.get(partition, 0)
+            if begin >= end:
+                known = ", ".join(f"{p} up to offset {e - 1:,}" for p, e in sorted(watermark.ends.items()) if e)
+                raise TieoutError(
+                    f"no load has read offset {begin:,} of partition {partition}; they have read {known}.",
+                    NOTHING_READ,
+                    "./scripts/tieout backfill --offsets P:FROM-TO with one of these partitions",
+                )
+
+    def _read_watermark(self) -> Watermark:
+        """Return how far loads have read the lake.
+
+        Raises:
+            TieoutError: they have not.
+        """
+        watermark = read_watermark(self._connection, BRONZE)
+        if watermark is None or not watermark.ends:
+            raise TieoutError(
+                "no load has read the lake yet, or it is to be read again from its begin: there is nothing to fill up.",
+                NOTHING_READ,
+                "./scripts/tieout load, then ./scripts/tieout backfill again",
+            )
+        return watermark
 
     def open(self, request: str) -> tuple[str, dict[date, dict[str, Any]]]:
         """Return the id of the backfill for a request, and the days that an unfinished one did within the last day."""
@@ -126,13 +163,7 @@ class Backfill:
 
     def _view(self, workspace: duckdb.DuckDBPyConnection, day: date, offsets: Offsets) -> None:
         """View the events of the day that loads have passed; what is behind them is theirs to load."""
-        watermark = read_watermark(self._connection, BRONZE)
-        if watermark is None or not watermark.ends:
-            raise TieoutError(
-                "no load has read the lake yet, or it is to be read again from its begin: there is nothing to fill up.",
-                "nothing was read or written.",
-                "./scripts/tieout load, then ./scripts/tieout backfill again",
-            )
+        watermark = self._read_watermark()
         files = _files(self._layout.bronze, day, day)
         loaded = _of_offsets({p: (0, end) for p, end in watermark.ends.items()})
         wanted = [f"{_DAY} = date '{day}'", f"(topic_id <> '{watermark.topic_id}' or {loaded})"]
@@ -221,7 +252,7 @@ def _files(bronze: Path, first: date | None, last: date | None) -> list[str]:
             and last is not None
             and low is not None
             and high is not None
-            and (high.date() < first - timedelta(days=1) or low.date() > last + timedelta(days=1))
+            and (high.toordinal() < first.toordinal() - 1 or low.toordinal() > last.toordinal() + 1)
         )
         if not outside:
             found.append(str(bronze / path))

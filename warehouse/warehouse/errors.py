@@ -2,7 +2,7 @@
 
 import psycopg
 
-from core.errors import OutageError
+from core.errors import OutageError, TieoutError
 
 
 def without_rows(error: psycopg.Error) -> list[str]:
@@ -13,6 +13,15 @@ def without_rows(error: psycopg.Error) -> list[str]:
         ("column", error.diag.column_name),
     )
     return [f"{kind} {name}" for kind, name in named if name]
+
+
+def refused_value(error: psycopg.DataError, left: str) -> TieoutError:
+    """Return the error of a value that the warehouse cannot hold. Its own words stay out, because they hold it."""
+    return TieoutError(
+        f"the warehouse cannot hold one of these values ({error.sqlstate or type(error).__name__}).",
+        left,
+        "the same command with other values",
+    )
 
 
 class DatabaseAwayError(OutageError):

@@ -13,6 +13,7 @@ from core import failpoints
 from core.errors import TieoutError
 from core.layout import Layout, find_layout
 from core.niceness import pass_on
+from core.text import shown_lines
 from warehouse import audit, cuts, feeds, fresh, gaps, losses, settle, stage, told, totals
 from warehouse.control_topic import ControlTopic, Told, read_control_watermark, write_control_watermark
 from warehouse.dead_letters import load_dead_letters
@@ -97,7 +98,7 @@ def _once(say: Callable[[str], None]) -> Callable[[str], None]:
 
 
 def _say_on_stderr(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
+    sys.stderr.write(f"{shown_lines(line)}\n")
 
 
 def _summary(load: dict[str, Any]) -> str:

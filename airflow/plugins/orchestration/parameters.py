@@ -8,7 +8,9 @@ from typing import Any
 from airflow.sdk import Param
 from airflow.sdk.exceptions import AirflowFailException
 
-OFFSETS = re.compile(r"\d+:\d+-\d+(,\d+:\d+-\d+)*")
+# A form's pattern is searched for, not matched: it says its ends itself. No partition or offset is longer.
+_SPAN = "[0-9]{1,9}:[0-9]{1,18}-[0-9]{1,18}"
+OFFSETS = re.compile(f"^{_SPAN}(,{_SPAN})*$")
 DIMENSIONS = "Dimensions change only by a full refresh."
 
 
@@ -79,6 +81,8 @@ def backfill_arguments(params: Mapping[str, Any]) -> list[str]:
     days, offsets = range_of_days(params), params.get("offsets")
     if bool(days) == bool(offsets):
         raise refusal("a backfill needs from_date and to_date, or offsets, and not both.")
+    if offsets and OFFSETS.fullmatch(str(offsets)) is None:
+        raise refusal(f"offsets {offsets} must be PARTITION:FROM-TO[,...], as in 0:1200-1300.")
     return ["--offsets", str(offsets)] if offsets else days
 
 

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from core.text import shown
 from dashboard import customer_questions as questions
 from dashboard import live_questions
 from dashboard.blocks import grid, section
@@ -40,9 +41,16 @@ def _chosen(state: str) -> str:
         help=meaning("transaction__customer_id"),
     )
     right.selectbox(
-        "Or one of the newest", newest, index=None, key="newest", placeholder="choose", on_change=_take_the_newest
+        "Or one of the newest",
+        newest,
+        index=None,
+        key="newest",
+        placeholder="choose",
+        format_func=shown,
+        on_change=_take_the_newest,
     )
-    return (typed or "").strip()
+    # Exactly what was typed: with a blank behind it, it is another customer's id.
+    return typed or ""
 
 
 def _take_the_newest() -> None:
@@ -57,9 +65,11 @@ def _page(customer: str, state: str) -> None:
     ahead = _ahead(customer)
     if not about:
         st.info(
-            "No payment of this customer is in the marts" + (" yet." if ahead else ". Check the id, capitals too."),
+            "No payment of this customer is in the marts"
+            + (" yet." if ahead else ". Check the id, capitals and blanks too."),
             icon=":material/info:",
         )
+        st.text(f"Asked for: {shown(customer)}")
         return
     _latest(customer, state)
     _lifetime(ask(questions.LIFETIME, {"customer": customer}, state))
@@ -83,7 +93,7 @@ def _ahead(customer: str) -> bool:
 
 
 def _about(row: Row) -> None:
-    home = place((row["home_country"], row["home_state"], row["home_city"]))
+    home = shown(place((row["home_country"], row["home_state"], row["home_city"])))
     with st.grid(4):
         st.metric("Payments", f"{row['transaction_count']:,}", border=True, help=meaning("transaction_count"))
         st.metric("Segment", row["segment"].replace("_", " ").lower(), border=True, help=meaning("segment"))

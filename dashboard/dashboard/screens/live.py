@@ -7,13 +7,14 @@ from decimal import Decimal
 import pandas as pd
 import streamlit as st
 
+from core.text import shown
 from dashboard import live_questions as questions
 from dashboard.alerts_shown import brief
 from dashboard.blocks import grid, section
 from dashboard.database import Row
 from dashboard.figures import ratio
 from dashboard.shell import ask_flow, surviving, title
-from dashboard.words import amount, duration, share
+from dashboard.words import amount, duration, others_text, share
 
 EVERY_SECONDS, SLOW_SECONDS = 1, 10
 QUICK_FOR_SECONDS = 15 * 60
@@ -147,7 +148,7 @@ def _drift() -> None:
         return
     if found[0]["verdict"] == "UNCHECKED":
         # The reason may quote what an event said: text, never markup.
-        st.text(f"The newest build was not compared: {found[0]['why']}")
+        st.text(f"The newest build was not compared: {shown(found[0]['why'])}")
     off = [row for row in found if row["drift_count"] or Decimal(row["drift_amount"] or 0)]
     if off or found[0]["verdict"] == "DIFFERENT":
         st.error(
@@ -196,7 +197,7 @@ def _bars(name: str, rows: Sequence[Row], currency: str) -> None:
     parts = [ratio(Decimal(row["amount"]), whole) for row in rows]
     shown = [
         {
-            name: row["name"],
+            name: others_text(row["name"]),
             "amount": amount(Decimal(row["amount"]), currency),
             "share": float(part or 0),
             "payments": row["payments"],

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from core.text import shown
 from live.alerts.explain import Explanation
 from live.engine import connect, database_away
 from live.settings import LiveSettings, read_settings
@@ -43,8 +44,9 @@ def list_as_text(alerts: list[dict[str, Any]]) -> str:
     if not alerts:
         return "no alerts"
     return "\n".join(
-        f"{each['alert_id'][:12]}  {each['arrived_at']:%Y-%m-%d %H:%M:%S}  {each['rule_code']:26} "
-        f"{each['amount']:>16} {each['currency']}  {each['merchant_category']:16} {each['customer_id']}"
+        f"{each['alert_id'][:12]}  {each['arrived_at']:%Y-%m-%d %H:%M:%S}  {shown(each['rule_code']):26} "
+        f"{each['amount']:>16} {shown(each['currency'])}  {shown(each['merchant_category']):16} "
+        f"{shown(each['customer_id'])}"
         for each in alerts
     )
 
@@ -74,15 +76,16 @@ def as_text(found: Explanation) -> str:
     """Return an explanation for people."""
     alert, evidence = found.alert, found.alert["evidence"]
     lines = [
-        f"{alert['rule_code']} version {alert['rule_version']}: {found.meaning}",
-        f"  {alert['transaction_id']}  {alert['amount']:,.2f} {alert['currency']}  {alert['merchant_category']}, "
+        f"{shown(alert['rule_code'])} version {shown(alert['rule_version'])}: {found.meaning}",
+        f"  {shown(alert['transaction_id'])}  {alert['amount']:,.2f} {shown(alert['currency'])}  "
+        f"{shown(alert['merchant_category'])}, "
         f"{alert['occurred_at'].isoformat()}",
-        f"  customer {alert['customer_id']}; event at {alert['partition']}:{alert['offset']}",
-        *(f"  {name}: {value}" for name, value in evidence["values"].items()),
-        *(f"  threshold {name}: {value}" for name, value in evidence["threshold"].items()),
+        f"  customer {shown(alert['customer_id'])}; event at {alert['partition']}:{alert['offset']}",
+        *(f"  {shown(name)}: {shown(value)}" for name, value in evidence["values"].items()),
+        *(f"  threshold {shown(name)}: {shown(value)}" for name, value in evidence["threshold"].items()),
         f"  earlier events: {', '.join(f'{p}:{o}' for p, o in evidence['earlier_events']) or 'none'}",
         f"  {found.verdict}: {VERDICTS[found.verdict]} ({found.events} statuses of the customer read)",
     ]
     if found.verdict == "DIFFERENT":
-        lines.append(f"  silver: {found.again}")
+        lines.append(f"  silver: {shown(found.again)}")
     return "\n".join(lines)

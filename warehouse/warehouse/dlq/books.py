@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 
 from core.errors import OutageError
-from warehouse.errors import DatabaseAwayError
+from warehouse.errors import DatabaseAwayError, refused_value
 from warehouse.settings import WarehouseSettings
 
 Connection = psycopg.Connection[Any]
@@ -26,6 +26,7 @@ def open_books(settings: WarehouseSettings) -> Iterator[Connection]:
 
     Raises:
         DatabaseAwayError: it is away, or goes away before the end.
+        TieoutError: it cannot hold a value.
     """
     try:
         with psycopg.connect(settings.dsn("redrive"), autocommit=True) as connection:
@@ -35,6 +36,8 @@ def open_books(settings: WarehouseSettings) -> Iterator[Connection]:
             yield connection
     except psycopg.OperationalError as error:
         raise DatabaseAwayError(error, LEFT, "./scripts/tieout dlq redrive") from None
+    except psycopg.DataError as error:
+        raise refused_value(error, LEFT) from None
 
 
 @contextmanager

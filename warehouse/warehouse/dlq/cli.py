@@ -36,7 +36,7 @@ def list_(
         str, typer.Option(help="What makes a line: any of reason,day,source,state.")
     ] = "reason,day,source,state",
     letters: Annotated[bool, typer.Option("--letters", help="Single letters with their coordinates.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="The most letters that --letters shows.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="The most letters that --letters shows.")] = 50,
     rejected: Rejected = False,
     as_json: Json = False,
 ) -> None:
@@ -119,7 +119,7 @@ def redrive(
     """
     from warehouse.dlq import commands
 
-    chosen = any((reason, day, source, offsets, every))
+    chosen = every or any(choice is not None for choice in (reason, day, source, offsets))
     if from_file is not None and chosen:
         raise typer.BadParameter("the file says which letters: no other choice goes with --from.")
     selection = commands.select(rejected=rejected, reason=reason, day=_day(day), source=source, offsets=offsets)
@@ -162,7 +162,7 @@ def _day(text: str | None) -> date | None:
 
 
 def _needs_a_choice(*choices: object) -> None:
-    if not any(choices):
+    if all(choice in {None, False} for choice in choices):
         raise typer.BadParameter("say which letters: by reason code, --day, --source, --offsets or --all.")
 
 

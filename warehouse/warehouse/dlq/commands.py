@@ -9,6 +9,7 @@ from typing import Any
 from contracts.model import load_contract
 from core.errors import TieoutError, missing_secret
 from core.layout import Layout, find_layout
+from core.text import shown_lines
 from warehouse.dlq import listing
 from warehouse.dlq.books import DEAD_LETTERS, REJECTED, log_unmask, open_books
 from warehouse.dlq.lake import open_letters
@@ -56,7 +57,7 @@ def select(
         day=day,
         source=source,
         state=STATES.get(state),
-        offsets=parse_offsets(offsets) if offsets else (),
+        offsets=() if offsets is None else parse_offsets(offsets),
     )
 
 
@@ -169,7 +170,7 @@ def write_off_letters(selection: Selection, reason: str, name: str, *, dry_run: 
 
 
 def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
+    sys.stderr.write(f"{shown_lines(line)}\n")
 
 
 class _Progress:

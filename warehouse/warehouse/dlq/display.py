@@ -3,39 +3,25 @@
 from decimal import Decimal
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from core.text import shown
+from core.console import PlainConsole, PlainTable
+from core.text import shown, shown_list
 from warehouse.conflict import differs_text
 from warehouse.dlq.listing import UNKNOWN, age_text
 
-WIDTH = 150
+_RIGHT = frozenset({"letters", "amount", "oldest", "bytes"})
 
 
-def _console() -> Console:
-    console = Console(highlight=False, markup=False)
-    # A figure that is cut or wrapped cannot be compared: rather let the terminal scroll.
-    console.width = max(console.width, WIDTH)
-    return console
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        right = column in {"letters", "amount", "oldest", "bytes"}
-        table.add_column(column, justify="right" if right else "left", no_wrap=True)
-    return table
+def _table(*columns: str) -> PlainTable:
+    return PlainTable(*columns, right=frozenset(n for n, name in enumerate(columns) if name in _RIGHT))
 
 
 def show_list(found: dict[str, Any]) -> None:
     """Print the groups, or the letters, and one line of sums."""
-    console = _console()
+    console = PlainConsole()
     if "letters" in found:
         table = _table("letter", "arrived", "oldest", "reasons", "source", "amount", "", "bytes", "state", "now at")
         for letter in found["letters"]:
-            table.add_row(*map(Text, _letter_row(letter)))
+            table.add_row(*_letter_row(letter))
     else:
         table = _table("letters", *found["by"], "amount", "", "oldest")
         for group in found["groups"]:
@@ -70,7 +56,7 @@ def _state(state: str) -> str:
     return state.lower().replace("_", " ")
 
 
-def _add_group(table: Table, group: dict[str, Any], by: list[str]) -> None:
+def _add_group(table: PlainTable, group: dict[str, Any], by: list[str]) -> None:
     said = {
         "reason": ", ".join(group["reasons"]),
         "day": group["day"],
@@ -81,23 +67,23 @@ def _add_group(table: Table, group: dict[str, Any], by: list[str]) -> None:
     for number, (currency, money) in enumerate(group["amounts"].items()):
         named = [f"{Decimal(money['amount']):,}", currency] if money["amount"] else [UNKNOWN, f"({money['count']})"]
         row = [*first, *named, age_text(group["age_seconds"])] if number == 0 else [*[""] * len(first), *named, ""]
-        table.add_row(*map(Text, row))
+        table.add_row(*row)
 
 
 def show_letter(found: dict[str, Any]) -> None:
     """Print one letter."""
-    console = _console()
+    console = PlainConsole()
     amount = f"{found['amount']} {found['currency']}" if found["amount"] else UNKNOWN
     state = "sending, not confirmed" if found["is_unconfirmed"] else _state(found["state"])
     console.print(
         f"letter {found['letter']} of {found['book']}, arrived {found['arrived_at']}: {state}, amount {amount}"
     )
     console.print(
-        f"source feed {found['source'] or '(none)'}, event {found['seq'] or '(none)'}, load {found['load_id']}; "
-        f"topic {found['topic_id']}"
+        f"source feed {shown(found['source'] or '(none)')}, event {found['seq'] or '(none)'}, load {found['load_id']}; "
+        f"topic {shown(found['topic_id'])}"
     )
     for code, meaning in found["meanings"].items():
-        console.print(f"  {code}: {meaning}")
+        console.print(f"  {shown(code)}: {meaning}")
     if found["conflict"]:
         _show_conflict(console, found["conflict"])
     _show_content(console, found)
@@ -105,7 +91,7 @@ def show_letter(found: dict[str, Any]) -> None:
         console.print("its way:")
         for link in found["chain"]:
             console.print(
-                f"  {link['letter']} in {link['book']} ({', '.join(link['reasons'])}): {_state(link['state'])}"
+                f"  {link['letter']} in {link['book']} ({shown_list(link['reasons'])}): {_state(link['state'])}"
             )
         last = found["chain"][-1]["successor"]
         if last:
@@ -114,7 +100,7 @@ def show_letter(found: dict[str, Any]) -> None:
             console.print("  sent, and not loaded yet")
 
 
-def _show_conflict(console: Console, conflict: dict[str, Any]) -> None:
+def _show_conflict(console: PlainConsole, conflict: dict[str, Any]) -> None:
     first = conflict["standing"]
     console.print(
         f"what stands is {first['partition']}:{first['offset']} in raw.{first['book']}: source feed "
@@ -124,7 +110,7 @@ def _show_conflict(console: Console, conflict: dict[str, Any]) -> None:
     console.print(f"  it differs: {differs_text(conflict)}", soft_wrap=True)
 
 
-def _show_content(console: Console, found: dict[str, Any]) -> None:
+def _show_content(console: PlainConsole, found: dict[str, Any]) -> None:
     content = found["content"]
     if content is None:
         console.print("its bytes are no longer in the lake: retention has removed them.")
@@ -132,31 +118,33 @@ def _show_content(console: Console, found: dict[str, Any]) -> None:
     if content["bytes"] is None:
         console.print("the message has no value.")
         return
-    console.print(f"{content['bytes']:,} bytes, sha256 {content['sha256']}, key {content['key'] or '(none)'}")
+    console.print(f"{content['bytes']:,} bytes, sha256 {content['sha256']}, key {shown(content['key'] or '(none)')}")
     if content["fields"] is None:
         console.print(f"not readable as an object; it begins with the bytes {content['hex'] or '(none)'}")
     else:
-        table = _table("field", "value")
+        table = _table("", "field", "value")
         for field in content["fields"]:
-            table.add_row(Text(f"  {field['name']}"), Text(field["value"]))
+            table.add_row("", field["name"], field["value"])
         console.print(table)
     if "raw" in content:
-        console.print(Text(content["raw"]), soft_wrap=True)
+        console.print(content["raw"], soft_wrap=True)
     else:
         console.print("Personal data is masked; --unmask shows it, and is logged.")
 
 
 def show_outcome(outcome: dict[str, Any]) -> None:
     """Print what an export, a redrive or a write-off did."""
-    console = _console()
+    console = PlainConsole()
     if "file" in outcome:
-        console.print(f"{outcome['letters']:,} letters are in {outcome['file']} (mode 600; it holds personal data).")
+        console.print(
+            f"{outcome['letters']:,} letters are in {shown(outcome['file'])} (mode 600; it holds personal data)."
+        )
         flag = " --rejected" if outcome["book"] == "rejected_transactions" else ""
         console.print(
-            f"Mend them, then ./scripts/tieout dlq redrive{flag} --from {outcome['file']}, and delete the file."
+            f"Mend them, then ./scripts/tieout dlq redrive{flag} --from {shown(outcome['file'])}, and delete the file."
         )
         return
-    amounts = ", ".join(f"{Decimal(m['amount']):,} {c} ({m['count']:,})" for c, m in outcome["amounts"].items())
+    amounts = ", ".join(f"{Decimal(m['amount']):,} {shown(c)} ({m['count']:,})" for c, m in outcome["amounts"].items())
     if "name" in outcome:
         would = "would be" if outcome["dry_run"] else "are"
         console.print(f"{outcome['letters']:,} letters {would} written off: {amounts or 'no known amount'}.")
@@ -164,7 +152,7 @@ def show_outcome(outcome: dict[str, Any]) -> None:
     _show_redrive(console, outcome, amounts)
 
 
-def _show_redrive(console: Console, outcome: dict[str, Any], amounts: str) -> None:
+def _show_redrive(console: PlainConsole, outcome: dict[str, Any], amounts: str) -> None:
     would, malformed = outcome["dry_run"], outcome["expected"]["malformed"]
     if outcome["finished"]:
         console.print(
@@ -173,13 +161,13 @@ def _show_redrive(console: Console, outcome: dict[str, Any], amounts: str) -> No
     if not outcome["letters"]:
         console.print("no open letter to send.")
         return
-    sent = "would be sent" if would else f"are sent, as feed {outcome['run']}"
+    sent = "would be sent" if would else f"are sent, as feed {shown(outcome['run'])}"
     console.print(f"{outcome['letters']:,} letters {sent}; {outcome['unchanged']:,} of them unchanged.")
     console.print(f"{outcome['expected']['well_formed']:,} are well-formed: {amounts or 'no known amount'}.")
     if would:
         _show_forecast(console, outcome["expected"])
     if malformed:
-        codes = ", ".join(f"{code} {count:,}" for code, count in malformed.items())
+        codes = ", ".join(f"{shown(code)} {count:,}" for code, count in malformed.items())
         console.print(f"The others {'would be' if would else 'will be'} dead letters again: {codes}.")
     for letter in outcome["expected"].get("not_new", ()):
         console.print(

@@ -5,13 +5,17 @@ is no JSON object) or `payload_base64` (bytes that are no text).
 """
 
 import base64
+import codecs
+import errno
 import hashlib
 import json
 import os
+import re
+import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, BinaryIO, NamedTuple
 
 import orjson
 
@@ -19,6 +23,9 @@ from core.errors import TieoutError
 from warehouse.dlq.lake import Letter
 from warehouse.dlq.selection import NOTHING, Coordinates
 
+# No partition or offset is longer; no name has NUL, a line break or half a letter in it.
+_PLACE = re.compile(r"([0-9]{1,9}):([0-9]{1,18})")
+_NAME = re.compile(r"[!-~]{1,200}")
 _PAYLOADS = ("payload", "payload_text", "payload_base64")
 
 
@@ -40,6 +47,8 @@ def write_letters(file: Path, pages: Iterable[list[Letter]], book: str) -> int:
     Raises:
         TieoutError: the file is there already, or cannot be written.
     """
+    if not file.name:
+        raise TieoutError(f"{file} is no name of a file.", NOTHING, "name another file")
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     count = 0
     try:
@@ -149,23 +158,66 @@ def read_line(line: bytes) -> Line:
         raise ValueError("it is no JSON") from None
     if not isinstance(held, dict):
         raise ValueError("it is no JSON object")
-    partition, colon, offset = str(held.get("letter", "")).partition(":")
-    if not (colon and partition.isdecimal() and offset.isdecimal()) or not isinstance(held.get("topic_id"), str):
+    topic_id, where = held.get("topic_id"), held.get("letter")
+    place = _PLACE.fullmatch(where) if isinstance(where, str) else None
+    if place is None or not isinstance(topic_id, str) or _NAME.fullmatch(topic_id) is None:
         raise ValueError("it has no letter and topic_id")
+    reasons, status_at = held.get("reasons") or (), held.get("status_at") or ""
+    if not isinstance(reasons, list | tuple) or not isinstance(status_at, str) or not status_at.isascii():
+        raise ValueError("its reasons or status_at are not as they were exported")
     try:
         value = _bytes_of(held)
-    except (RecursionError, TypeError):
+    except (RecursionError, TypeError, UnicodeError):
         raise ValueError("its payload cannot be written again") from None
-    key = held.get("key_base64")
-    place = Coordinates(held["topic_id"], int(partition), int(offset))
     letter = Letter(
-        place,
+        Coordinates(topic_id, int(place[1]), int(place[2])),
         value,
-        None if key is None else base64.b64decode(key, validate=True),
-        str(held.get("status_at") or ""),
-        tuple(map(str, held.get("reasons") or ())),
+        _key_of(held.get("key_base64")),
+        status_at,
+        tuple(map(str, reasons)),
     )
     return Line(letter, str(held.get("book")), _digest(value) != held.get("unchanged_sha256"))
+
+
+def _key_of(text: Any) -> bytes | None:
+    if text is None:
+        return None
+    if not isinstance(text, str):
+        raise ValueError("its key_base64 is no text")
+    return base64.b64decode(text, validate=True)
+
+
+@contextmanager
+def open_letter_file(file: Path) -> Iterator[BinaryIO]:
+    """Open a letter file at its first line, in UTF-8 without a mark; editors write it with one, or as UTF-16.
+
+    Raises:
+        OSError: it cannot be read.
+        TieoutError: it begins with the mark of UTF-16 and is none.
+    """
+    if file.exists() and not file.is_file():  # it is read twice; a pipe would be waited for
+        raise OSError(errno.EINVAL, "it is no regular file")
+    with file.open("rb") as source:
+        start = source.read(len(codecs.BOM_UTF8))
+        if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            with tempfile.TemporaryFile() as converted:  # nobody else can open it
+                _convert(source, converted, file)
+                yield converted
+        else:
+            source.seek(len(start) if start == codecs.BOM_UTF8 else 0)
+            yield source
+
+
+def _convert(source: BinaryIO, converted: IO[bytes], file: Path) -> None:
+    source.seek(0)
+    try:
+        for text in codecs.getreader("utf-16")(source):
+            converted.write(text.encode())
+    except UnicodeError:
+        raise TieoutError(
+            f"{file} has the mark of UTF-16 and is none.", NOTHING, "save it as UTF-8, then the same command"
+        ) from None
+    converted.seek(0)
 
 
 def read_file(source: BinaryIO, file: Path) -> Iterator[tuple[int, Line]]:

@@ -15,7 +15,7 @@ from warehouse.dlq.books import DEAD_LETTERS, REJECTED, Connection, current_topi
 FETCHED = 5_000
 STATES = {"open": "OPEN", "redriven": "REDRIVEN", "written-off": "WRITTEN_OFF"}
 NOTHING = "nothing was sent or written."
-_OFFSETS = re.compile(r"(\d{1,9}):(\d{1,18})(?:-(\d{1,18}))?")
+_OFFSETS = re.compile(r"([0-9]{1,9}):([0-9]{1,18})(?:-([0-9]{1,18}))?")
 
 
 class Coordinates(NamedTuple):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from typing import Any
 
 from contracts.model import Contract
@@ -11,6 +12,8 @@ from warehouse.dlq.listing import list_letters
 from warehouse.dlq.selection import Selection
 
 LONGEST_CHAIN = 50
+# A header of others may name any number; no partition or offset is longer.
+_PARTITION, _OFFSET = re.compile(r"[0-9]{1,9}"), re.compile(r"[0-9]{1,18}")
 HEAD_BYTES = 16
 
 
@@ -48,7 +51,7 @@ def _letter_at(
 
 def _at(connection: Connection, place: str, topic_id: str, book: str) -> dict[str, Any] | None:
     partition, _, offset = place.partition(":")
-    if not (partition.isdecimal() and offset.isdecimal()):
+    if not (_PARTITION.fullmatch(partition) and _OFFSET.fullmatch(offset)):
         return None
     offsets = ((int(partition), int(offset), int(offset)),)
     found = list_letters(connection, Selection(book=book, offsets=offsets, topic_id=topic_id), 1)

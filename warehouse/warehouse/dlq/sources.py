@@ -10,7 +10,7 @@ from core.errors import TieoutError
 from core.layout import Layout
 from warehouse.dlq.books import REJECTED, Connection
 from warehouse.dlq.lake import PAGE_BYTES, PAGE_LETTERS, Letter, open_letters
-from warehouse.dlq.letter_file import read_file, read_line
+from warehouse.dlq.letter_file import open_letter_file, read_file, read_line
 from warehouse.dlq.selection import (
     NOTHING,
     Coordinates,
@@ -151,9 +151,11 @@ class FromFile:
         if page:
             yield page
 
-    def _source(self) -> BinaryIO:
+    @contextmanager
+    def _source(self) -> Iterator[BinaryIO]:
         try:
-            return self._file.open("rb")
+            with open_letter_file(self._file) as source:
+                yield source
         except OSError as error:
             raise TieoutError(
                 f"{self._file} cannot be read: {error.strerror}.", NOTHING, "name a file of ./scripts/tieout dlq export"

@@ -3,8 +3,10 @@
 from decimal import Decimal
 from typing import Any
 
+from core.text import shown
+
 _COLOURS = {"OK": "green", "OPEN": "yellow", "UNATTESTED": "yellow", "VOID": "yellow", "DIFFERENT": "bold red"}
-WIDTH = 150
+_COLUMNS = ("", "of", "currency", "should be", "amount", "is", "amount", "difference", "verdict")
 _MEANINGS = {
     "E0": "what its sender says it has sent = what has arrived in the lake",
     "E1": "offsets read from Kafka = events + dead letters + accepted losses (LOST) in the lake",
@@ -23,18 +25,12 @@ _VERDICTS = {
 
 def show_proof(result: dict[str, Any]) -> None:
     """Print a table of the equations, what the verdicts mean, and what is behind each difference where asked for."""
-    from rich.console import Console  # noqa: PLC0415  (only people need it)
-    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415  (only people need it)
 
-    console = Console(highlight=False)
-    # A figure that is cut or wrapped cannot be compared: rather let the terminal scroll.
-    console.width = max(console.width, WIDTH, *(_width(equation) for equation in result["equations"]), 0)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("", "of", "currency"):
-        table.add_column(name, no_wrap=True)
-    for name in ("should be", "amount", "is", "amount", "difference"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
+    from core.console import PlainConsole, PlainTable  # noqa: PLC0415
+
+    console = PlainConsole()
+    table = PlainTable(*_COLUMNS, right=frozenset(range(3, 8)))
     before = None
     for equation in result["equations"]:
         name, left, right, verdict = (equation[key] for key in ("name", "left", "right", "verdict"))
@@ -46,7 +42,7 @@ def show_proof(result: dict[str, Any]) -> None:
             *("" if says_nothing else f"{left['count']:,}", _grouped(left["amount"])),
             *(f"{right['count']:,}", _grouped(right["amount"])),
             "" if says_nothing else _difference(equation),
-            f"[{_COLOURS[verdict]}]{verdict}[/]",
+            Text(verdict, style=_COLOURS[verdict]),
         )
         before = name
     console.print(table)
@@ -62,9 +58,8 @@ def show_proof(result: dict[str, Any]) -> None:
 
 def words(scope: dict[str, Any]) -> str:
     """Return a scope in words: what a line of the proof is about."""
-    shown = {key: value for key, value in scope.items() if key != "topic_id"}
-    return ", ".join(key.replace("_", " ") if value is True else f"{key.replace('_', ' ')} {_plain(value)}"
-                     for key, value in shown.items())  # fmt: skip
+    parts = {key.replace("_", " "): value for key, value in scope.items() if key != "topic_id"}
+    return ", ".join(key if value is True else f"{key} {_plain(value)}" for key, value in parts.items())
 
 
 def _show_explained(console: Any, explained: list[dict[str, Any]]) -> None:
@@ -73,11 +68,7 @@ def _show_explained(console: Any, explained: list[dict[str, Any]]) -> None:
         if not each["items"]:
             console.print("  nothing smaller can be named; ./scripts/tieout proof --full looks at every row")
         for item in each["items"]:
-            console.print("  " + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in item.items()))
-
-
-def _width(equation: dict[str, Any]) -> int:
-    return 110 + len(words(equation["scope"]))
+            console.print("  " + ", ".join(f"{key.replace('_', ' ')} {shown(value)}" for key, value in item.items()))
 
 
 def _grouped(amount: str | None) -> str:
@@ -88,7 +79,7 @@ def _grouped(amount: str | None) -> str:
 def _plain(value: Any) -> str:
     if isinstance(value, list):
         return f"{value[0]:,}-{value[1]:,}"
-    return f"{value:,}" if isinstance(value, int) and value >= 10_000 else str(value)
+    return f"{value:,}" if isinstance(value, int) and value >= 10_000 else shown(value)
 
 
 def _difference(equation: dict[str, Any]) -> str:

@@ -21,7 +21,8 @@ def reconcile(
         typer.Option(
             "--map",
             metavar="OURS=THEIRS",
-            help="Columns of other names: transaction_id=ref,amount=amt; currency==USD: all lines have it.",
+            help="Columns of other names: transaction_id=ref,amount=amt; currency==USD: all lines have it; "
+            "credit=cr,debit=dr in place of amount.",
             show_default=False,
         ),
     ] = None,
@@ -45,7 +46,32 @@ def reconcile(
     delimiter: Annotated[
         str | None, typer.Option(metavar="C", help="Default: the one that the header shows.", show_default=False)
     ] = None,
-    decimal: Annotated[str, typer.Option(metavar=".|,", help="What stands before an amount's fraction.")] = ".",
+    decimal: Annotated[
+        str | None,
+        typer.Option(metavar=".|,", help="What stands before an amount's fraction. Default: .", show_default=False),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIGN",
+            help="What sets thousands apart: point, comma, blank, apostrophe or none.",
+            show_default=False,
+        ),
+    ] = None,
+    zone: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ZONE",
+            help="In which the file's days are cut: UTC, Europe/Berlin, +05:30. Default: each customer's own.",
+            show_default=False,
+        ),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=VALUE", help="Only these rows are payments; the others are left out.", show_default=False
+        ),
+    ] = None,
     date_format: Annotated[
         str | None, typer.Option(metavar="FORMAT", help="Such as %d/%m/%Y. Default: ISO 8601.", show_default=False)
     ] = None,
@@ -71,9 +97,9 @@ def reconcile(
     from warehouse.reconcile.errors import MisuseError
 
     try:
-        _known(encoding)
-        other: dict[str, Any] = {"date_format": date_format, "encoding": encoding, "skip_lines": skip_lines}
-        dialect = make_dialect(maps or [], statuses or [], delimiter, decimal, **other)
+        signs: dict[str, Any] = {"group": group, "date_format": date_format, "encoding": encoding}
+        signs |= {"zone": zone, "where": where or [], "skip_lines": skip_lines}
+        dialect = make_dialect(maps or [], statuses or [], delimiter, decimal, **signs)
         if (from_day is None) != (to_day is None):
             raise MisuseError("--from and --to go together")
         days = (from_day.date(), to_day.date()) if from_day and to_day else None
@@ -85,12 +111,3 @@ def reconcile(
     else:
         show_reconciliation(result)
     raise typer.Exit(0 if result["ok"] else 1)
-
-
-def _known(encoding: str) -> None:
-    from warehouse.reconcile.errors import MisuseError
-
-    try:
-        "".encode(encoding)
-    except LookupError:
-        raise MisuseError(f"--encoding {encoding} is none that Python knows") from None

@@ -12,13 +12,16 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from warehouse.csv_copy import copy_as_csv
 from warehouse.reconcile.statement_file import StatementLine
+from warehouse.reconcile.zone import Zone
 
 Connection = psycopg.Connection[Any]
 
 KEPT_DIFFERENCES = 100_000
 _CHUNK = 1 << 18
 _ONE_DAY = timedelta(days=1)
+_AS_COPY_WRITES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 _STATEMENT = """
 create temporary table statement (
@@ -27,15 +30,17 @@ create temporary table statement (
 ) on commit drop
 """
 
+# The day where the payment was made, as the marts have it, and the day in a zone.
+_OWN_DAY = sql.SQL("(t.occurred_at at time zone 'UTC' + make_interval(mins => t.utc_offset_minutes))::date")
+_ZONE_DAY = "(t.occurred_at at time zone {})::date"
+
 # A final status stands above PENDING. Zones reach a day ahead and behind: the index finds the stretch, the day decides.
 _OURS = """
 create temporary table ours on commit drop as
 select distinct on (transaction_id)
-    transaction_id, amount, currency, status, load_id, redrive_of,
-    (occurred_at at time zone 'UTC' + make_interval(mins => utc_offset_minutes))::date as occurred_on
-from raw.transactions
-where occurred_at >= %(first)s and occurred_at < %(behind)s
-    and (occurred_at at time zone 'UTC' + make_interval(mins => utc_offset_minutes))::date = any(%(days)s)
+    transaction_id, amount, currency, status, load_id, redrive_of, {day} as occurred_on, {own} as own_day
+from raw.transactions as t
+where occurred_at >= %(first)s::timestamptz and occurred_at < %(behind)s::timestamptz and {day} = any(%(days)s)
 order by transaction_id, status <> 'PENDING' desc
 """
 
@@ -43,8 +48,7 @@ order by transaction_id, status <> 'PENDING' desc
 _OTHERS = """
 insert into ours
 select distinct on (transaction_id)
-    transaction_id, t.amount, t.currency, t.status, t.load_id, t.redrive_of,
-    (t.occurred_at at time zone 'UTC' + make_interval(mins => t.utc_offset_minutes))::date
+    transaction_id, t.amount, t.currency, t.status, t.load_id, t.redrive_of, {day}, {own}
 from (select distinct transaction_id from statement except select transaction_id from ours) as others
 join raw.transactions as t using (transaction_id)
 order by transaction_id, t.status <> 'PENDING' desc
@@ -99,7 +103,7 @@ select
     o.transaction_id is not null and done.load_id is null as waits
 from numbered as s
 full join ours as o on o.transaction_id = s.transaction_id and s.copy = 1
-left join gold as g on g.transaction_id = o.transaction_id and g.occurred_on = o.occurred_on
+left join gold as g on g.transaction_id = o.transaction_id and g.occurred_on = o.own_day
 left join metadata.processed_loads as done on done.load_id = o.load_id
 left join rejected as r on r.transaction_id = s.transaction_id and s.copy = 1
 """
@@ -145,8 +149,8 @@ def fill(db: Connection, lines: Iterable[StatementLine]) -> int:
     count, held, size = 0, [], 0
     with db.cursor() as cursor, cursor.copy("copy statement from stdin") as copy:
         for line, name, amount, currency, status, day in lines:
-            if "\\" in name:
-                name = name.replace("\\", "\\\\")  # noqa: PLW2901 (the same name, as COPY writes it)
+            if not name.isprintable() or "\\" in name:
+                name = name.translate(_AS_COPY_WRITES)  # noqa: PLW2901 (the same name)
             row = f"{line}\t{name}\t{amount}\t{currency}\t{status}\t{day}\n"
             held.append(row)
             count += 1
@@ -170,21 +174,22 @@ def sums_of_lines(db: Connection) -> dict[str, tuple[int, Any]]:
     return {currency: (count, amount) for currency, count, amount in rows}
 
 
-def compare(db: Connection, days: Sequence[date], *, dates: bool) -> tuple[list[Total], int]:
+def compare(db: Connection, days: Sequence[date], *, dates: bool, zone: Zone | None = None) -> tuple[list[Total], int]:
     """Compare the statement with silver and gold.
 
     Args:
         db: in a transaction of one snapshot, after `fill`.
         days: our transactions of these days must be in the statement.
         dates: whether another day is a difference.
+        zone: in which our days are cut; None: each payment's own.
 
     Returns:
         totals by currency and kind, and how many of our transactions no build has taken to gold yet.
     """
-    window = {"days": list(days), "first": min(days) - _ONE_DAY, "behind": max(days) + 2 * _ONE_DAY}
-    db.execute(_OURS, window)
+    day = _OWN_DAY if zone is None else sql.SQL(_ZONE_DAY).format(zone.offset if zone.offset is not None else zone.name)
+    db.execute(sql.SQL(_OURS).format(day=day, own=_OWN_DAY), {"days": list(days), **_stretch(days)})
     db.execute("analyze ours")
-    db.execute(_OTHERS)
+    db.execute(sql.SQL(_OTHERS).format(day=day, own=_OWN_DAY))
     db.execute("analyze ours")
     row = db.execute("select to_regclass('marts.fact_transactions') is not null").fetchone()
     fact = _FACT if row and row[0] else _NO_FACT
@@ -194,18 +199,27 @@ def compare(db: Connection, days: Sequence[date], *, dates: bool) -> tuple[list[
     return totals, int(waiting[0]) if waiting else 0
 
 
+def _stretch(days: Sequence[date]) -> dict[str, str]:
+    """Return a stretch of time that holds the days in whatever zone; the calendar has ends, time has none."""
+    first, last = min(days), max(days)
+    return {
+        "first": str(first - _ONE_DAY) if first > date.min else "-infinity",
+        "behind": str(last + 2 * _ONE_DAY) if (date.max - last).days > 1 else "infinity",
+    }
+
+
 def first_differences(db: Connection, count: int) -> list[dict[str, Any]]:
     """Return the first differences, by kind and line."""
-    cursor = db.execute(f"{_DIFFERENCES} limit %s", [count])
-    names = [column.name for column in cursor.description or ()]
+    names = [name.strip() for name in _COLUMNS.split(",")]
+    # As text, because a day of ours may lie behind the last that Python's calendar has.
+    said = ", ".join(name if name == "line" else f"{name}::text" for name in names)
+    cursor = db.execute(f"select {said} from ({_DIFFERENCES} limit %s) as d", [count])  # noqa: S608
     return [dict(zip(names, row, strict=True)) for row in cursor]
 
 
 def copy_differences(db: Connection, path: Path) -> None:
     """Write all differences as CSV with a header."""
-    with path.open("wb") as out, db.cursor().copy(f"copy ({_DIFFERENCES}) to stdout (format csv, header)") as rows:
-        for block in rows:
-            out.write(block)
+    copy_as_csv(db, _DIFFERENCES, path)
 
 
 def keep_differences(db: Connection, run_id: Any) -> None:

@@ -63,7 +63,7 @@ def reconcile(
     statement = StatementFile(file, dialect, dict(load_contract().currencies))
     sha256 = statement.sha256()
     run_id, checked_at = uuid4(), datetime.now(UTC)
-    path = out or layout.data / "reconciliation" / f"{file.name.partition('.')[0]}-{run_id.hex[:8]}.csv"
+    path = out or layout.data / "reconciliation" / f"{file.name.partition('.')[0][:100]}-{run_id.hex[:8]}.csv"
     # The file takes its name when the database has committed.
     with ExitStack() as files, one_snapshot(settings.dsn("dbt"), "nothing was written.") as db:
         lines = comparing.fill(db, statement.lines())
@@ -71,7 +71,7 @@ def reconcile(
             raise StatementFileError(file, "has no footer", "ask its sender for the whole file")
         checks = check_footer(statement.footer, comparing.sums_of_lines(db))
         period = _period(db, statement, days)
-        totals, waiting = comparing.compare(db, period, dates=dates)
+        totals, waiting = comparing.compare(db, period, dates=dates, zone=dialect.zone)
         result = _result(totals, checks, statement, period) | {
             "run_id": str(run_id),
             "checked_at": checked_at.isoformat(),
@@ -79,7 +79,11 @@ def reconcile(
             "file_sha256": sha256,
             "lines": lines,
             "waiting_for_build": waiting,
-            "differences": _plain(comparing.first_differences(db, SHOWN_DIFFERENCES)),
+            "left_out": statement.left_out,
+            "unsure_amounts": {"count": statement.unsure[0], "first": statement.unsure[1] or None},
+            "zone": dialect.zone.name if dialect.zone else None,
+            "names_zones": statement.names_zones,
+            "differences": comparing.first_differences(db, SHOWN_DIFFERENCES),
             "differences_file": None,
         }
         if result["difference_count"]:
@@ -122,13 +126,6 @@ def _result(
             for total in totals
         ],
     }
-
-
-def _plain(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [
-        {name: value if value is None or isinstance(value, int) else str(value) for name, value in row.items()}
-        for row in rows
-    ]
 
 
 def _write_csv(db: comparing.Connection, path: Path, files: ExitStack) -> None:

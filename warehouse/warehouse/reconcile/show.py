@@ -3,8 +3,10 @@
 from decimal import Decimal
 from typing import Any
 
-# A figure or an id that is cut cannot be compared: rather let the terminal scroll.
-WIDTH = 180
+from core.text import shown
+
+_TOTALS = ("currency", "", "statement", "amount", "our books", "amount", "difference")
+_DIFFERENCES = ("line", "transaction", "", "statement", "our books", "marts")
 SHOWN = 20
 _WORDS = {
     "MATCHED": "matched",
@@ -21,35 +23,30 @@ _WORDS = {
 
 def show_reconciliation(result: dict[str, Any]) -> None:
     """Print totals by currency, the first differences, and one line that says how it stands."""
-    from rich.console import Console  # noqa: PLC0415  (only people need it)
+    from core.console import PlainConsole  # noqa: PLC0415  (only people need it)
 
-    console = Console(highlight=False)
-    console.width = max(console.width, WIDTH)
+    console = PlainConsole()
     period = result["period"]
     days = f"{period['from']} to {period['to']}, {period['days']} days" if period["days"] > 1 else period["from"]
-    console.print(f"{result['file']}: {result['lines']:,} lines, of {days}", markup=False)
+    console.print(f"{shown(result['file'])}: {result['lines']:,} lines, of {days}")
     console.print(_totals(result["totals"]))
     if result["differences"]:
         console.print(_differences(result["differences"][:SHOWN]))
         more = result["difference_count"] - min(SHOWN, len(result["differences"]))
         if more > 0:
             console.print(f"and {more:,} more")
-        console.print(f"all differences: {result['differences_file']}", markup=False)
+        console.print(f"all differences: {shown(result['differences_file'])}")
     for line in _remarks(result):
-        console.print(line, markup=False)
+        console.print(line)
     count = result["difference_count"]
     found = f"{count:,} difference{'s' if count != 1 else ''}" if count else "no difference"
     console.print(f"{found} in {result['seconds']:.1f} s", style="green" if result["ok"] else "bold red")
 
 
 def _totals(totals: list[dict[str, Any]]) -> Any:
-    from rich.table import Table  # noqa: PLC0415
+    from core.console import PlainTable  # noqa: PLC0415
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("currency", ""):
-        table.add_column(name, no_wrap=True)
-    for name in ("statement", "amount", "our books", "amount", "difference"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = PlainTable(*_TOTALS, right=frozenset(range(2, 7)))
     for currency in sorted({total["currency"] for total in totals}):
         rows = [total for kind in _WORDS for total in totals if (total["currency"], total["kind"]) == (currency, kind)]
         for row in rows:
@@ -79,12 +76,9 @@ def grouped(value: Decimal | str) -> str:
 
 
 def _differences(rows: list[dict[str, Any]]) -> Any:
-    from rich.table import Table  # noqa: PLC0415
+    from core.console import PlainTable  # noqa: PLC0415
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("line", justify="right", no_wrap=True)
-    for name in ("transaction", "", "statement", "our books", "marts"):
-        table.add_column(name, no_wrap=True)
+    table = PlainTable(*_DIFFERENCES, right=frozenset({0}))
     for row in rows:
         sides = [
             " ".join(part for part in (row.get(f"{side}_date"), _money(row, side), row[f"{side}_status"]) if part)
@@ -115,6 +109,18 @@ def _remarks(result: dict[str, Any]) -> list[str]:
             stated, found = (_figure(check[side], check["figure"]) for side in ("stated", "found"))
             says = f"says {check['figure']}{of} {stated}, its lines have {found}"
             remarks.append(f"footer, line {check['line']}: {says}")
+    if result["left_out"]:
+        remarks.append(f"{result['left_out']:,} rows of other kinds are left out by --where")
+    unsure = result["unsure_amounts"]
+    if unsure["count"]:
+        remarks.append(
+            f"{unsure['count']:,} amounts such as {shown(unsure['first'])} could have a thousands sign: "
+            "they are read as fractions; --group says which"
+        )
+    if result["names_zones"] and result["zone"] is None and not result["ok"]:
+        remarks.append(
+            "its times name a zone and are taken by the day that they write: --zone UTC, or another, cuts both"
+        )
     if result["waiting_for_build"]:
         remarks.append(f"{result['waiting_for_build']:,} of ours wait for a build: compared with silver only")
     redriven = sum(row["redrive_of"] is not None for row in result["differences"])

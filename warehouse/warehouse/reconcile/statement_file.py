@@ -12,14 +12,15 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import NamedTuple
 
-from warehouse.reconcile.dialect import COLUMNS, DELIMITERS, Dialect
-from warehouse.reconcile.errors import StatementFileError
-from warehouse.reconcile.values import Values, WrongValueError, shown
+from contracts.statement import is_footer
+from warehouse.reconcile.dialect import Dialect, folded
+from warehouse.reconcile.errors import MisuseError, StatementFileError
+from warehouse.reconcile.header import Header, find_header, shown_name
+from warehouse.reconcile.values import MOST_DIGITS, MOST_OF_TOTAL, Values, WrongValueError, shown
 
-_FOOTER = re.compile(r"#?\s*(?:grand\s+)?totals?:?", re.IGNORECASE)
-_FOOTER_BEGINS = frozenset("#tTgG ")
+_FOOTER_WORDS = ("total", "grand total", "subtotal", "sum", "***end")
 _MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-_LONGEST_LINE = 1_000_000
+_SHOWN_VALUES = 10
 _MEND = "mend the file, or ask its sender for another"
 
 
@@ -51,13 +52,21 @@ class StatementFile:
 
     Attributes:
         path: where it is.
-        footer: complete once all lines were read.
+        footer: complete once all lines were read, as all below.
+        taken: how many payments it has.
+        left_out: how many rows `--where` leaves out.
+        unsure: how many amounts could be read in two ways, and the first of them.
+        names_zones: whether a time of it names its zone.
     """
 
     path: Path
     dialect: Dialect
     minor_digits: Mapping[str, int]
     footer: list[FooterLine] = field(default_factory=list)
+    taken: int = 0
+    left_out: int = 0
+    unsure: tuple[int, str] = (0, "")
+    names_zones: bool = False
 
     def sha256(self) -> str:
         """Return the fingerprint of the file as it lies there.
@@ -75,10 +84,13 @@ class StatementFile:
             StatementFileError: a line of it cannot be read exactly, or it breaks off.
         """
         self.footer.clear()
+        self.taken = self.left_out = 0
         reading = _Reading(self)
         try:
             with _open(self.path) as raw, _text(raw, self.dialect.encoding) as text:
-                yield from reading.lines(text)
+                for line in reading.lines(text):
+                    self.taken += 1
+                    yield line
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise reading.error(f"its compressed data is damaged or cut off ({error})", _MEND) from None
         except UnicodeError:
@@ -130,48 +142,73 @@ class _Reading:
 
     def lines(self, text: io.TextIOWrapper) -> Iterator[StatementLine]:
         """Yield the payments; collect the footer."""
-        names, delimiter = self._header(text)
-        place, width = self._places(names), len(names)
-        reader = csv.reader(text, delimiter=delimiter, strict=True)
+        header, self._before = find_header(self._file.path, self._file.dialect, text)
+        place, width = header.places, len(header.cells)
+        reader = csv.reader(text, delimiter=header.delimiter, strict=True)
         self._began = self._before + 1
-        identity, take = place["transaction_id"], self._taking(place)
+        identity, take, others = place["transaction_id"], self._taking(place), _Others(header, self._file.dialect)
         for row in reader:
-            if row:
+            if any(cell and not cell.isspace() for cell in row):
                 if len(row) != width:
                     raise self.error(f"has {len(row)} values, the header has {width}", _MEND)
                 name = row[identity]
                 try:
-                    if name[:1] in _FOOTER_BEGINS and _FOOTER.fullmatch(name.strip()):
+                    if is_footer(name):
                         self._file.footer.append(self._footer(row, place))
+                    elif others.has(row):
+                        self._file.left_out += 1
                     elif self._file.footer:
                         raise self.error("a payment stands behind the footer", _MEND)
                     else:
                         yield take(row)
                 except WrongValueError as wrong:
-                    column = self._file.dialect.columns.get(wrong.column, wrong.column)
-                    raise self.error(wrong.problem, wrong.then, column) from None
+                    raise self._wrong(wrong, row, name) from None
             self._began = self._before + reader.line_num + 1
+        self._file.unsure, self._file.names_zones = self._values.unsure, self._values.names_zones
+        others.refuse_nothing(self._file)
+
+    def _wrong(self, wrong: WrongValueError, row: Sequence[str], name: str) -> StatementFileError:
+        column = self._file.dialect.columns.get(wrong.column, wrong.column)
+        then = wrong.then
+        if name.casefold().lstrip("# ").startswith(_FOOTER_WORDS):
+            then = "if it is the footer, write TOTAL as its first value; if it is neither, take the line out"
+        elif any("\ud800" <= char <= "\udfff" for char in "".join(row)):
+            then = "--encoding, such as cp1252, where the file is not UTF-8; else mend the file"
+        return self.error(wrong.problem, then, shown_name(column))
 
     def _taking(self, place: Mapping[str, int]) -> Callable[[Sequence[str]], StatementLine]:
         values, constants = self._values, self._file.dialect.constants
-        identity, amount = place["transaction_id"], place["amount"]
+        identity, amount = place["transaction_id"], self._amounts(place)
         currency, status, day = (place.get(name) for name in ("currency", "status", "date"))
-        fixed_currency = values.currency(constants["currency"]) if currency is None else ""
-        fixed_status = values.status(constants["status"]) if status is None else ""
-        fixed_day = values.day(constants["date"]) if day is None else ""
+        try:
+            fixed_currency = values.currency(constants["currency"]) if currency is None else ""
+            fixed_status = values.status(constants["status"]) if status is None else ""
+            fixed_day = values.day(constants["date"]) if day is None else ""
+        except WrongValueError as wrong:
+            raise MisuseError(f"--map {wrong.column}=={constants[wrong.column]}: {wrong.problem}") from None
 
         def take(row: Sequence[str]) -> StatementLine:
             code = fixed_currency if currency is None else values.currency(row[currency])
             return StatementLine(
                 self._began,
                 values.identity(row[identity]),
-                values.amount(row[amount], code),
+                amount(row, code),
                 code,
                 fixed_status if status is None else values.status(row[status]),
                 fixed_day if day is None else values.day(row[day]),
             )
 
         return take
+
+    def _amounts(
+        self, place: Mapping[str, int], *, most: int = MOST_DIGITS
+    ) -> Callable[[Sequence[str], str | None], str]:
+        values = self._values
+        if "amount" in place:
+            at = place["amount"]
+            return lambda row, code: values.amount(row[at], code, most=most)
+        credit, debit = place["credit"], place["debit"]
+        return lambda row, code: values.sides(row[credit], row[debit], code, most=most)
 
     def _footer(self, row: Sequence[str], place: Mapping[str, int]) -> FooterLine:
         said = {name: row[at].strip() for name, at in place.items()}
@@ -181,44 +218,46 @@ class _Reading:
         count = said.get("status", "")
         if count and re.fullmatch(r"[0-9]{1,18}", count) is None:
             raise WrongValueError("status", f"{shown(count)} of the footer is no count")
+        has_amount = any(said.get(name) for name in ("amount", "credit", "debit"))
         return FooterLine(
             self._began,
             currency,
-            values.amount(said["amount"], currency) if said["amount"] else None,
+            self._amounts(place, most=MOST_OF_TOTAL)(row, currency) if has_amount else None,
             int(count) if count else None,
             values.day(said["date"]) if said.get("date") else None,
         )
 
-    def _header(self, text: io.TextIOWrapper) -> tuple[list[str], str]:
-        dialect = self._file.dialect
-        for _ in range(dialect.skip_lines):
-            text.readline(_LONGEST_LINE)
-            self._before += 1
-        line = ""
-        while not line.strip():
-            line = text.readline(_LONGEST_LINE)
-            self._before += 1
-            if not line:
-                raise self.error("holds no header line", "name another file")
-        self._began = self._before
-        wanted = {name.casefold() for name in dialect.columns.values()}
-        best: list[str] = []
-        for delimiter in [dialect.delimiter] if dialect.delimiter else DELIMITERS.values():
-            names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
-            if wanted <= {name.casefold() for name in names}:
-                return names, delimiter
-            best = max(best, names, key=len)
-        known = {name.casefold() for name in best}
-        missing = [name for name in dialect.columns.values() if name.casefold() not in known]
-        ours = next(name for name in COLUMNS if dialect.columns.get(name) == missing[0])
-        raise self.error(
-            f"the header has no column {', '.join(missing)}; it has {shown(', '.join(best))}",
-            f"--map {ours}=NAME names the file's column, --map {ours}==VALUE says what all its lines have",
-        )
 
-    def _places(self, names: Sequence[str]) -> dict[str, int]:
-        folded = [name.casefold() for name in names]
-        for name in self._file.dialect.columns.values():
-            if folded.count(name.casefold()) > 1:
-                raise self.error(f"the header has {name} more than once", _MEND, name)
-        return {ours: folded.index(theirs.casefold()) for ours, theirs in self._file.dialect.columns.items()}
+class _Others:
+    """Tells rows of other kinds by the columns that `--where` names.
+
+    Raises:
+        StatementFileError: the header has no such column.
+    """
+
+    def __init__(self, header: Header, dialect: Dialect) -> None:
+        self._wanted = [(header.place(name), values) for name, values in dialect.where.items()]
+        self._rows = 0
+        self._seen: dict[str, None] = {}
+
+    def has(self, row: Sequence[str]) -> bool:
+        """Say whether a row is not one of the payments."""
+        for place, values in self._wanted:
+            if folded(row[place]) not in values:
+                self._rows += 1
+                if len(self._seen) < _SHOWN_VALUES:
+                    self._seen[row[place]] = None
+                return True
+        return False
+
+    def refuse_nothing(self, file: StatementFile) -> None:
+        """Refuse a file of which no row is left.
+
+        Raises:
+            StatementFileError: every row was left out.
+        """
+        if self._rows and not file.taken:
+            found = ", ".join(map(shown, self._seen))
+            raise StatementFileError(
+                file.path, f"--where leaves out every row; they have {found}", "--where COLUMN=VALUE"
+            )

@@ -1,11 +1,17 @@
 """`tieout restate` and `tieout pending`."""
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from core.spans import parse_span
+
+MOST = 2**31 - 1
+# Two clocks differ a little.
+_SKEW = timedelta(minutes=1)
 
 
 def mount(root: typer.Typer) -> None:
@@ -40,7 +46,7 @@ def restate(
     from warehouse.restate import restate as compare
     from warehouse.restate import show_restatement
 
-    first, second = _moment(as_of, "--as-of"), _moment(vs, "--vs") if vs else None
+    first, second = _moment(as_of, "--as-of"), None if vs is None else _moment(vs, "--vs")
     if second is not None and second < first:
         raise typer.BadParameter("lies before --as-of", param_hint="--vs")
     result = compare(first, second, transactions=transactions)
@@ -59,17 +65,19 @@ def _moment(text: str, option: str) -> datetime:
         raise typer.BadParameter(f"{text!r} is not ISO 8601", param_hint=option) from None
     if moment.tzinfo is None:
         raise typer.BadParameter(f"{text!r} has no zone, such as Z or +05:30", param_hint=option)
+    if moment > datetime.now(UTC) + _SKEW:
+        raise typer.BadParameter(f"{text!r} lies in the future: nothing is known of it yet", param_hint=option)
     return moment
 
 
 def _print_csv(rows: list[dict[str, Any]]) -> None:
-    import csv
     import sys
 
+    from core.csv_text import CsvWriter
     from warehouse.restate.states import MEASURES
 
     sides = ("then", "now", "difference")
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer = CsvWriter(sys.stdout)
     names = ("occurred_on", "currency", "merchant_category", "restated")
     writer.writerow([*names, *(f"{name}_{side}" for name in MEASURES for side in sides)])
     for row in rows:
@@ -78,7 +86,7 @@ def _print_csv(rows: list[dict[str, Any]]) -> None:
 
 def pending(
     older_than: Annotated[str, typer.Option("--older-than", metavar="AGE", help="Such as 3d, 12h.")] = "3d",
-    limit: Annotated[int, typer.Option(min=0, metavar="N", help="List so many, oldest first.")] = 1_000,
+    limit: Annotated[int, typer.Option(min=0, max=MOST, metavar="N", help="List so many, oldest first.")] = 1_000,
     as_json: Json = False,
 ) -> None:
     """List payments that are PENDING beyond their window, with amounts by currency.
@@ -88,10 +96,9 @@ def pending(
     Example: ./scripts/tieout pending --older-than 3d
     """
     from warehouse.restate import list_pending, show_pending
-    from warehouse.restate.pending import parse_age
 
     try:
-        parse_age(older_than)
+        parse_span(older_than)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--older-than") from None
     result = list_pending(older_than, limit)

@@ -1,13 +1,10 @@
 """What has not settled within its window. Age is told by the data's newest status, never by today's clock."""
 
-import re
-from datetime import timedelta
 from typing import Any
 
+from core.spans import parse_span
 from warehouse.asking import one_snapshot
 from warehouse.settings import WarehouseSettings, read_settings
-
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 _OPEN = """
 from raw.transactions as p
@@ -25,18 +22,6 @@ order by p.status_at, p.transaction_id limit %(limit)s
 """
 
 
-def parse_age(text: str) -> timedelta:
-    """Return `90s`, `15m`, `12h` or `3d` as a length of time.
-
-    Raises:
-        ValueError: the text is none.
-    """
-    match = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
-    if match is None:
-        raise ValueError(f"{text!r} is no age such as 90s, 15m, 12h or 3d")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
-
-
 def list_pending(older_than: str, limit: int, *, settings: WarehouseSettings | None = None) -> dict[str, Any]:
     """Return the PENDING payments of silver that have no final status and are older than an age.
 
@@ -52,7 +37,7 @@ def list_pending(older_than: str, limit: int, *, settings: WarehouseSettings | N
         TieoutError: the database is away.
     """
     settings = settings or read_settings()
-    age = parse_age(older_than)
+    age = parse_span(older_than)
     with one_snapshot(settings.dsn("dbt"), "nothing was changed.") as db:
         row = db.execute("select max(status_at) from raw.transactions").fetchone()
         newest = row[0] if row else None

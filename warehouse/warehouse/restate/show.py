@@ -4,19 +4,19 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from core.console import PlainConsole, PlainTable
+from core.text import shown
 from warehouse.reconcile.show import grouped
 
-WIDTH = 150
 SHOWN_ROWS = 15
 SHOWN_TRANSACTIONS = 20
+_RESTATED = ("day", "currency", "category", "", "success", "amount", "failed", "amount", "pending", "amount")
 _STATUSES = ("success", "failed", "pending")
 
 
 def show_restatement(result: dict[str, Any]) -> None:
     """Print the days that changed, then the transactions that did it."""
-    console, table = _console(), _table(("day", "currency", "category"))
-    for name in ("", "success", "amount", "failed", "amount", "pending", "amount"):
-        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+    console, table = PlainConsole(), PlainTable(*_RESTATED, right=frozenset(range(4, 10)))
     console.print(f"{_said(result['as_of'])} against {_said(result['vs'])}")
     restated = [row for row in result["rows"] if row["restated"]]
     for row in restated[:SHOWN_ROWS]:
@@ -44,14 +44,16 @@ def _show_new(console: Any, rows: list[dict[str, Any]]) -> None:
         days = len({row["occurred_on"] for row in rows if row["currency"] == currency})
         amounts = sum((Decimal(row[f"{status}_amount"]) for row in mine for status in _STATUSES), Decimal(0))
         count = sum(row[f"{status}_count"] for row in mine for status in _STATUSES)
-        console.print(f"first reported since: {count:,} payments, {grouped(amounts)} {currency}, on {days:,} days")
+        console.print(
+            f"first reported since: {count:,} payments, {grouped(amounts)} {shown(currency)}, on {days:,} days"
+        )
 
 
 def _show_causes(console: Any, result: dict[str, Any]) -> None:
     counts = result["transaction_counts"]
     if not counts["settled"] + counts["new"]:
         return
-    table = _table(("transaction", "day", "amount", "was", "is", "reached at", "known at", "load"))
+    table = PlainTable("transaction", "day", "amount", "was", "is", "reached at", "known at", "load")
     for row in result["transactions"][:SHOWN_TRANSACTIONS]:
         amount = f"{grouped(row['amount'])} {row['currency']}"
         times = (_short(row["status_at"]), _short(row["known_at"]))
@@ -67,19 +69,16 @@ def _show_causes(console: Any, result: dict[str, Any]) -> None:
 
 def show_pending(result: dict[str, Any]) -> None:
     """Print totals per currency, then the oldest payments."""
-    console = _console()
+    console = PlainConsole()
     if not result["count"]:
         console.print(f"nothing is PENDING for more than {result['older_than']} at {result['as_of'] or 'no data yet'}")
         return
     console.print(f"PENDING for more than {result['older_than']} at {result['as_of']}, the data's newest status")
-    table = _table(("currency",))
-    for name in ("payments", "amount"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("oldest since", no_wrap=True)
+    table = PlainTable("currency", "payments", "amount", "oldest since", right=frozenset({1, 2}))
     for total in result["totals"]:
         table.add_row(total["currency"], f"{total['count']:,}", grouped(total["amount"]), _short(total["oldest"]))
     console.print(table)
-    rows = _table(("transaction", "pending since", "age", "amount", "method", "category"))
+    rows = PlainTable("transaction", "pending since", "age", "amount", "method", "category")
     for row in result["transactions"][:SHOWN_TRANSACTIONS]:
         age = timedelta(seconds=row["age_seconds"])
         amount = f"{grouped(row['amount'])} {row['currency']}"
@@ -100,28 +99,11 @@ def _said(moment: dict[str, Any]) -> str:
 
 
 def _figures(values: dict[str, Any]) -> list[str]:
-    shown = []
+    figures = []
     for status in _STATUSES:
-        shown += [f"{values[f'{status}_count']:,}", grouped(values[f"{status}_amount"])]
-    return shown
+        figures += [f"{values[f'{status}_count']:,}", grouped(values[f"{status}_amount"])]
+    return figures
 
 
 def _short(moment: str) -> str:
     return datetime.fromisoformat(moment).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _console() -> Any:
-    from rich.console import Console  # noqa: PLC0415  (only people need it)
-
-    console = Console(highlight=False, markup=False)
-    console.width = max(console.width, WIDTH)
-    return console
-
-
-def _table(names: tuple[str, ...]) -> Any:
-    from rich.table import Table  # noqa: PLC0415
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in names:
-        table.add_column(name, no_wrap=True)
-    return table

@@ -10,6 +10,7 @@ from typing import Any
 
 from psycopg import sql
 
+from warehouse.csv_copy import copy_as_csv
 from warehouse.restate.moments import Connection, Moment, RestateError
 
 STATUSES = ("success", "failed", "pending")
@@ -74,9 +75,10 @@ sides as (
     select occurred_on, currency, merchant_category, {sides}
     from touched join said using (occurred_on, currency, merchant_category)
 )
-select * from sides
+select occurred_on::text, currency, merchant_category, {shown}
+from sides
 where ({thens}) is distinct from ({vss})
-order by occurred_on, currency, merchant_category
+order by sides.occurred_on, currency, merchant_category
 """
 
 _CAUSES = """
@@ -119,6 +121,7 @@ def groups(db: Connection) -> list[dict[str, Any]]:
             for side in ("then", "vs")
             for name in MEASURES
         ),
+        shown=", ".join(f"{name}_{side}" for side in ("then", "vs") for name in MEASURES),
         thens=", ".join(f"{name}_then" for name in MEASURES),
         vss=", ".join(f"{name}_vs" for name in MEASURES),
     )
@@ -151,9 +154,7 @@ def causes(db: Connection, limit: int) -> list[dict[str, Any]]:
 
 def copy_causes(db: Connection, path: Path) -> None:
     """Write all of them as CSV with a header."""
-    with path.open("wb") as out, db.cursor().copy(f"copy ({_CAUSES}) to stdout (format csv, header)") as rows:
-        for block in rows:
-            out.write(block)
+    copy_as_csv(db, _CAUSES, path)
 
 
 def _named(db: Connection, text: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:

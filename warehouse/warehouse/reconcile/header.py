@@ -1,0 +1,138 @@
+"""The header of a statement: which of its columns are ours."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.text import shown, shown_list
+from warehouse.reconcile.dialect import COLUMNS, DELIMITERS, Dialect, folded
+from warehouse.reconcile.errors import StatementFileError
+
+_LONGEST_LINE = 1_000_000
+# How far below the first line a header is looked for, only to name its place.
+_LOOKED_THROUGH = 100
+_SHOWN = 300
+_MEND = "mend the file, or ask its sender for another"
+
+
+@dataclass(frozen=True)
+class Header:
+    """A header.
+
+    Attributes:
+        path: the file's.
+        line: where it begins.
+        cells: its columns' names as they are written.
+        delimiter: between them.
+        places: where each of our columns is.
+    """
+
+    path: Path
+    line: int
+    cells: Sequence[str]
+    delimiter: str
+    places: Mapping[str, int]
+
+    def place(self, name: str) -> int:
+        """Return where a column is.
+
+        Raises:
+            StatementFileError: nowhere, or in two places.
+        """
+        names = [folded(cell) for cell in self.cells]
+        count = names.count(name)
+        if count == 0:
+            problem = f"the header has no column {shown_name(name)}; it has {_listed(self.cells)}"
+            raise StatementFileError(self.path, problem, "--where COLUMN=VALUE with one of them", self.line)
+        if count > 1:
+            problem = f"the header has {shown_name(name)} more than once"
+            raise StatementFileError(self.path, problem, _MEND, self.line, shown_name(name))
+        return names.index(name)
+
+
+def find_header(path: Path, dialect: Dialect, text: io.TextIOBase) -> tuple[Header, int]:
+    """Read up to the end of the header; return it and how many lines that were.
+
+    Raises:
+        StatementFileError: there is none, or it lacks columns.
+    """
+    read = 0
+    while read < dialect.skip_lines and text.readline(_LONGEST_LINE):
+        read += 1
+    if read < dialect.skip_lines:
+        raise StatementFileError(
+            path, f"has {read} lines, --skip-lines leaves out {dialect.skip_lines}", "--skip-lines N with a smaller N"
+        )
+    record, began = "", read + 1
+    while not record.strip():
+        began, record = read + 1, text.readline(_LONGEST_LINE)
+        read += 1
+        if not record:
+            raise StatementFileError(path, "holds no header line", "name another file", read)
+    found = _match(record, dialect)
+    while found is None and record.count('"') % 2 and len(record) < _LONGEST_LINE:
+        more = text.readline(_LONGEST_LINE)
+        if not more:
+            break
+        record, read = record + more, read + 1
+        found = _match(record, dialect)
+    if found is None:
+        raise StatementFileError(path, *_missing(dialect, record, text, read), began)
+    cells, delimiter = found
+    header = Header(path, began, cells, delimiter, {})
+    places = {ours: header.place(folded(theirs)) for ours, theirs in dialect.columns.items()}
+    return Header(path, began, cells, delimiter, places), read
+
+
+def _match(record: str, dialect: Dialect) -> tuple[list[str], str] | None:
+    wanted = {folded(name) for name in dialect.columns.values()}
+    return next(((cells, sign) for cells, sign in _ways(record, dialect) if wanted <= set(map(folded, cells))), None)
+
+
+def _ways(record: str, dialect: Dialect) -> list[tuple[list[str], str]]:
+    signs = [dialect.delimiter] if dialect.delimiter else DELIMITERS.values()
+    found = []
+    for sign in signs:
+        cells = next(csv.reader(io.StringIO(record, newline=""), delimiter=sign), [])
+        found.append((cells, sign))
+    return found
+
+
+def _missing(dialect: Dialect, record: str, text: io.TextIOBase, read: int) -> tuple[str, str]:
+    """Return what is missing, and what to do about it."""
+    cells = max((cells for cells, _ in _ways(record, dialect)), key=len)
+    names = {folded(cell) for cell in cells}
+    missing = [name for name in dialect.columns.values() if folded(name) not in names]
+    ours = next((name for name in COLUMNS if dialect.columns.get(name) == missing[0]), "amount") if missing else ""
+    if "\0" in record:
+        then = f"--encoding utf-16-{'be' if record.startswith(chr(0)) else 'le'} where it is UTF-16 without a mark"
+    elif any("\ud800" <= char <= "\udfff" for char in record):
+        then = "--encoding, such as cp1252, where the file is not UTF-8"
+    elif place := _header_below(dialect, text, read):
+        then = f"--skip-lines {place}, behind which the header stands"
+    else:
+        then = f"--map {ours}=NAME names the file's column, --map {ours}==VALUE says what all its lines have"
+    problem = f"the header has no column {shown_list(missing)}; it has '{_listed(cells)}'"
+    return problem, then
+
+
+def _header_below(dialect: Dialect, text: io.TextIOBase, read: int) -> int | None:
+    for line in range(read, read + _LOOKED_THROUGH):
+        record = text.readline(_LONGEST_LINE)
+        if not record:
+            return None
+        if record.strip() and _match(record, dialect):
+            return line
+    return None
+
+
+def _listed(cells: Sequence[str]) -> str:
+    said = ", ".join(map(shown_name, cells))
+    return said if len(said) <= _SHOWN else f"{said[:_SHOWN]}..."
+
+
+def shown_name(name: str) -> str:
+    """Return a column's name for a message."""
+    return shown(" ".join(name.split()))
