@@ -49,7 +49,7 @@ class Preparation:
     def _wait(self, process: "subprocess.Popen[str]", name: str, failure: str) -> None:
         said, _ = process.communicate()
         log = self._platform.layout.logs / f"{name}.log"
-        log.write_text(said, encoding="utf-8")
+        own_file(log, said, None)
         if process.returncode != 0:
             last = said.strip().splitlines()
             raise TieoutError(

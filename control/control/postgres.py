@@ -44,12 +44,12 @@ log_min_error_statement = panic
 # One line a pair; whoever is not here is refused before a password is asked for.
 HOST_RULES = """\
 host all      postgres 127.0.0.1/32 scram-sha-256
-host {database} owner    127.0.0.1/32 scram-sha-256
-host {database} loader   127.0.0.1/32 scram-sha-256
-host {database} dbt      127.0.0.1/32 scram-sha-256
-host {database} reader   127.0.0.1/32 scram-sha-256
-host {database} redrive  127.0.0.1/32 scram-sha-256
-host {database} live     127.0.0.1/32 scram-sha-256
+host "{database}" owner    127.0.0.1/32 scram-sha-256
+host "{database}" loader   127.0.0.1/32 scram-sha-256
+host "{database}" dbt      127.0.0.1/32 scram-sha-256
+host "{database}" reader   127.0.0.1/32 scram-sha-256
+host "{database}" redrive  127.0.0.1/32 scram-sha-256
+host "{database}" live     127.0.0.1/32 scram-sha-256
 host airflow  airflow  127.0.0.1/32 scram-sha-256
 """
 

@@ -67,8 +67,11 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def temporary_home(prefix: str = "tieout-test.", folder: Path | None = None) -> Iterator[Path]:
-    """Yield a new home that service accounts can reach: pytest's own folders have mode 700."""
+def temporary_home(prefix: str = "tieout test ä.", folder: Path | None = None) -> Iterator[Path]:
+    """Yield a new home that service accounts can reach: pytest's own folders have mode 700.
+
+    Its path has a blank and a letter that is not ASCII, as other people's machines have.
+    """
     home = Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
     home.chmod(0o755)
     try:

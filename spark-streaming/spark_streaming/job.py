@@ -68,7 +68,7 @@ class Stream:
         return (
             messages.writeStream.queryName("bronze")
             .foreachBatch(self._batch)
-            .option("checkpointLocation", self.layout.checkpoint.as_uri())
+            .option("checkpointLocation", f"file:{self.layout.checkpoint}")
             .trigger(**trigger)
             .start()
         )
