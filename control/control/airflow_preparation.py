@@ -10,11 +10,10 @@ from pathlib import Path
 
 from control import airflow
 from control.accounts import as_user, own_file, own_folder
-from control.bring_up import Platform
 from control.build_project import files_digest
 from control.roles import dsn
 from control.say import say
-from control.services import base_environment
+from control.services import Platform, base_environment
 from core.errors import TieoutError
 from core.layout import Layout
 

@@ -109,6 +109,20 @@ class Service:
         return {"TIEOUT_ENVIRONMENT": base64.b64encode(packed).decode()}
 
 
+@dataclass(frozen=True)
+class Platform:
+    """One platform that is set up: where it stands, who runs it, its settings and services."""
+
+    layout: Layout
+    accounts: Accounts
+    settings: Mapping[str, str] = field(repr=False)  # secrets
+
+    @property
+    def services(self) -> dict[str, Service]:
+        """Every service under its name."""
+        return all_services(self.layout, self.accounts, self.settings)
+
+
 def loop_services(settings: Mapping[str, str]) -> tuple[str, ...]:
     """Return the names of the services that are the loop.
 

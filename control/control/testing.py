@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from control import supervision
-from control.bring_up import Platform, bring_up_base, prepare
+from control.bring_up import bring_up_base, prepare
 from control.env import change_env, ensure_env
 from control.kafka import wait_for_broker
 from control.ports import LISTENING, is_free
 from control.roles import wait_for_postgres
+from control.services import Platform
 from core.layout import find_layout
 
 
@@ -93,7 +94,7 @@ def temporary_platform(home: Path | None = None) -> Iterator[Handle]:
         change_env(layout, dict(zip(LISTENING, map(str, free_ports(len(LISTENING))), strict=True)) | {"LOOP": "off"})
         platform = prepare(layout)
         try:
-            bring_up_base(platform)
+            platform = bring_up_base(platform)
             yield Handle(platform, own, {**platform.settings, "TIEOUT_HOME": str(own)})
         finally:
             supervision.shut_down(layout)

@@ -74,7 +74,7 @@ def test_the_supervisor_listens_on_no_port_and_reads_its_configuration(layout, s
 
 
 def test_a_percent_sign_in_a_value_reaches_the_process_unchanged(layout, services):
-    service = replace(services["stream"], environment={"ODD": "100%s"})
+    service = replace(services["postgres"], environment={"ODD": "100%s"})
     assert 'ODD="100%%s"' in supervision.render_configuration(layout, [service])
 
 

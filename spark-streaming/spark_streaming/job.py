@@ -145,7 +145,7 @@ def run_stream(
     stop = _stop_on_signals()
     os.umask(0o077)
     secret(settings.kafka_password_stream, "KAFKA_PASSWORD_STREAM", layout)
-    spark = start_session(settings, layout, "tieout stream", ui=True)
+    spark = start_session(settings, layout, "tieout stream", ui=not once)
     try:
         lock.take(spark, layout.writer_lock)
         stream = _prepare(spark, settings, layout, acceptance)

@@ -49,6 +49,8 @@ ENGINE_CONF: Mapping[str, str] = {
     "spark.sql.ui.retainedExecutions": "50",
     "spark.sql.streaming.ui.retainedQueries": "5",
     "spark.sql.streaming.numRecentProgressUpdates": "5",
+    # Where another program has the page's port the session ends: it would take the next one and nobody would know.
+    "spark.port.maxRetries": "0",
     "spark.driver.host": LOOPBACK,
     "spark.driver.bindAddress": LOOPBACK,
 }
