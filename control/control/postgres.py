@@ -34,6 +34,8 @@ max_parallel_workers = 2
 max_parallel_workers_per_gather = 1
 jit = off
 idle_in_transaction_session_timeout = 10min
+# A connection that does not log in keeps a place from the others.
+authentication_timeout = 10s
 timezone = 'UTC'
 log_timezone = 'UTC'
 # Error texts carry whole rows (DETAIL, CONTEXT); rows are payments of people.

@@ -138,7 +138,8 @@ def launch(layout: Layout, services: Iterable[Service]) -> None:
     program = Path(sys.executable).with_name("supervisord")
     bare = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", **COMMENT_SIGNS}
     command = [str(program), "-c", str(configuration)]
-    done = subprocess.run(command, env=bare, cwd="/", capture_output=True, text=True, check=False)
+    # The supervisor's own log is begun before the supervisor has set its umask.
+    done = subprocess.run(command, env=bare, cwd="/", capture_output=True, text=True, check=False, umask=0o077)
     deadline = time.monotonic() + 20
     while not running(layout):
         if done.returncode != 0 or time.monotonic() > deadline:

@@ -9,6 +9,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from core.layout import Layout
+from spark_streaming.callbacks import require_token
 from spark_streaming.errors import StreamError
 from spark_streaming.settings import SETUP, StreamSettings
 
@@ -44,6 +45,9 @@ ENGINE_CONF: Mapping[str, str] = {
     "spark.ui.showConsoleProgress": "false",
     # Anybody on this machine reaches the page: it shows, and does nothing.
     "spark.ui.killEnabled": "false",
+    "spark.ui.threadDumpsEnabled": "false",
+    "spark.ui.heapHistogramEnabled": "false",
+    "spark.redaction.regex": "(?i)secret|password|passwd|token|access[.]?key|jaas",
     "spark.ui.retainedJobs": "100",
     "spark.ui.retainedStages": "100",
     "spark.sql.ui.retainedExecutions": "50",
@@ -89,6 +93,8 @@ def session_conf(settings: StreamSettings, layout: Layout) -> dict[str, str]:
         # 8,000 bytes is the largest method that Java compiles by itself, 65,535 the largest that there is.
         "spark.sql.codegen.hugeMethodLimit": "65535" if one_method else "8000",
         "spark.master": settings.spark_master,
+        # Spark draws the secret itself where it needs none but its own process.
+        "spark.authenticate": str(settings.spark_master.startswith("local")).lower(),
         "spark.jars": ",".join(jar.as_uri() for jar in jar_files(layout)),
         "spark.driver.memory": settings.spark_driver_memory,
         "spark.driver.extraJavaOptions": " ".join(driver_options),
@@ -138,7 +144,9 @@ def start_session(settings: StreamSettings, layout: Layout, name: str, *, ui: bo
     for key, value in session_conf(settings, layout).items():
         builder = builder.config(key, value)
     try:
-        return builder.getOrCreate()
+        spark = builder.getOrCreate()
+        require_token(spark)
+        return spark
     except Exception as error:  # what PySpark raises here differs by what is wrong with Java
         raise StreamError(
             f"Spark did not start: {str(error).strip().splitlines()[0]}",
