@@ -112,7 +112,7 @@ browser() { # what the dashboard's tests drive; without it they are skipped and 
 check_place() { # the folder is ours to write, and its path is one that Java and Spark can use
   local place=.
   [[ ! -e .tieout ]] || place=.tieout
-  [[ -w $place ]] || fail "$PWD cannot be set up: it belongs to $(stat -c %U "$place" 2>/dev/null || stat -f %Su "$place"), and this is $(id -un)." \
+  [[ -w $place && (! -e .tieout/setup.lock || -w .tieout/setup.lock) ]] || fail "$PWD cannot be set up: it belongs to $(stat -c %U "$place" 2>/dev/null || stat -f %Su "$place"), and this is $(id -un)." \
     "./scripts/setup.sh as that user, or a clone of your own"
   case $PWD in
     *[:,*?\[\]{}\\\"]*) fail "$PWD cannot be used: its path holds one of : , * ? [ ] { } \\ \"." "rename or move the folder, then ./scripts/setup.sh" ;;
@@ -126,6 +126,8 @@ ENVIRONMENTS=$PWD/.tieout/env
 mkdir -p "$ENVIRONMENTS"
 
 if command -v flock >/dev/null; then
+  (umask 077; : >>.tieout/setup.lock)
+  chmod 600 .tieout/setup.lock  # whoever may open a file may also hold its lock
   exec 9>.tieout/setup.lock
   flock --nonblock 9 || { echo "waiting for another set-up" >&2; flock 9; }
 fi

@@ -17,8 +17,11 @@ def exclusive(path: Path, waiting_for: str) -> Iterator[None]:
         path: the lock file, made when it is not there.
         waiting_for: what is said when someone else holds it, such as "another start".
     """
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    # Its owner's alone: whoever may open a file may also hold its lock.
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        if os.fstat(handle).st_uid == os.geteuid():
+            os.fchmod(handle, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

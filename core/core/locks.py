@@ -31,8 +31,11 @@ def exclusive(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterato
         path: the lock file, made when it is not there.
         on_wait: called once when somebody else holds it.
     """
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    # Its owner's alone: whoever may open a file may also hold its lock.
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        if os.fstat(handle).st_uid == os.geteuid():
+            os.fchmod(handle, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
