@@ -13,7 +13,7 @@ from control import airflow, orphans
 from control.catching_up import stream_is_ready
 from control.supervision import process_states
 from core.layout import Layout
-from core.locks import AdvisoryKey
+from core.locks import NOBODY, AdvisoryKey, advisory_holder
 
 # Which settings name the ports on which a service listens.
 PORTS = {
@@ -113,17 +113,12 @@ def _live(_: Layout, settings: Mapping[str, str], __: Mapping[str, Any]) -> str 
 
     from control.roles import dsn
 
-    question = (
-        "select exists (select from pg_locks where locktype = 'advisory' and granted and objsubid = 1"
-        " and classid::bigint = %s and objid::bigint = %s)"
-    )
-    key = int(AdvisoryKey.LIVE)
     try:
         with psycopg.connect(dsn(settings, "postgres"), autocommit=True) as connection:
-            row = connection.execute(question, [key >> 32, key & 0xFFFFFFFF]).fetchone()
+            holder = advisory_holder(connection, AdvisoryKey.LIVE)
     except psycopg.OperationalError as error:
         return f"the database does not answer: {str(error).strip().splitlines()[0]}"
-    return None if row and row[0] else "it does not count yet"
+    return None if holder != NOBODY else "it does not count yet"
 
 
 def _page(setting: str, path: str) -> Callable[[Layout, Mapping[str, str], Mapping[str, Any]], str | None]:

@@ -12,6 +12,8 @@ from typing import Any
 
 from core.errors import TieoutError
 
+NOBODY = "nobody any more"
+
 
 class AdvisoryKey(IntEnum):
     """The keys of PostgreSQL's advisory locks; any constants that differ."""
@@ -120,15 +122,16 @@ def hold_advisory(
 
 
 def advisory_holder(connection: Any, key: AdvisoryKey) -> str:
-    """Return who holds an advisory lock: role, application and server process; "nobody" once it is free."""
+    """Return who holds an advisory lock: role, application and server process; NOBODY once it is free."""
     row = connection.execute(
         "select usename, application_name, pid from pg_locks join pg_stat_activity using (pid)"
         " where locktype = 'advisory' and granted and objsubid = 1"
+        " and database = (select oid from pg_database where datname = current_database())"
         " and classid::bigint = %s and objid::bigint = %s limit 1",
         [int(key) >> 32, int(key) & 0xFFFFFFFF],
     ).fetchone()
     if row is None:
-        return "nobody any more"
+        return NOBODY
     role, application, pid = row
     name = f" ({application})" if application else ""
     return f"role {role}{name}, server process {pid}"

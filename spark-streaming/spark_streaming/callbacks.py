@@ -18,7 +18,7 @@ def require_token(spark: SparkSession) -> None:
     if parameters.auth_token is not None:
         return
     parameters.auth_token = secrets.token_hex(32)
-    ensure_callback_server_started(gateway)
+    ensure_callback_server_started(gateway)  # type: ignore[no-untyped-call]
     # Py4J 0.10.9.9 loses the word that Java would bring when it is told the port (PythonClient.copyWith).
     client = JavaObject("GATEWAY_SERVER", gateway._gateway_client).getCallbackClient()
     field = client.getClass().getSuperclass().getDeclaredField("authToken")
