@@ -26,6 +26,8 @@ PORTS = {
 }
 # The exit code by which a service says that a person has to decide (RefusalError); the supervisor leaves it stopped.
 WAITS_FOR_DECISION = 78
+# What cannot be asked has to live for so long: a wrong password, say, shows by then.
+PROVEN_SECONDS = 5
 
 
 def waits_for_decision(info: Mapping[str, Any]) -> bool:
@@ -90,8 +92,11 @@ class Look:
         for each in PORTS.get(name, ()):
             if int(self.settings[each]) not in self.answering:
                 return f"nothing answers on 127.0.0.1:{self.settings[each]}"
-        check = _CHECKS.get(name)
-        return check(self.layout, self.settings, info) if check else None
+        if name in _CHECKS:
+            return _CHECKS[name](self.layout, self.settings, info)
+        if name not in PORTS and info["now"] - info["start"] < PROVEN_SECONDS:
+            return "it has just been started"
+        return None
 
 
 def look(layout: Layout, settings: Mapping[str, str], names: Iterable[str]) -> Look:

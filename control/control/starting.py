@@ -3,6 +3,7 @@
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from control import supervision
 from control.env import change_env
@@ -16,6 +17,7 @@ from core.errors import TieoutError
 PATIENCE_SECONDS = 600.0
 # So long a service may end and be started again before that counts as its answer.
 FAILING_SECONDS = 60.0
+LIVES_SECONDS = 15
 SAY_EVERY_SECONDS = 10.0
 MOST_MOVES = 5
 
@@ -67,13 +69,21 @@ def wait_until_ready(platform: Platform, names: Sequence[str], seconds: float = 
         if not problems:
             return platform
         for name in problems:
-            if seen.states.get(name, {}).get("statename") in {"BACKOFF", "FATAL", "EXITED", "STOPPED"}:
-                failing.setdefault(name, now)
+            _note_failure(name, seen.states.get(name, {}), failing, now)
         _refuse_failures(seen, problems, failing, now, begun + seconds)
         if now - said > SAY_EVERY_SECONDS:
             said = now
             say("  waiting for " + "; ".join(f"{name}: {why}" for name, why in problems.items()))
         time.sleep(0.4)
+
+
+def _note_failure(name: str, info: Mapping[str, Any], failing: dict[str, float], now: float) -> None:
+    """Remember since when a service ends again and again; one that lives for a while is at it again."""
+    state = info.get("statename", "STOPPED")
+    if state in {"BACKOFF", "FATAL", "EXITED", "STOPPED"}:
+        failing.setdefault(name, now)
+    elif state == "RUNNING" and info["now"] - info["start"] > LIVES_SECONDS:
+        failing.pop(name, None)
 
 
 def _foreign(platform: Platform, seen: Look, name: str) -> list[str]:
