@@ -116,7 +116,7 @@ def platform() -> Iterator[Platform]:
 
     It is started by the script that people use, and stopped by theirs and removed at the end.
     """
-    home = Path(tempfile.mkdtemp(prefix="tieout-test-", dir="/var/tmp"))
+    home = Path(tempfile.mkdtemp(prefix="tieout test ä-", dir="/var/tmp"))
     home.chmod(0o755)
     started = Platform(home)
     ports = zip(LISTENING, free_ports(len(LISTENING)), strict=True)

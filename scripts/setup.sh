@@ -3,6 +3,7 @@
 # Usage: scripts/setup.sh [--dev|--bench]    --dev adds what ./scripts/test.sh needs, --bench what `tieout bench` does.
 set -euo pipefail
 umask 022
+export PYTHONUTF8=1
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 UV_VERSION=0.13.8
@@ -75,7 +76,8 @@ environment() { # name, requirements file, editable yes|no
     return
   fi
   rm -f "$folder"/stamp-*  # what is interrupted from here on has no stamp and is done again
-  if [[ ! -x $folder/bin/python || $(readlink -f "$folder/bin/python") != "$PYTHON" ]]; then
+  # Its programs name their folder, so that it is of no use once the checkout was renamed, moved or copied.
+  if [[ ! -x $folder/bin/python || $(readlink -f "$folder/bin/python") != "$PYTHON" ]] || ! grep -qF -- "$folder" "$folder/bin/activate"; then
     "$UV" venv --quiet --clear --python "$PYTHON" "$folder"
   fi
   # Compiled here: the services' account may not write into the environment, and would compile at every start.
@@ -107,12 +109,25 @@ browser() { # what the dashboard's tests drive; without it they are skipped and 
   echo "no browser: the tests that need one are skipped. To have them: sudo apt-get install -y chromium" >&2
 }
 
+check_place() { # the folder is ours to write, and its path is one that Java and Spark can use
+  local place=.
+  [[ ! -e .tieout ]] || place=.tieout
+  [[ -w $place && (! -e .tieout/setup.lock || -w .tieout/setup.lock) ]] || fail "$PWD cannot be set up: it belongs to $(stat -c %U "$place" 2>/dev/null || stat -f %Su "$place"), and this is $(id -un)." \
+    "./scripts/setup.sh as that user, or a clone of your own"
+  case $PWD in
+    *[:,*?\[\]{}\\\"]*) fail "$PWD cannot be used: its path holds one of : , * ? [ ] { } \\ \"." "rename or move the folder, then ./scripts/setup.sh" ;;
+  esac
+}
+
+check_place
 check_java
 PYTHON=$(find_python)
 ENVIRONMENTS=$PWD/.tieout/env
 mkdir -p "$ENVIRONMENTS"
 
 if command -v flock >/dev/null; then
+  (umask 077; : >>.tieout/setup.lock)
+  chmod 600 .tieout/setup.lock  # whoever may open a file may also hold its lock
   exec 9>.tieout/setup.lock
   flock --nonblock 9 || { echo "waiting for another set-up" >&2; flock 9; }
 fi

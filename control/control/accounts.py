@@ -108,6 +108,14 @@ def _add_user(user: str) -> None:
         )
 
 
+def account_name(uid: int) -> str:
+    """Return the name of an account, its number when it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user id {uid}"
+
+
 def ids(user: str | None) -> tuple[int, int]:
     """Return user and group id of an account; the caller's own for None."""
     if user is None:

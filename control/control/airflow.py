@@ -6,6 +6,7 @@ Every setting comes through the environment of a supervised process; there is no
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 from control.accounts import Accounts, own_file, own_folder
 from core.layout import Layout
@@ -83,7 +84,7 @@ def prepare_airflow(layout: Layout, accounts: Accounts, settings: Mapping[str, s
 def environment(layout: Layout, settings: Mapping[str, str], name: str) -> dict[str, str]:
     """Return what one of Airflow's processes gets beside the platform's own settings."""
     host, port = settings["POSTGRES_HOST"], settings["POSTGRES_PORT"]
-    login = f"airflow:{settings['POSTGRES_PASSWORD_AIRFLOW']}@{host}:{port}/airflow"
+    login = f"airflow:{quote(settings['POSTGRES_PASSWORD_AIRFLOW'], safe='')}@{host}:{port}/airflow"
     found = {
         "CORE__FERNET_KEY": settings["AIRFLOW_FERNET_KEY"],
         "DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{login}",

@@ -10,11 +10,10 @@ from pathlib import Path
 
 from control import airflow
 from control.accounts import as_user, own_file, own_folder
-from control.bring_up import Platform
 from control.build_project import files_digest
 from control.roles import dsn
 from control.say import say
-from control.services import base_environment
+from control.services import Platform, base_environment
 from core.errors import TieoutError
 from core.layout import Layout
 
@@ -49,7 +48,7 @@ class Preparation:
     def _wait(self, process: "subprocess.Popen[str]", name: str, failure: str) -> None:
         said, _ = process.communicate()
         log = self._platform.layout.logs / f"{name}.log"
-        log.write_text(said, encoding="utf-8")
+        own_file(log, said, None)
         if process.returncode != 0:
             last = said.strip().splitlines()
             raise TieoutError(

@@ -2,39 +2,26 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from contracts.model import load_contract
 from control import supervision
 from control.accounts import Accounts, choose_accounts, ensure_accounts, ids, own_file, own_folder
-from control.env import change_env, ensure_env
+from control.env import ensure_env
 from control.env import settings as read_settings
 from control.kafka import prepare_broker, wait_for_broker
 from control.orphans import folder
-from control.ports import settle_ports
+from control.ports import LISTENING
 from control.postgres import prepare_postgres
+from control.readiness import answers
 from control.roles import dsn, ensure_roles, wait_for_postgres
 from control.say import say, step
-from control.services import BASE, Service, all_services
+from control.services import BASE, Platform
+from control.starting import start_services, wait_until_ready, with_free_ports
 from control.topics import ensure_topics
 from core.layout import Layout
 
 # What the jobs keep beside the data: the accounts' home, Spark's and the loader's scratch files, dbt's target.
 SCRATCH = ("account", "spark", "load", "dbt", "dbt-docs")
-
-
-@dataclass(frozen=True)
-class Platform:
-    """One platform that is set up: where it stands, who runs it, its settings and services."""
-
-    layout: Layout
-    accounts: Accounts
-    settings: Mapping[str, str] = field(repr=False)  # secrets
-
-    @property
-    def services(self) -> dict[str, Service]:
-        """Every service under its name."""
-        return all_services(self.layout, self.accounts, self.settings)
 
 
 def prepare(layout: Layout) -> Platform:
@@ -46,16 +33,11 @@ def prepare(layout: Layout) -> Platform:
         say(f"  {accounts.note}")
     ensure_accounts(accounts)
     make_folders(layout, accounts)
+    platform = Platform(layout, accounts, values)
     if not supervision.running(layout):
         supervision.shut_down(layout)  # what a killed supervisor left may hold the ports
-        moved = settle_ports(values)
-        for name, port in moved.items():
-            if name.endswith("_PORT"):
-                say(f"  {name}: {values[name]} is taken, {port} is used from now on (kept in {layout.env_file})")
-        if moved:
-            change_env(layout, moved)
-        values = values | moved
-    return Platform(layout, accounts, values)
+        platform = with_free_ports(platform, LISTENING)
+    return platform
 
 
 def make_folders(layout: Layout, accounts: Accounts) -> None:
@@ -63,6 +45,8 @@ def make_folders(layout: Layout, accounts: Accounts) -> None:
     layout.state.mkdir(parents=True, exist_ok=True)
     layout.state.chmod(0o755)
     own_folder(layout.logs, None, 0o711)  # passed through, not listed: each log is its writer's alone
+    for log in layout.logs.glob("*.log*"):
+        log.chmod(0o600)  # also one that an earlier version began with wider rights
     own_folder(folder(layout), None, 0o700)
     own_folder(layout.run, accounts.services, 0o755)
     for part in (*(layout.state / name for name in SCRATCH), layout.logs / "dbt"):
@@ -87,9 +71,14 @@ def _place_holder(layout: Layout, accounts: Accounts) -> None:
         own_file(page, text, accounts.services)
 
 
-def bring_up_base(platform: Platform) -> None:
-    """Start broker and database, wait until they answer, and bring topics, roles and schemas to today's state."""
+def bring_up_base(platform: Platform) -> Platform:
+    """Start broker and database, wait until they answer, and bring topics, roles and schemas to today's state.
+
+    Returns:
+        the platform, with other ports where those that it had were taken meanwhile.
+    """
     layout, settings, services = platform.layout, platform.settings, platform.services
+    base = [name for name in BASE if name in services]
     if not supervision.running(layout):
         with step("configuration of broker and database"):
             if "kafka" in services:
@@ -98,11 +87,14 @@ def bring_up_base(platform: Platform) -> None:
                 prepare_postgres(platform.accounts, settings)
         with step("supervisor"):
             supervision.launch(layout, services.values())
-    elif supervision.refresh(layout, services.values()):
-        say("  services whose settings changed were restarted")
-    for name in BASE:
-        if name in services:
-            supervision.start_service(layout, services[name])
+    else:
+        _require_the_clusters_password(platform)
+        if supervision.refresh(layout, services.values()):
+            say("  services whose settings changed were restarted")
+    platform = start_services(platform, base)
+    with step("broker and database started"):
+        platform = wait_until_ready(platform, base)
+    settings = platform.settings
     with step(f"postgres on {settings['POSTGRES_HOST']}:{settings['POSTGRES_PORT']}"):
         wait_for_postgres(settings)
     with step("roles, databases, schemas"):
@@ -112,6 +104,14 @@ def bring_up_base(platform: Platform) -> None:
         wait_for_broker(settings)
     with step("topics, users, rights"):
         ensure_topics(settings, load_contract())
+    return platform
+
+
+def _require_the_clusters_password(platform: Platform) -> None:
+    """Notice another platform's `.env` before services that run are stopped for it."""
+    states = supervision.process_states(platform.layout)
+    if states.get("postgres", {}).get("statename") == "RUNNING" and answers(int(platform.settings["POSTGRES_PORT"])):
+        wait_for_postgres(platform.settings, seconds=10)
 
 
 def provision(settings: Mapping[str, str]) -> None:

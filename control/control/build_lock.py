@@ -21,6 +21,7 @@ from psycopg.rows import TupleRow
 from control.build_dbt import APPLICATION
 from control.say import say
 from core.errors import OutageError
+from core.locks import AdvisoryKey, hold_advisory
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -33,7 +34,8 @@ HEARTBEAT_SECONDS = 5.0
 STALE_SECONDS = 60.0
 LEASE_SECONDS = 15 * 60
 WAITS_SAY_EVERY = 30.0
-ADVISORY_KEY = 0x7469656F7562
+# Held for the moment in which the lock is taken: nobody needs it for longer.
+MOMENT_SECONDS = 15.0
 
 
 class BuildBusyError(OutageError):
@@ -104,6 +106,14 @@ def _refused(holder: Holder) -> BuildBusyError:
     )
 
 
+def _stuck(holder: str) -> BuildBusyError:
+    return BuildBusyError(
+        f"the lock of builds is being taken by another session: {holder}.",
+        "this one did nothing.",
+        "the same command again; end that session if it stays",
+    )
+
+
 @contextmanager
 def hold_lock(
     db: Connection, dsn: str, build_id: uuid.UUID, *, on_loss: Callable[[], None], wait_seconds: float = 0
@@ -144,8 +154,7 @@ def hold_lock(
 
 def _try_take(db: Connection, build_id: uuid.UUID) -> Holder | None:
     """Take the lock for this process; return who has it, where that fails."""
-    with db.transaction():
-        db.execute("select pg_advisory_xact_lock(%s)", (ADVISORY_KEY,))
+    with hold_advisory(db, AdvisoryKey.BUILD, MOMENT_SECONDS, _stuck), db.transaction():
         holder = current_holder(db)
         if holder is not None and holder.is_alive:
             return holder
@@ -163,8 +172,7 @@ def take_for_run(db: Connection, run_id: str) -> uuid.UUID:
         BuildBusyError: a process builds.
     """
     build_id = uuid.uuid4()
-    with db.transaction():
-        db.execute("select pg_advisory_xact_lock(%s)", (ADVISORY_KEY,))
+    with hold_advisory(db, AdvisoryKey.BUILD, MOMENT_SECONDS, _stuck), db.transaction():
         holder = current_holder(db)
         if holder is not None and holder.run_id is None and holder.is_alive:
             raise _refused(holder)

@@ -1,8 +1,10 @@
 """The `tieout` command: every component mounts its own subcommands, control adds those of the platform."""
 
+import os
 import sys
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -189,8 +191,6 @@ def run(
 
 def _settings_of_this_process(layout: Layout, names: frozenset[str]) -> dict[str, str]:
     """Return what this process may know: its environment, and the home's file where it may read it."""
-    import os
-
     from control.env import DEFAULTS, read_env
 
     readable = os.access(layout.env_file, os.R_OK)
@@ -269,14 +269,40 @@ def build_app() -> typer.Typer:
     return app
 
 
+def explain_file_error(error: OSError) -> TieoutError:
+    """Return the error of a file or folder that could not be used: in most cases it is another account's."""
+    from control.accounts import account_name
+    from core.text import shown
+
+    path = Path(os.fsdecode(error.filename))
+    there = next((each for each in (path, *path.parents) if os.access(each, os.F_OK)), Path("/"))
+    owner = there.stat().st_uid
+    own = f"it is {account_name(owner)}'s, and this is {account_name(os.geteuid())}"
+    if isinstance(error, PermissionError) and owner != os.geteuid():
+        return TieoutError(
+            f"{shown(path)}: {error.strerror}; {own}.",
+            "what was done before that stays.",
+            f"the same command as {account_name(owner)}, or a home of your own in TIEOUT_HOME",
+        )
+    return TieoutError(
+        f"{shown(path)}: {error.strerror}.", "what was done before that stays.", "./scripts/tieout doctor"
+    )
+
+
 def main() -> None:
     """Run the command; an error that a person can act on is three lines, not a traceback.
 
     Exit 75: something was away or busy, the same command may succeed later. Exit 78: a person has to decide first.
     Exit 1: it will not succeed by itself.
     """
+    os.environ["LC_ALL"] = "C.UTF-8"  # for Java and psql: in the locale C they cannot name every folder
     try:
         build_app()()
     except TieoutError as error:
         sys.stderr.write(f"{shown_lines(str(error))}\n")
         sys.exit(next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        sys.stderr.write(f"{explain_file_error(error)}\n")
+        sys.exit(1)

@@ -8,8 +8,9 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from control.bring_up import Platform
+from control.accounts import own_file
 from control.say import say, step
+from control.services import Platform
 from core.errors import TieoutError
 from core.files import write_file
 
@@ -74,7 +75,7 @@ def _produce(platform: Platform, plan: dict[str, object], environment: dict[str,
     command += ["--faults", "0.01", "--seed", str(plan["seed"]), "--start", str(plan["start"])]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     log = platform.layout.logs / "first-load.log"
-    log.write_text(done.stderr + done.stdout, encoding="utf-8")
+    own_file(log, done.stderr + done.stdout, None)
     if done.returncode != 0:
         raise TieoutError(
             f"the first load's producer ended with exit code {done.returncode}: {done.stderr.strip()[-500:]}",

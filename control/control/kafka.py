@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import os
 import secrets
 import subprocess
 import time
@@ -58,6 +59,8 @@ broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 log.dirs={data}
 """
+# The services have this locale: in another one Java cannot name a folder whose path is not ASCII.
+LOCALE = {"LC_ALL": "C.UTF-8"}
 
 LOGGING = """\
 <?xml version="1.0" encoding="UTF-8"?>
@@ -87,9 +90,16 @@ def render_properties(layout: Layout, settings: Mapping[str, str]) -> str:
     return PROPERTIES.format(
         client=settings["KAFKA_PORT"],
         controller=settings["KAFKA_CONTROLLER_PORT"],
-        login=login,
-        data=layout.kafka_data,
+        login=_property(login),
+        data=_property(layout.kafka_data),
     )
+
+
+def _property(value: object) -> str:
+    """Return a value as a Java file of properties has it: a backslash doubled, and what is not ASCII as escapes."""
+    utf_16 = str(value).replace("\\", "\\\\").encode("utf-16-be")
+    units = (int.from_bytes(utf_16[place : place + 2]) for place in range(0, len(utf_16), 2))
+    return "".join(chr(unit) if 32 <= unit < 127 else f"\\u{unit:04x}" for unit in units)
 
 
 def prepare_broker(layout: Layout, accounts: Accounts, settings: Mapping[str, str]) -> None:
@@ -125,6 +135,7 @@ def _format(layout: Layout, accounts: Accounts, settings: Mapping[str, str]) -> 
         text=True,
         check=False,
         cwd="/",
+        env={**os.environ, **LOCALE},
         **as_user(accounts.services),
     )
     arguments.unlink()
@@ -147,7 +158,7 @@ def scram(user: str, password: str) -> str:
 
 
 def _java(layout: Layout) -> list[str]:
-    logging = f"-Dlog4j2.configurationFile={_folder(layout) / 'log4j2.xml'}"
+    logging = f"-Dlog4j2.configurationFile={(_folder(layout) / 'log4j2.xml').as_uri()}"
     return ["java", *JVM, logging, "-cp", f"{layout.jars / 'broker'}/*"]
 
 

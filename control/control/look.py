@@ -70,6 +70,8 @@ def show_log(layout: Layout, name: str, *, lines: int, follow: bool) -> NoReturn
     Raises:
         TieoutError: there is no log of that name.
     """
+    if layout.logs.exists():
+        next(layout.logs.iterdir(), None)  # raises for another account's: a search would find nothing without a word
     known = {path.stem: path for path in sorted(layout.logs.rglob("*.log"))} if layout.logs.exists() else {}
     if name not in known:
         there = f"there are {', '.join(known)}" if known else "there are none yet"

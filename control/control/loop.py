@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from control import airflow, supervision
 from control.airflow_preparation import Preparation
 from control.airflow_rest import Rest
-from control.bring_up import Platform
 from control.say import say, step
-from control.services import loop_services
+from control.services import Platform, loop_services
 from core.errors import OutageError, TieoutError
 from core.files import write_file
 from core.layout import Layout
@@ -34,12 +33,6 @@ def prepare_loop(platform: Platform) -> Preparation:
         say(f"  airflow's passwords, shown this once: {users}")
         say(f"  they are kept in {airflow.passwords_file(layout)}, which only its owner can read")
     return Preparation(platform)
-
-
-def start_airflow(platform: Platform) -> None:
-    """Start the four processes that do not run; does not wait for them."""
-    for name in airflow.NAMES:
-        supervision.start_service(platform.layout, platform.services[name])
 
 
 def wait_for_airflow(platform: Platform, seconds: float = 600) -> None:

@@ -1,7 +1,7 @@
 """Free ports on 127.0.0.1."""
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from control.services import runs_here
 
@@ -36,12 +36,17 @@ def next_free(port: int, taken: set[int]) -> int:
     return port
 
 
-def settle_ports(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings that must change for every service to get a port, the broker's address with it."""
-    promised: set[int] = set()
+def settle_ports(settings: Mapping[str, str], names: Collection[str] = LISTENING) -> dict[str, str]:
+    """Return the settings that must change for services to get a port, the broker's address with it.
+
+    Args:
+        settings: all of them.
+        names: the ports to settle; the others are taken already.
+    """
+    promised = {int(settings[name]) for name in LISTENING if name not in names}
     moved: dict[str, str] = {}
     elsewhere = {"KAFKA": not runs_here("kafka", settings), "POSTGRES": not runs_here("postgres", settings)}
-    for name in LISTENING:
+    for name in names:
         if elsewhere.get(name.partition("_")[0]):
             continue
         port = next_free(int(settings[name]), promised)

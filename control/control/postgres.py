@@ -34,6 +34,8 @@ max_parallel_workers = 2
 max_parallel_workers_per_gather = 1
 jit = off
 idle_in_transaction_session_timeout = 10min
+# A connection that does not log in keeps a place from the others.
+authentication_timeout = 10s
 timezone = 'UTC'
 log_timezone = 'UTC'
 # Error texts carry whole rows (DETAIL, CONTEXT); rows are payments of people.
@@ -44,12 +46,12 @@ log_min_error_statement = panic
 # One line a pair; whoever is not here is refused before a password is asked for.
 HOST_RULES = """\
 host all      postgres 127.0.0.1/32 scram-sha-256
-host {database} owner    127.0.0.1/32 scram-sha-256
-host {database} loader   127.0.0.1/32 scram-sha-256
-host {database} dbt      127.0.0.1/32 scram-sha-256
-host {database} reader   127.0.0.1/32 scram-sha-256
-host {database} redrive  127.0.0.1/32 scram-sha-256
-host {database} live     127.0.0.1/32 scram-sha-256
+host "{database}" owner    127.0.0.1/32 scram-sha-256
+host "{database}" loader   127.0.0.1/32 scram-sha-256
+host "{database}" dbt      127.0.0.1/32 scram-sha-256
+host "{database}" reader   127.0.0.1/32 scram-sha-256
+host "{database}" redrive  127.0.0.1/32 scram-sha-256
+host "{database}" live     127.0.0.1/32 scram-sha-256
 host airflow  airflow  127.0.0.1/32 scram-sha-256
 """
 

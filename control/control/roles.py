@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from control.restrict import restrict
 from core.errors import TieoutError
 
 if TYPE_CHECKING:
@@ -93,6 +94,9 @@ def ensure_roles(settings: Mapping[str, str]) -> None:
         superuser.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
         for statement in GIVE_WAY:
             superuser.execute(statement)
+    for database in (payments, "airflow", "postgres", "template1"):
+        with psycopg.connect(dsn(settings, "postgres", database), autocommit=True) as superuser:
+            restrict(superuser)
 
 
 def _connect_rights() -> tuple[str, ...]:
@@ -103,6 +107,8 @@ def _connect_rights() -> tuple[str, ...]:
         # Grants are the guard; these two keep an honest reader from harm.
         "ALTER ROLE reader SET default_transaction_read_only = on",
         "ALTER ROLE reader SET statement_timeout = '15s'",
+        # This one nobody but a superuser can change: what a question may write to disk while it is answered.
+        "ALTER ROLE reader SET temp_file_limit = '1GB'",
     )
 
 
@@ -124,6 +130,16 @@ def _ensure_role(superuser: "psycopg.Connection[Any]", role: str, connections: i
             verb, sql.Identifier(role), sql.Literal(connections), sql.Literal(verifier)
         )
     )
+    # Every role may change its own defaults: they are what they should be again from here on.
+    superuser.execute(sql.SQL("ALTER ROLE {} RESET ALL").format(sql.Identifier(role)))
+    for (database,) in superuser.execute(
+        "SELECT datname FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase"
+        " WHERE setrole = (SELECT oid FROM pg_roles WHERE rolname = %s)",
+        (role,),
+    ).fetchall():
+        superuser.execute(
+            sql.SQL("ALTER ROLE {} IN DATABASE {} RESET ALL").format(sql.Identifier(role), sql.Identifier(database))
+        )
 
 
 def _ensure_database(superuser: "psycopg.Connection[Any]", name: str, owner: str) -> None:

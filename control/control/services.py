@@ -1,5 +1,7 @@
 """What services there are: how each starts, as whom, with which secrets, and how it stops."""
 
+import base64
+import json
 import os
 import shutil
 import sys
@@ -98,6 +100,28 @@ class Service:
     stop_seconds: int = 30
     url: str | None = None
 
+    @property
+    def supervised_environment(self) -> Mapping[str, str]:
+        """What the supervisor is told: what wait_exec unpacks is one word, whatever characters the values have."""
+        if str(WAIT_EXEC) not in self.command:
+            return self.environment
+        packed = json.dumps(dict(self.environment), sort_keys=True).encode()
+        return {"TIEOUT_ENVIRONMENT": base64.b64encode(packed).decode()}
+
+
+@dataclass(frozen=True)
+class Platform:
+    """One platform that is set up: where it stands, who runs it, its settings and services."""
+
+    layout: Layout
+    accounts: Accounts
+    settings: Mapping[str, str] = field(repr=False)  # secrets
+
+    @property
+    def services(self) -> dict[str, Service]:
+        """Every service under its name."""
+        return all_services(self.layout, self.accounts, self.settings)
+
 
 def loop_services(settings: Mapping[str, str]) -> tuple[str, ...]:
     """Return the names of the services that are the loop.
@@ -143,7 +167,7 @@ def all_services(layout: Layout, accounts: Accounts, settings: Mapping[str, str]
         TieoutError: LOOP is none of its three words.
     """
     wanted = {*BASE, *JOBS, *DEMO, *loop_services(settings)}
-    services = {"postgres": _postgres(layout, accounts, settings)}
+    services = {"postgres": _postgres(accounts, settings)}
     for name, command in _commands(layout, settings).items():
         known = {key: settings[key] for key in KNOWS[name] if key in settings}
         if name in airflow.NAMES:
@@ -220,7 +244,7 @@ def _waiting(signal_name: str, wishes: tuple[str, ...], command: list[str]) -> t
     return (sys.executable, "-I", "-S", str(WAIT_EXEC), signal_name, *wishes, "--", *command)
 
 
-def _postgres(layout: Layout, accounts: Accounts, settings: Mapping[str, str]) -> Service:
+def _postgres(accounts: Accounts, settings: Mapping[str, str]) -> Service:
     """Return the database's service. Its account may not reach our Python: setpriv does what wait_exec does."""
     command = tuple(postgres.server_command(accounts, settings))
     setpriv = shutil.which("setpriv")
@@ -230,7 +254,7 @@ def _postgres(layout: Layout, accounts: Accounts, settings: Mapping[str, str]) -
         name="postgres",
         group="base",
         command=command,
-        environment=base_environment(layout) | {"HOME": str(accounts.postgres_data)},
+        environment={"LANG": "C.UTF-8"},
         user=accounts.postgres,
         stop_signal="INT",
         url=f"postgresql://reader@127.0.0.1:{settings['POSTGRES_PORT']}/{settings['POSTGRES_DB']}",

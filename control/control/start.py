@@ -5,14 +5,18 @@ from collections.abc import Mapping
 from functools import partial
 
 from control import airflow, supervision
-from control.bring_up import Platform, bring_up_base, prepare
-from control.catching_up import stream_is_ready
+from control.bring_up import bring_up_base, prepare
 from control.first_load import produce_first_load, run_first_load
 from control.java import require_java
+<<<<<<< HEAD
 from control.loop import airflow_is_wanted, let_dags_run, prepare_loop, start_airflow, wait_for_airflow
+=======
+from control.locks import exclusive
+from control.loop import airflow_is_wanted, let_dags_run, prepare_loop, wait_for_airflow
+>>>>>>> control
 from control.say import columns, say, step
-from control.services import DEMO, JOBS, loop_services
-from core.errors import TieoutError
+from control.services import DEMO, Platform, loop_services
+from control.starting import start_services, wait_until_ready
 from core.layout import Layout
 from core.locks import exclusive
 
@@ -47,65 +51,40 @@ def start_platform(layout: Layout, *, demo: bool, jobs: bool = True) -> None:
     layout.state.mkdir(parents=True, exist_ok=True)
     with exclusive(layout.state / "start.lock", partial(say, "waiting for another start or stop")):
         platform = prepare(layout)
-        bring_up_base(platform)
+        platform = bring_up_base(platform)
         if jobs:
-            _start_jobs(platform, demo=demo)
+            platform = _start_jobs(platform, demo=demo)
     say(f"ready after {time.monotonic() - begun:.0f} s; everything listens on 127.0.0.1 only")
     show_addresses(layout, platform.settings)
 
 
-def _start_jobs(platform: Platform, *, demo: bool) -> None:
+def _start_jobs(platform: Platform, *, demo: bool) -> Platform:
     preparation = prepare_loop(platform) if airflow_is_wanted(platform) else None
     # Payments first: the stream's first batch then has them, instead of the one a trigger later.
     plan = produce_first_load(platform) if demo else None
-    for name in ("lineage", "live"):  # the live view is to see the first payments arrive
-        supervision.start_service(platform.layout, platform.services[name])
+    # The live view is to see the first payments arrive; pages come up beside the stream.
+    platform = start_services(platform, ["live", "lineage", "dashboard"])
     if preparation:  # Airflow takes its time: it comes up beside the stream and the first load
         preparation.finish()
-        start_airflow(platform)
-    _start(platform, "stream")
+        platform = start_services(platform, airflow.NAMES)
+    platform = start_services(platform, ["stream"])
+    with step("stream"):
+        platform = wait_until_ready(platform, ["stream"])
     if plan:
         run_first_load(platform, plan)
     repeating = [name for name in loop_services(platform.settings) if name not in airflow.NAMES]
-    for name in (*JOBS, *repeating, *DEMO):
-        if not demo and name not in JOBS:
+    if demo:
+        platform = start_services(platform, [*repeating, *DEMO])
+    else:
+        for name in (*repeating, *DEMO):
             supervision.stop_service(platform.layout, platform.services[name])
-        else:
-            _start(platform, name)
     if preparation:
+        platform = wait_until_ready(platform, airflow.NAMES)  # before a password is shown to whoever listens there
         wait_for_airflow(platform)
         let_dags_run(platform, demo=demo)
-
-
-def _start(platform: Platform, name: str) -> None:
-    if supervision.process_states(platform.layout).get(name, {}).get("statename") in {"RUNNING", "STARTING"}:
-        return
-    with step(name):
-        supervision.start_service(platform.layout, platform.services[name], wait=True)
-        if name == "stream":
-            _wait_for_stream(platform)
-
-
-def _wait_for_stream(platform: Platform, seconds: float = 600) -> None:
-    """Return when the stream's query runs; for the supervisor it runs from its first second on."""
-    deadline = time.monotonic() + seconds
-    while True:
-        info = supervision.process_states(platform.layout).get("stream", {})
-        if stream_is_ready(platform.layout, info.get("pid")):
-            return
-        if info.get("statename") == "EXITED":  # its refusal is not tried again by itself
-            raise TieoutError(
-                "stream waits for your decision: it refuses to go on by itself.",
-                "broker and database run; the lake is as it was.",
-                "./scripts/tieout logs stream, which names the choices; then ./scripts/start.sh",
-            )
-        if info.get("statename") == "FATAL" or time.monotonic() > deadline:
-            raise TieoutError(
-                f"stream is not ready after {seconds:.0f} s: its query has not begun.",
-                "broker and database run.",
-                "./scripts/tieout logs stream, or ./scripts/tieout doctor",
-            )
-        time.sleep(0.3)
+    wanted = [name for name in platform.services if demo or name not in {*repeating, *DEMO}]
+    with step("every service answers"):
+        return wait_until_ready(platform, wanted)
 
 
 def show_addresses(layout: Layout, settings: Mapping[str, str]) -> None:

@@ -1,14 +1,13 @@
 """`tieout status`: a row for each service and for each station of the data."""
 
-import socket
 from collections.abc import Mapping
 from typing import Any
 
-from control import airflow, supervision
+from control import airflow
 from control.accounts import choose_accounts
 from control.airflow_rest import Rest
-from control.catching_up import stream_is_ready
 from control.env import settings
+from control.readiness import Look, look, waits_for_decision
 from control.say import columns
 from control.services import MAY_STAND, Service, all_services
 from control.stations import read_stations
@@ -28,32 +27,33 @@ def read_status(layout: Layout) -> dict[str, Any]:
     """
     values = settings(layout)
     services = all_services(layout, choose_accounts(layout), values)
-    states = supervision.process_states(layout)
-    rows = [_service(layout, service, states.get(name)) for name, service in services.items()]
-    if states.get(airflow.API, {}).get("statename") == "RUNNING":
+    seen = look(layout, values, services)
+    states = seen.states
+    rows = [_service(service, seen) for service in services.values()]
+    if next((row["state"] for row in rows if row["name"] == airflow.API), None) == "running":
         _ask_airflow(values, rows)
     stations = read_stations(layout, values) if states else []
     well = all(row["state"] == "running" or (row["name"] in MAY_STAND and row["state"] == "stopped") for row in rows)
     return {"ok": well and not any("error" in each for each in stations), "services": rows, "stations": stations}
 
 
-def _service(layout: Layout, service: Service, info: dict[str, Any] | None) -> dict[str, Any]:
+def _service(service: Service, seen: Look) -> dict[str, Any]:
     row: dict[str, Any] = {"name": service.name, "state": "stopped", "url": service.url, "seconds_up": None}
+    info = seen.states.get(service.name)
     if info is None:
         return row
     row["state"] = STATES.get(info["statename"], "broken")
     if row["state"] == "running":
         row["seconds_up"] = info["now"] - info["start"]
-        if service.group == "base" and not _answers(service):
-            row["state"] = "broken"
-            row["error"] = "runs, but does not accept connections"
-        if service.name == "stream" and not stream_is_ready(layout, info["pid"]):
-            row["state"] = "starting"
-            row["error"] = "not at work yet; if that lasts: ./scripts/tieout logs stream"
+        why = seen.problem(service.name)
+        if why is not None:
+            # Broker and database answer at once; the others need their time, and only a foreigner's port is for good.
+            is_broken = service.group == "base" or bool(seen.foreign_ports(service.name))
+            row["state"] = "broken" if is_broken else "starting"
+            row["error"] = f"{why}; if that lasts: ./scripts/tieout logs {service.name}"
     elif row["state"] == "broken":
-        refused = info["statename"] == "EXITED"
-        why = f"waits for your decision: ./scripts/tieout logs {service.name}, then ./scripts/start.sh"
-        row["error"] = why if refused else info["spawnerr"] or info["description"]
+        decide = f"waits for your decision: ./scripts/tieout logs {service.name}, then ./scripts/start.sh"
+        row["error"] = decide if waits_for_decision(info) else info["spawnerr"] or info["description"]
     return row
 
 
@@ -74,15 +74,6 @@ def _ask_airflow(settings: Mapping[str, str], rows: list[dict[str, Any]]) -> Non
         if row["state"] == "running" and row["name"] in ill:
             row["state"] = "starting" if row["seconds_up"] < PATIENCE_SECONDS else "broken"
             row["error"] = f"{ill[row['name']]}; if that lasts: ./scripts/tieout logs {row['name']}"
-
-
-def _answers(service: Service) -> bool:
-    port = int(str(service.url).rpartition(":")[2].partition("/")[0])
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=2).close()
-    except OSError:
-        return False
-    return True
 
 
 def as_text(found: dict[str, Any]) -> str:

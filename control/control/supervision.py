@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -80,7 +81,7 @@ def render_configuration(layout: Layout, services: Iterable[Service]) -> str:
     logs = _plain(layout.logs)
     parts = [HEAD.format(socket=_plain(socket_path(layout)), run=_plain(folder(layout)), logs=logs, user=user)]
     for service in services:
-        environment = ",".join(f'{name}="{_plain(value)}"' for name, value in service.environment.items())
+        environment = ",".join(f'{name}="{_plain(value)}"' for name, value in service.supervised_environment.items())
         parts.append(
             PROGRAM.format(
                 name=service.name,
@@ -89,7 +90,7 @@ def render_configuration(layout: Layout, services: Iterable[Service]) -> str:
                 user=f"user={service.user}\n" if service.user else "",
                 stop_signal=service.stop_signal,
                 stop_seconds=service.stop_seconds,
-                logs=logs,
+                logs=_plain(logs),  # expanded twice
             )
         )
     for group, priority in PRIORITIES.items():
@@ -98,8 +99,15 @@ def render_configuration(layout: Layout, services: Iterable[Service]) -> str:
     return "".join(parts)
 
 
+# What would begin a comment in the configuration comes out of the supervisor's own environment.
+COMMENT_SIGNS = {"TIEOUT_HASH": "#", "TIEOUT_SEMICOLON": ";"}
+
+
 def _plain(value: object) -> str:
-    return str(value).replace("%", "%%")
+    text = str(value).replace("%", "%%")
+    for name, sign in COMMENT_SIGNS.items():
+        text = text.replace(sign, f"%(ENV_{name})s")
+    return text
 
 
 def ask(layout: Layout) -> Any:
@@ -128,14 +136,15 @@ def launch(layout: Layout, services: Iterable[Service]) -> None:
     configuration = folder(layout) / "supervisord.conf"
     own_file(configuration, render_configuration(layout, services), None)
     program = Path(sys.executable).with_name("supervisord")
-    bare = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"}
+    bare = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", **COMMENT_SIGNS}
     command = [str(program), "-c", str(configuration)]
-    done = subprocess.run(command, env=bare, cwd="/", capture_output=True, text=True, check=False)
+    # The supervisor's own log is begun before the supervisor has set its umask.
+    done = subprocess.run(command, env=bare, cwd="/", capture_output=True, text=True, check=False, umask=0o077)
     deadline = time.monotonic() + 20
     while not running(layout):
         if done.returncode != 0 or time.monotonic() > deadline:
             raise TieoutError(
-                f"supervisord does not answer: {(done.stderr or done.stdout).strip() or 'no message'}",
+                f"supervisord does not answer: {_without_values(done.stderr or done.stdout) or 'no message'}",
                 "no service runs.",
                 f"read {layout.logs / 'supervisord.log'}, then ./scripts/start.sh again",
             )
@@ -143,6 +152,11 @@ def launch(layout: Layout, services: Iterable[Service]) -> None:
     pid = ask(layout).getPID()
     orphans.remember(layout, pid)
     give_way(pid)
+
+
+def _without_values(text: str) -> str:
+    """Return what the supervisor says in one line, without what it quotes: a line of its configuration has secrets."""
+    return re.sub(r"'.*'|\".*\"", "(not shown)", " ".join(text.split()))
 
 
 def give_way(pid: int) -> None:
@@ -211,6 +225,9 @@ def refresh(layout: Layout, services: Iterable[Service]) -> bool:
 
     Returns:
         whether something changed.
+
+    Raises:
+        TieoutError: the supervisor refuses it, as it does when the folder was renamed since it started.
     """
     configuration, wanted = folder(layout) / "supervisord.conf", render_configuration(layout, services)
     if configuration.exists() and configuration.read_text(encoding="utf-8") == wanted:
@@ -224,6 +241,13 @@ def refresh(layout: Layout, services: Iterable[Service]) -> bool:
             supervisor.removeProcessGroup(group)
         for group in (*changed, *added):
             supervisor.addProcessGroup(group)
+    except xmlrpc.client.Fault as fault:
+        configuration.unlink(missing_ok=True)
+        raise TieoutError(
+            f"the supervisor does not take the new configuration: {_without_values(fault.faultString)}",
+            "the services that ran go on as they were set before.",
+            "./scripts/stop.sh, then ./scripts/start.sh",
+        ) from None
     except BaseException:
         configuration.unlink()  # so that the next start does what this one was kept from
         raise

@@ -11,13 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from control import supervision
-from control.bring_up import Platform, bring_up_base, prepare
+from control.bring_up import bring_up_base, prepare
 from control.env import change_env, ensure_env
 from control.kafka import wait_for_broker
 from control.ports import LISTENING, is_free
 from control.roles import wait_for_postgres
+<<<<<<< HEAD
 from control.topics import administrator
 from core.kafka_login import librdkafka_login
+=======
+from control.services import Platform
+>>>>>>> control
 from core.layout import find_layout
 
 
@@ -69,8 +73,11 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def temporary_home(prefix: str = "tieout-test.", folder: Path | None = None) -> Iterator[Path]:
-    """Yield a new home that service accounts can reach: pytest's own folders have mode 700."""
+def temporary_home(prefix: str = "tieout test ä.", folder: Path | None = None) -> Iterator[Path]:
+    """Yield a new home that service accounts can reach: pytest's own folders have mode 700.
+
+    Its path has a blank and a letter that is not ASCII, as other people's machines have.
+    """
     home = Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
     home.chmod(0o755)
     try:
@@ -92,7 +99,7 @@ def temporary_platform(home: Path | None = None) -> Iterator[Handle]:
         change_env(layout, dict(zip(LISTENING, map(str, free_ports(len(LISTENING))), strict=True)) | {"LOOP": "off"})
         platform = prepare(layout)
         try:
-            bring_up_base(platform)
+            platform = bring_up_base(platform)
             yield Handle(platform, own, {**platform.settings, "TIEOUT_HOME": str(own)})
         finally:
             supervision.shut_down(layout)

@@ -1,11 +1,16 @@
 """Wait for what a program needs, then become it: `wait_exec.py SIGNAL [nice:N] [session] [tcp:PORT] -- COMMAND ...`.
 
+The program gets the environment that TIEOUT_ENVIRONMENT holds, and nothing else: JSON in base64, because the grammar of
+the supervisor's configuration cannot hold every value.
+
 It runs as a file and imports nothing of ours, so that it starts in a few milliseconds for any account. The process
 id stays the same, so the supervisor's signals reach the program itself. The kernel sends SIGNAL when the parent dies:
 after a kill -9 of the supervisor its children would live on otherwise, and a second stream could start beside them.
 """
 
+import base64
 import ctypes
+import json
 import os
 import signal
 import socket
@@ -54,8 +59,10 @@ def main(arguments: list[str]) -> None:
             open_session()
         while kind == "tcp" and not answers(int(number)):
             time.sleep(0.2)
+    packed = os.environ.get("TIEOUT_ENVIRONMENT")
+    environment = json.loads(base64.b64decode(packed)) if packed else os.environ
     command = arguments[split + 1 :]
-    os.execvp(command[0], command)  # noqa: S606 - no shell is the point
+    os.execvpe(command[0], command, environment)  # noqa: S606 - no shell is the point
 
 
 if __name__ == "__main__":

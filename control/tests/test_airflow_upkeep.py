@@ -13,9 +13,8 @@ import pytest
 
 from control import airflow, loop, orphans, sweep, tidy
 from control.accounts import Accounts
-from control.bring_up import Platform
 from control.env import SECRETS, ensure_env
-from control.services import KNOWS, SWEEP, all_services
+from control.services import KNOWS, SWEEP, Platform, all_services
 from core.errors import OutageError, TieoutError
 from core.layout import find_layout
 

@@ -74,7 +74,7 @@ def test_the_supervisor_listens_on_no_port_and_reads_its_configuration(layout, s
 
 
 def test_a_percent_sign_in_a_value_reaches_the_process_unchanged(layout, services):
-    service = replace(services["stream"], environment={"ODD": "100%s"})
+    service = replace(services["postgres"], environment={"ODD": "100%s"})
     assert 'ODD="100%%s"' in supervision.render_configuration(layout, [service])
 
 
@@ -91,6 +91,16 @@ def test_the_broker_lets_nobody_in_without_a_name(layout):
     assert "PLAINTEXT:" not in properties.replace("SASL_PLAINTEXT", "")
     assert "allow.everyone.if.no.acl.found=false" in properties
     assert "auto.create.topics.enable=false" in properties
+
+
+def test_the_brokers_folder_is_the_homes_whatever_its_letters(tmp_path):
+    layout = find_layout({"TIEOUT_HOME": str(tmp_path / "tieout ä 日本 😀")})
+    properties = render_properties(layout, ensure_env(layout))
+    assert properties.isascii()
+    line = next(line for line in properties.splitlines() if line.startswith("log.dirs="))
+    # As Java reads it: ISO-8859-1, escapes in UTF-16.
+    read = re.sub(r"\\u([0-9a-f]{4})", lambda found: chr(int(found[1], 16)), line.partition("=")[2])
+    assert read.encode("utf-16", "surrogatepass").decode("utf-16") == str(layout.kafka_data)
 
 
 def test_no_password_stands_in_a_process_list_while_formatting():

@@ -5,9 +5,9 @@ import pytest
 
 from control import catching_up, first_load, rounds
 from control.accounts import Accounts
-from control.bring_up import Platform
 from control.env import ensure_env
 from control.offsets import behind
+from control.services import Platform
 from core.errors import TieoutError
 from core.layout import find_layout
 

@@ -26,7 +26,7 @@ from kafka.errors import KafkaError, TopicAuthorizationFailedError
 from psycopg import errors
 
 from contracts.model import load_contract
-from control import orphans
+from control import build_lock, orphans
 from control.accounts import choose_accounts
 from control.logins import refused_logins
 from control.offsets import end_offsets, topic_id
@@ -34,6 +34,7 @@ from control.roles import dsn, ensure_roles, wait_for_postgres
 from control.topics import administrator, ensure_topics
 from core.errors import TieoutError
 from core.kafka_login import kafka_python_login, librdkafka_login
+from core.locks import AdvisoryKey
 from core.topic_id import as_kafka_spells
 
 pytestmark = pytest.mark.services
@@ -275,3 +276,41 @@ def test_the_id_of_a_topic_is_spelled_as_kafka_spells_it(services):
     client = AdminClient(librdkafka_login(env["KAFKA_BOOTSTRAP"], "admin", env["KAFKA_PASSWORD_ADMIN"]))
     other = str(client.describe_topics(TopicCollection([EVENTS]))[EVENTS].result().topic_id)
     assert topic_id(services.env, EVENTS) == as_kafka_spells(other)
+
+
+def test_a_connection_that_does_not_log_in_is_closed(services):
+    with psycopg.connect(dsn(services.env, "reader")) as connection:
+        assert connection.execute("show authentication_timeout").fetchone() == ("10s",)
+    with socket.create_connection(("127.0.0.1", int(services.env["POSTGRES_PORT"])), timeout=60) as silent:
+        assert silent.recv(1) == b""
+
+
+def test_what_a_role_has_changed_of_its_own_defaults_is_set_right_by_the_next_start(services):
+    question = "select setconfig from pg_db_role_setting where setrole = 'reader'::regrole"
+    with psycopg.connect(dsn(services.env, "reader"), autocommit=True) as reader:
+        before = reader.execute(question).fetchall()
+        assert "temp_file_limit=1GB" in before[0][0]
+        reader.execute("set default_transaction_read_only = off")
+        reader.execute("alter role reader set statement_timeout = 0")
+        reader.execute("alter role reader set work_mem = '1GB'")
+        reader.execute("alter role reader in database payments set default_transaction_read_only = off")
+        reader.execute("alter role reader password 'mine'")
+        assert reader.execute(question).fetchall() != before
+    assert refused_logins(services.env) == ["POSTGRES_PASSWORD_READER"]
+    ensure_roles(services.env)
+    with psycopg.connect(dsn(services.env, "reader")) as reader:
+        assert reader.execute(question).fetchall() == before
+    assert refused_logins(services.env) == []
+
+
+def test_a_build_that_cannot_take_its_lock_says_who_holds_it(services, monkeypatch):
+    monkeypatch.setattr(build_lock, "MOMENT_SECONDS", 0.3)
+    with psycopg.connect(dsn(services.env, "dbt"), autocommit=True) as books:
+        with psycopg.connect(dsn(services.env, "postgres", "postgres"), autocommit=True) as elsewhere:
+            elsewhere.execute("select pg_advisory_lock(%s)", [int(AdvisoryKey.BUILD)])  # another database's lock
+            build_lock.release(books, build_lock.take_for_run(books, "mine"))
+        with psycopg.connect(dsn(services.env, "loader"), autocommit=True) as other:
+            other.execute("select pg_advisory_lock(%s)", [int(AdvisoryKey.BUILD)])
+            with pytest.raises(build_lock.BuildBusyError, match=r"role loader .*server process"):
+                build_lock.take_for_run(books, "mine")
+        build_lock.release(books, build_lock.take_for_run(books, "mine"))

@@ -63,3 +63,60 @@ def test_the_example_names_every_setting_and_holds_no_secret():
     assert set(stated) == NAMES
     assert {stated[name] for name in SECRETS} == {""}
     assert {name: stated[name] for name in DEFAULTS} == DEFAULTS
+
+
+@pytest.mark.parametrize("odd", ['ab"cd', "ab'cd", "ab cd", "ab\\cd", "ab$cd", "abäcd", "`ab`", '"ab\ncd"'])
+def test_a_secret_that_some_part_cannot_take_is_refused_by_name_and_not_shown(layout, odd):
+    ensure_env(layout)
+    change_env(layout, {"KAFKA_PASSWORD_GATEWAY": odd})
+    for ask in (ensure_env, lambda layout: settings(layout, {})):
+        with pytest.raises(TieoutError, match="KAFKA_PASSWORD_GATEWAY") as refused:
+            ask(layout)
+        assert "cd" not in str(refused.value).replace("command", "")
+
+
+@pytest.mark.parametrize("port", ["x", "0", "70000", "-1", "80a", "8_0", "²"])
+def test_a_port_that_is_none_is_refused(layout, port):
+    with pytest.raises(TieoutError, match=r"DASHBOARD_PORT cannot be used: a port is a number"):
+        settings(layout, ensure_env(layout) | {"DASHBOARD_PORT": port})
+
+
+@pytest.mark.parametrize(
+    "text", [b'POSTGRES_DB="payments\nOTHER=1\n', b"# \xff\n", b"POSTGRES_DB=a\x01b\n", b'POSTGRES_DB=a"b\n']
+)
+def test_a_file_that_is_no_file_of_settings_is_refused_and_stays(layout, text):
+    layout.env_file.write_bytes(text)
+    with pytest.raises(TieoutError):
+        ensure_env(layout)
+    assert layout.env_file.read_bytes() == text
+
+
+def test_a_lost_file_is_noticed_before_secrets_are_drawn_anew(layout):
+    before = ensure_env(layout)
+    layout.kafka_data.mkdir()
+    (layout.kafka_data / "meta.properties").touch()
+    assert ensure_env(layout) == before
+    text = layout.env_file.read_text()
+    layout.env_file.unlink()
+    with pytest.raises(TieoutError, match="is missing") as refused:
+        ensure_env(layout)
+    assert not layout.env_file.exists()
+    assert "put the old .env back" in refused.value.next
+    layout.env_file.write_text("".join(line + "\n" for line in text.splitlines() if "CARD_HASH_KEY" not in line))
+    with pytest.raises(TieoutError, match="lacks CARD_HASH_KEY"):
+        ensure_env(layout)
+    layout.env_file.write_text("".join(line + "\n" for line in text.splitlines() if "PASSWORD_READER" not in line))
+    assert ensure_env(layout)["POSTGRES_PASSWORD_READER"] != before["POSTGRES_PASSWORD_READER"]
+
+
+@pytest.mark.parametrize("name", ["a:b", "a,b", "a[b]", "a*", "a?", "a{b}", "a\\b", 'a"b', "a\nb", "a\x1b[31m"])
+def test_a_folder_that_some_part_cannot_use_is_refused_before_anything_is_made(tmp_path, name):
+    with pytest.raises(TieoutError, match="cannot be used") as refused:
+        ensure_env(find_layout({"TIEOUT_HOME": str(tmp_path / name)}))
+    assert list(tmp_path.iterdir()) == []
+    assert "\x1b" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["a b", "ä", "it's", "(copy)", "#1 & ;", "100%", "$x", "日本"])
+def test_any_other_folder_is_fine(tmp_path, name):
+    assert ensure_env(find_layout({"TIEOUT_HOME": str(tmp_path / name)}))

@@ -1,13 +1,21 @@
 """What the supervisor does with a service that ended."""
 
+import json
+import socket
+import sys
 import time
-from types import SimpleNamespace
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import pytest
 
-from control import orphans, start, supervision
-from control.services import Service
-from control.testing import temporary_home
+from control import orphans, starting, supervision
+from control.env import ensure_env, read_env
+from control.ports import LISTENING
+from control.readiness import look, waits_for_decision
+from control.services import WAIT_EXEC, Service
+from control.starting import start_services, wait_until_ready
+from control.testing import free_ports, temporary_home
 from core.errors import TieoutError
 from core.layout import CHECKOUT, Layout
 
@@ -58,9 +66,139 @@ def test_a_refresh_that_was_broken_off_is_done_by_the_next_one(monkeypatch):
             supervision.shut_down(layout)
 
 
-def test_a_start_does_not_wait_for_a_stream_that_has_refused(monkeypatch):
+@dataclass(frozen=True)
+class Small:
+    """A platform of a page and of what a test adds, in place of a whole one."""
+
+    layout: Layout
+    settings: dict[str, str]
+    others: tuple[Service, ...] = ()
+    accounts: None = None
+
+    @property
+    def services(self):
+        command = (
+            sys.executable,
+            "-m",
+            "http.server",
+            "--bind",
+            "127.0.0.1",
+            "-d",
+            "/usr/share",
+            self.settings["DOCS_PORT"],
+        )
+        page = Service("lineage", "jobs", command, {"PATH": "/usr/bin:/bin"}, None)
+        return {each.name: each for each in (page, *self.others)}
+
+
+@pytest.fixture
+def small():
     with temporary_home() as home:
         layout = Layout(CHECKOUT, home)
-        monkeypatch.setattr(supervision, "process_states", lambda _: {"stream": {"statename": "EXITED", "pid": 0}})
-        with pytest.raises(TieoutError, match="waits for your decision"):
-            start._wait_for_stream(SimpleNamespace(layout=layout), seconds=5)
+        settings = ensure_env(layout) | {name: str(port) for name, port in zip(LISTENING, free_ports(7), strict=True)}
+        layout.logs.mkdir(parents=True)
+        orphans.folder(layout).mkdir()
+        yield Small(layout, settings, (_ends_with(1, "exits-1"), _ends_with(78, "exits-78")))
+        supervision.shut_down(layout)
+
+
+@contextmanager
+def another_program_on(port):
+    with socket.create_server(("127.0.0.1", int(port))) as server:
+        yield server
+
+
+def test_a_port_that_another_program_has_taken_meanwhile_is_left_to_it(small, capsys):
+    supervision.launch(small.layout, small.services.values())
+    with another_program_on(small.settings["DOCS_PORT"]):
+        started = wait_until_ready(start_services(small, ["lineage"]), ["lineage"], 60)
+        assert started.settings["DOCS_PORT"] != small.settings["DOCS_PORT"]
+        assert read_env(small.layout.env_file)["DOCS_PORT"] == started.settings["DOCS_PORT"]
+        assert f"DOCS_PORT: {small.settings['DOCS_PORT']} is taken" in capsys.readouterr().err
+        assert "another program" in str(look(small.layout, small.settings, ["lineage"]).problem("lineage"))
+        assert look(small.layout, started.settings, ["lineage"]).problem("lineage") is None
+
+
+def test_a_port_that_is_taken_after_the_service_was_started_is_left_too(small):
+    supervision.launch(small.layout, small.services.values())
+    with another_program_on(small.settings["DOCS_PORT"]):
+        supervision.start_service(small.layout, small.services["lineage"])  # as a start that came too late
+        started = wait_until_ready(small, ["lineage"], 60)
+        assert started.settings["DOCS_PORT"] != small.settings["DOCS_PORT"]
+
+
+def test_a_service_that_ends_again_and_again_is_not_ready_and_is_named(small, monkeypatch):
+    monkeypatch.setattr(starting, "FAILING_SECONDS", 4)
+    supervision.launch(small.layout, small.services.values())
+    started = start_services(small, ["lineage", "exits-1"])
+    assert wait_until_ready(started, ["lineage"], 60) == started
+    # It lives for two and a half seconds each time, which the supervisor calls RUNNING.
+    with pytest.raises(TieoutError, match="exits-1 is not ready"):
+        wait_until_ready(started, ["lineage", "exits-1"], 60)
+
+
+def test_a_service_that_was_never_started_is_not_ready(small):
+    supervision.launch(small.layout, small.services.values())
+    with pytest.raises(TieoutError, match="exits-1 is not ready: it is stopped"):
+        wait_until_ready(small, ["exits-1"], 1)
+
+
+def test_only_exit_code_78_waits_for_a_decision(small):
+    supervision.launch(small.layout, small.services.values())
+    started, deadline = start_services(small, ["exits-78"]), time.monotonic() + 30
+    while supervision.process_states(small.layout)["exits-78"]["statename"] != "EXITED":
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    with pytest.raises(TieoutError, match="exits-78 waits for your decision"):
+        wait_until_ready(started, ["exits-78"], 60)
+    assert waits_for_decision({"statename": "EXITED", "exitstatus": 78})
+    for state in ({"statename": "EXITED", "exitstatus": 1}, {"statename": "BACKOFF", "exitstatus": 78}, {}):
+        assert not waits_for_decision(state)
+
+
+ODD = {
+    "QUOTES": "a\"b'c",
+    "ENDS_WITH_A_QUOTE": "x'",
+    "COMMENT": "a ; b # c",
+    "PERCENT": "100%s %(here)s",
+    "LETTERS": "ä€😀\\",
+    "LINES": "a\nb=c",
+    "EMPTY": "",
+}
+
+
+def test_every_value_and_every_path_reaches_a_service_unchanged():
+    with temporary_home(prefix="tieout #1 ;x 'q' 100%d $y ä.") as home:
+        layout = Layout(CHECKOUT, home)
+        layout.logs.mkdir(parents=True)
+        orphans.folder(layout).mkdir()
+        words = "import json, os, sys; print(json.dumps([dict(os.environ), sys.argv[1:]]), flush=True)"
+        command = (sys.executable, "-I", "-S", str(WAIT_EXEC), "SIGTERM", "--", sys.executable, "-c", words, str(home))
+        service = Service("odd", "jobs", command, ODD | {"LC_ALL": "C.UTF-8"}, None)
+        supervision.launch(layout, [service])
+        try:
+            supervision.start_service(layout, service)
+            log, deadline = layout.logs / "odd.log", time.monotonic() + 30
+            while not (log.exists() and log.read_text().count("\n")) and time.monotonic() < deadline:
+                time.sleep(0.1)
+            environment, arguments = json.loads(log.read_text().splitlines()[0])
+        finally:
+            supervision.shut_down(layout)
+    assert environment == service.environment
+    assert arguments == [str(home)]
+
+
+def test_what_the_supervisor_refuses_is_said_without_the_values(small):
+    supervision.launch(small.layout, small.services.values())
+    broken = Service("odd", "jobs", ("/bin/true",), {"A": 's3"cret', "B": "x"}, None)
+    with pytest.raises(TieoutError, match="does not take the new configuration") as refused:
+        supervision.refresh(small.layout, [*small.services.values(), broken])
+    assert "s3" not in str(refused.value)
+    assert supervision.refresh(small.layout, small.services.values())
+    with temporary_home() as home:
+        layout = Layout(CHECKOUT, home)
+        layout.logs.mkdir(parents=True)
+        orphans.folder(layout).mkdir()
+        with pytest.raises(TieoutError, match="supervisord does not answer") as refused:
+            supervision.launch(layout, [broken])
+    assert "s3" not in str(refused.value)

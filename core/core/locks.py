@@ -12,6 +12,8 @@ from typing import Any
 
 from core.errors import TieoutError
 
+NOBODY = "nobody any more"
+
 
 class AdvisoryKey(IntEnum):
     """The keys of PostgreSQL's advisory locks; any constants that differ."""
@@ -31,8 +33,11 @@ def exclusive(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterato
         path: the lock file, made when it is not there.
         on_wait: called once when somebody else holds it.
     """
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    # Its owner's alone: whoever may open a file may also hold its lock.
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        if os.fstat(handle).st_uid == os.geteuid():
+            os.fchmod(handle, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -117,15 +122,16 @@ def hold_advisory(
 
 
 def advisory_holder(connection: Any, key: AdvisoryKey) -> str:
-    """Return who holds an advisory lock: role, application and server process; "nobody" once it is free."""
+    """Return who holds an advisory lock: role, application and server process; NOBODY once it is free."""
     row = connection.execute(
         "select usename, application_name, pid from pg_locks join pg_stat_activity using (pid)"
         " where locktype = 'advisory' and granted and objsubid = 1"
+        " and database = (select oid from pg_database where datname = current_database())"
         " and classid::bigint = %s and objid::bigint = %s limit 1",
         [int(key) >> 32, int(key) & 0xFFFFFFFF],
     ).fetchone()
     if row is None:
-        return "nobody any more"
+        return NOBODY
     role, application, pid = row
     name = f" ({application})" if application else ""
     return f"role {role}{name}, server process {pid}"

@@ -108,3 +108,12 @@ def test_a_record_lock_of_another_process_is_seen(tmp_path: Path) -> None:
     assert is_record_locked(path)
     other.communicate("\n")
     assert not is_record_locked(path)
+
+
+def test_nobody_else_may_open_a_lock_and_so_hold_it(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.touch(0o644)
+    for _ in range(2):
+        with exclusive(path):
+            assert path.stat().st_mode & 0o777 == 0o600
+        path.unlink()

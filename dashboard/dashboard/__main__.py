@@ -55,7 +55,9 @@ def main() -> None:
         sys.exit(str(error))
     app = st.App(
         PAGES,
-        middleware=[Middleware(Door, token=token, port=settings.dashboard_port)],
+        middleware=[
+            Middleware(Door, token=token, port=settings.dashboard_port, address=settings.dashboard_address),
+        ],
         on_script_error=say_error,
     )
     app.run(config=streamlit_options(settings.dashboard_address, settings.dashboard_port))

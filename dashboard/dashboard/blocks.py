@@ -29,10 +29,11 @@ def grid(
     title: str, rows: Sequence[Row], /, *, most_height: int = MOST_HEIGHT, file: bool = True, **columns: str
 ) -> None:
     """Show the named columns under their titles; times to the second, what is empty as nothing. All of it as a file."""
-    shown = [{title: said(row, column) for column, title in columns.items()} for row in rows]
-    height = min(3 + ROW_HEIGHT * (max(len(shown), 1) + 1), most_height)
+    shown = {title: same_kind([said(row, column) for row in rows]) for column, title in columns.items()}
+    height = min(3 + ROW_HEIGHT * (max(len(rows), 1) + 1), most_height)
     st.dataframe(
-        pd.DataFrame(shown),
+        pd.DataFrame(shown, dtype=object),  # numbers stay whole where one is missing
+        placeholder="",
         hide_index=True,
         width="stretch",
         height=height,
@@ -64,4 +65,18 @@ def said(row: Row, column: str) -> Any:
         return amount(Decimal(value), row["currency"])
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S}"
+<<<<<<< HEAD
     return "" if value is None else value if isinstance(value, int) else others_text(value)
+=======
+    return value if value is None or isinstance(value, int) else str(value)
+
+
+def same_kind(values: Sequence[Any]) -> list[Any]:
+    """Return a column's values, all as text unless all are numbers that the browser's table can hold.
+
+    Of a column with values of two kinds, Streamlit writes a traceback into its log at each look.
+    """
+    if all(value is None or (isinstance(value, int) and abs(value) < 2**63) for value in values):
+        return list(values)
+    return [None if value is None else str(value) for value in values]
+>>>>>>> control

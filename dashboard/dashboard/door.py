@@ -1,29 +1,42 @@
 """The door: nothing of the pages, their data and their socket is answered before the token was shown.
 
-The token comes once, in the address or the form. What stays is a cookie that is derived from it: it is no use
-elsewhere, a script cannot read it, and the address is left without the token, so that it can be sent to somebody.
+The token comes once, in the address or the form; the address is left without it, so that it can be sent to somebody.
+What stays is a cookie that a script cannot read. Browsers hand the cookies of 127.0.0.1 to whatever listens on any port
+of it, so the cookie alone opens nothing: it holds for this run of the server and for the account whose process brings
+it, and is made anew every hour. Requests that another page has caused, and other names of this address, are refused.
 """
 
 import hashlib
 import hmac
+import re
+import secrets
+import time
+from collections.abc import Mapping
 from html import escape
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-KEPT_DAYS = 30
+from dashboard.peer import account_of
+
+KEPT_SECONDS = 7 * 86400
+RENEWED_AFTER_SECONDS = 3600
+LOOPBACK = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
+# A cookie of an earlier run opens nothing: whoever had the port in between may have been handed it.
+THIS_RUN = secrets.token_bytes(32)
 LONGEST_FORM = 4096
 OPEN_TO_ALL = ("/_stcore/health",)
 
-# Everything is served from here; Vega compiles its expressions, hence unsafe-eval.
+# Everything is served from here, the socket too; Vega compiles its expressions, hence unsafe-eval.
 HEADERS = {
     "content-security-policy": (
         "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
         "img-src 'self' data: blob:; font-src 'self' data:; "
-        "connect-src 'self' ws://127.0.0.1:* ws://localhost:* data:; "
+        "connect-src 'self' data:; "
         "worker-src 'self' blob:; frame-ancestors 'none'; form-action 'self'"
     ),
     "referrer-policy": "no-referrer",
@@ -46,28 +59,49 @@ WRONG = "That is not the token of this platform."
 
 
 class Door:
-    """Middleware in front of every request and socket."""
+    """Middleware in front of every request and socket.
 
-    def __init__(self, app: ASGIApp, token: str, port: int) -> None:
+    Args:
+        app: what is behind the door.
+        token: what a visitor has to know.
+        port: part of the cookie's name: two platforms on one machine do not disturb each other.
+        address: where the server listens; on loopback it answers to loopback's names only.
+    """
+
+    def __init__(self, app: ASGIApp, token: str, port: int, address: str = "127.0.0.1") -> None:
         self._app = app
         self._token = token.encode()
         self._cookie = f"tieout_dashboard_{port}"
-        self._pass = hmac.new(self._token, b"tieout dashboard 1", hashlib.sha256).hexdigest()
+        self._key = hmac.digest(self._token, THIS_RUN, "sha256")
+        self._on_loopback = LOOPBACK.fullmatch(address) is not None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let through who has shown the token; ask everybody else."""
-        if scope["type"] not in {"http", "websocket"}:
+        kind = scope["type"]
+        if kind not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        response = None if scope["type"] == "websocket" else await self._token_shown(Request(scope, receive))
+        if not self._is_asked_from_here(Headers(scope=scope)):
+            await _refuse(scope, receive, send)
+            return
+        response = None if kind == "websocket" else await self._token_shown(Request(scope, receive))
+        age = self._age_of_cookie(scope)
         if response is not None:
             await response(scope, receive, send)
-        elif scope["path"] in OPEN_TO_ALL or self._has_cookie(scope):
-            await self._app(scope, receive, _with_headers(send))
-        elif scope["type"] == "websocket":
+        elif scope["path"] in OPEN_TO_ALL or age is not None:
+            renewed = self._new_cookie(scope) if age is not None and age > RENEWED_AFTER_SECONDS else None
+            await self._app(scope, receive, _with_headers(send, renewed))
+        elif kind == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         else:
             await _ask(ASKED, scope["query_string"].decode("latin-1"))(scope, receive, send)
+
+    def _is_asked_from_here(self, headers: Mapping[str, str]) -> bool:
+        """Say whether the request names this server, and was caused by a page of it or by no page at all."""
+        host, origin = headers.get("host", ""), headers.get("origin")
+        if self._on_loopback and not LOOPBACK.fullmatch(host):
+            return False
+        return origin is None or origin.lower() in {f"http://{host}".lower(), f"https://{host}".lower()}
 
     async def _token_shown(self, request: Request) -> Response | None:
         """Return the answer to a request that brings a token, None for one that brings none."""
@@ -85,19 +119,41 @@ class Door:
         # A path of one segment of ours, never another host's address.
         target = "/" + path.strip("/").split("/")[0]
         answer = RedirectResponse(target + (f"?{back}" if back else ""), status_code=303, headers=HEADERS)
-        answer.set_cookie(self._cookie, self._pass, max_age=KEPT_DAYS * 86400, httponly=True, samesite="lax")
+        answer.headers["set-cookie"] = self._new_cookie(request.scope)
         return answer
 
-    def _has_cookie(self, scope: Scope) -> bool:
+    def _new_cookie(self, scope: Scope) -> str:
+        issued = str(int(time.time()))
+        value = f"{issued}.{self._seal(issued, scope)}"
+        return f"{self._cookie}={value}; HttpOnly; Max-Age={KEPT_SECONDS}; Path=/; SameSite=Strict"
+
+    def _seal(self, issued: str, scope: Scope) -> str:
+        bound_to = f"{issued} {account_of(scope.get('client'), scope.get('server'))}"
+        return hmac.new(self._key, bound_to.encode(), hashlib.sha256).hexdigest()
+
+    def _age_of_cookie(self, scope: Scope) -> float | None:
+        """Return the age in seconds of a cookie that opens, None when the request brings no such cookie."""
         for name, value in scope["headers"]:
             if name == b"cookie":
                 try:
                     found = SimpleCookie(value.decode("latin-1")).get(self._cookie)
                 except CookieError:
                     continue
-                if found is not None and hmac.compare_digest(found.value.encode(), self._pass.encode()):
-                    return True
-        return False
+                if found is None:
+                    continue
+                issued, _, seal = found.value.partition(".")
+                if hmac.compare_digest(seal.encode(), self._seal(issued, scope).encode()):
+                    age = time.time() - int(issued)
+                    return age if age < KEPT_SECONDS else None
+        return None
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008})
+    else:
+        answer = HTMLResponse("Refused: this request comes from another page or address.", status_code=403)
+        await answer(scope, receive, send)
 
 
 def _ask(said: str, back: str) -> Response:
@@ -114,10 +170,11 @@ async def _small_body(request: Request) -> str:
     return body.decode("utf-8", "replace")
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, cookie: str | None) -> Send:
     async def answer(message: Message) -> None:
         if message["type"] == "http.response.start":
-            own = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+            headers = HEADERS | ({"set-cookie": cookie} if cookie else {})
+            own = [(name.encode(), value.encode()) for name, value in headers.items()]
             message = {**message, "headers": [*message["headers"], *own]}
         await send(message)
 

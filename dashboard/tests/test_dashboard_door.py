@@ -1,13 +1,19 @@
 """Nobody sees a page, a file or a socket without the token."""
 
 import asyncio
+import os
+import socket
+import time
 
 import pytest
 
+from dashboard import door
 from dashboard.door import Door
+from dashboard.peer import account_of
 
 TOKEN = "the-token-of-this-test"
 REACHED = b"the page"
+NOW = time.time()
 
 
 async def page(scope, receive, send):
@@ -18,10 +24,11 @@ async def page(scope, receive, send):
     await send({"type": "http.response.body", "body": REACHED})
 
 
-def knock(path="/", query="", cookie=None, method="GET", body=b"", kind="http"):
+def knock(path="/", query="", cookie=None, method="GET", body=b"", kind="http", host="127.0.0.1:8501", origin=None):
     """Return status (or the socket's answer), headers and body."""
     said = []
-    headers = [(b"host", b"127.0.0.1:8501")] + ([(b"cookie", cookie.encode())] if cookie else [])
+    headers = [(b"host", host.encode())] + ([(b"cookie", cookie.encode())] if cookie else [])
+    headers += [(b"origin", origin.encode())] if origin else []
     scope = {
         "type": kind, "method": method, "path": path, "raw_path": path.encode(), "query_string": query.encode(),
         "headers": headers, "scheme": "http", "server": ("127.0.0.1", 8501), "root_path": "",
@@ -94,3 +101,70 @@ def test_the_way_back_never_leads_to_another_host_and_a_form_writes_no_page():
 
 def test_health_answers_without_a_token():
     assert knock("/_stcore/health")[2] == REACHED
+
+
+OTHERS = [
+    "http://127.0.0.1:9999",
+    "http://localhost:8501",
+    "https://evil.example",
+    "null",
+    "http://127.0.0.1:8501.evil.example",
+]
+
+
+@pytest.mark.parametrize("origin", OTHERS)
+def test_a_page_of_another_origin_gets_neither_socket_nor_answer(origin):
+    cookie = cookie_of(knock("/books", query=f"token={TOKEN}")[1])
+    assert knock("/_stcore/stream", cookie=cookie, kind="websocket", origin=origin) == "websocket.close"
+    for path in ("/", "/_stcore/health", "/_stcore/host-config"):
+        status, headers, body = knock(path, cookie=cookie, origin=origin)
+        assert status == 403
+        assert "access-control-allow-origin" not in headers
+        assert REACHED not in body
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8501", "localhost:8501", "127.0.0.1:9000", "[::1]:8501"])
+def test_a_page_of_this_origin_gets_its_socket_also_through_a_tunnel(host):
+    cookie = cookie_of(knock(query=f"token={TOKEN}", host=host)[1])
+    wanted = knock("/_stcore/stream", cookie=cookie, kind="websocket", host=host, origin=f"http://{host}")
+    assert wanted == "websocket.accept"
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:8501", "10.0.0.1:8501", "", "["])
+def test_on_loopback_no_other_name_leads_here(host):
+    assert knock(query=f"token={TOKEN}", host=host)[0] == 403
+
+
+def test_a_cookie_of_an_earlier_run_of_another_account_or_too_old_opens_nothing(monkeypatch):
+    cookie = cookie_of(knock(query=f"token={TOKEN}")[1])
+    assert knock(cookie=cookie)[2] == REACHED
+    with monkeypatch.context() as patch:
+        patch.setattr(door, "THIS_RUN", b"another")
+        assert knock(cookie=cookie)[0] == 401
+    with monkeypatch.context() as patch:
+        patch.setattr(door, "account_of", lambda *_: 4711)
+        assert knock(cookie=cookie)[0] == 401
+    with monkeypatch.context() as patch:
+        patch.setattr(door.time, "time", lambda: NOW + door.KEPT_SECONDS + 1)
+        assert knock(cookie=cookie)[0] == 401
+    name, _, value = cookie.partition("=")
+    issued, _, seal = value.partition(".")
+    assert knock(cookie=f"{name}={int(issued) + 9}.{seal}")[0] == 401
+
+
+def test_a_cookie_is_strict_hidden_from_scripts_and_renewed_after_an_hour(monkeypatch):
+    given = knock(query=f"token={TOKEN}")[1]["set-cookie"]
+    assert {"HttpOnly", "SameSite=Strict"} <= set(given.split("; "))
+    cookie = given.split(";")[0]
+    assert "set-cookie" not in knock(cookie=cookie)[1]
+    monkeypatch.setattr(door.time, "time", lambda: NOW + door.RENEWED_AFTER_SECONDS + 9)
+    renewed = cookie_of(knock(cookie=cookie)[1])
+    assert renewed != cookie
+    assert knock(cookie=renewed)[2] == REACHED
+
+
+def test_the_account_behind_a_connection_is_told():
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        assert account_of(client.getsockname(), client.getpeername()) == os.getuid()
+        assert account_of(("127.0.0.1", 1), client.getpeername()) is None
+    assert account_of(None, None) is None

@@ -3,6 +3,8 @@
 from datetime import date, timedelta
 from decimal import Decimal
 
+from streamlit.testing.v1 import AppTest
+
 from dashboard import questions
 from dashboard.figures import change, figures, with_moving_averages
 from dashboard.meanings import meanings
@@ -90,3 +92,21 @@ def test_every_definition_that_the_pages_ask_for_stands_in_the_dbt_project():
         "payment_channel", "region", "transaction__merchant_category", "settlement_delay_bucket", "hour_of_day",
     ):  # fmt: skip
         assert meanings()[name]
+
+
+def test_a_table_with_missing_or_mixed_values_is_shown_without_a_word_in_the_log(caplog):
+    page = """
+from dashboard.blocks import grid
+rows = [
+    {"currency": "INR", "failed_count": 2, "value": 7, "huge": 2**63},
+    {"currency": "USD", "failed_count": None, "value": "seven", "huge": 1},
+]
+grid("t", rows, file=False, currency="currency", failed_count="failed", value="value", huge="huge")
+"""
+    app = AppTest.from_string(page).run()
+    assert not app.exception
+    assert caplog.text == ""
+    shown = app.dataframe[0].value
+    assert shown["failed"].iloc[0] == 2
+    assert shown["value"].tolist() == ["7", "seven"]
+    assert shown["huge"].tolist() == [str(2**63), "1"]

@@ -11,7 +11,12 @@ from contracts.alerts import load_alert_rules
 from contracts.model import Contract, load_contract
 from core.errors import OutageError
 from core.layout import Layout
+<<<<<<< HEAD
 from live import set_aside
+=======
+from core.locks import AdvisoryKey, advisory_holder, take_advisory
+from live import books, lookup
+>>>>>>> control
 from live.alerts.memory import EPOCH
 from live.alerts.outbox import Outbox
 from live.alerts.watch import Watch, write_rules
@@ -32,8 +37,6 @@ RESTART_EVERY_SECONDS = 2.0
 EXPIRE_EVERY_SECONDS = 30.0
 PARTITIONS_EVERY_SECONDS = 5.0
 SAY_EVERY_SECONDS = 60.0
-# Any constant: what counts is that two engines ask for the same one.
-ADVISORY_KEY = 0x6C697665
 LOCK_WAIT_SECONDS = 10.0
 
 
@@ -124,8 +127,9 @@ class Engine:
                 ask_for_restart(self._connection)
                 self._say("the live view that is at work begins anew with gold within seconds")
                 return False
+            holder = advisory_holder(self._connection, AdvisoryKey.LIVE)
             raise OutageError(
-                "another live view is at work on this database.",
+                f"another live view is at work on this database: {holder}.",
                 "it goes on; nothing was changed.",
                 "./scripts/tieout status; stop the service first where you want to run it by hand",
             )
@@ -156,14 +160,7 @@ class Engine:
 
     def _has_lock(self) -> bool:
         """Wait a moment for the lock: a killed engine's session holds it until the database has noticed."""
-        deadline = time.monotonic() + LOCK_WAIT_SECONDS
-        while True:
-            row = self._connection.execute("select pg_try_advisory_lock(%s)", [ADVISORY_KEY]).fetchone()
-            if row and row[0]:
-                return True
-            if self.stopping or time.monotonic() > deadline:
-                return False
-            time.sleep(0.1)
+        return take_advisory(self._connection, AdvisoryKey.LIVE, LOCK_WAIT_SECONDS, lambda: self.stopping)
 
     def _step(self) -> int:
         settings, counting = self._settings, self._counting

@@ -256,7 +256,7 @@ def test_two_engines_do_not_count_at_once(env: Mapping[str, str], monkeypatch: p
     monkeypatch.setattr(engine, "LOCK_WAIT_SECONDS", 0.3)
     with superuser(env) as connection:
         connection.execute("select pg_advisory_lock(1818850917)")
-        with pytest.raises(OutageError, match="another live view is at work"):
+        with pytest.raises(OutageError, match=r"another live view is at work on this database: role postgres"):
             count(env)
 
 

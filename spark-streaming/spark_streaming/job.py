@@ -69,7 +69,7 @@ class Stream:
         return (
             messages.writeStream.queryName("bronze")
             .foreachBatch(self._batch)
-            .option("checkpointLocation", self.layout.checkpoint.as_uri())
+            .option("checkpointLocation", f"file:{self.layout.checkpoint}")
             .trigger(**trigger)
             .start()
         )
@@ -146,7 +146,7 @@ def run_stream(
     stop = _stop_on_signals()
     os.umask(0o077)
     secret(settings.kafka_password_stream, "KAFKA_PASSWORD_STREAM", layout)
-    spark = start_session(settings, layout, "tieout stream", ui=True)
+    spark = start_session(settings, layout, "tieout stream", ui=not once)
     try:
         lock.take(spark, layout.writer_lock)
         stream = _prepare(spark, settings, layout, acceptance)

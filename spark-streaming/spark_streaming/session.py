@@ -9,6 +9,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from core.layout import Layout
+from spark_streaming.callbacks import require_token
 from spark_streaming.errors import StreamError
 from spark_streaming.settings import SETUP, StreamSettings
 
@@ -28,6 +29,8 @@ LAKE_CONF: Mapping[str, str] = {
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     # Nearly every row has its own value in these: building a dictionary and giving it up costs a tenth of the write.
     **{f"spark.hadoop.parquet.enable.dictionary#{name}": "false" for name in ("raw_value", "transaction_id", "seq")},
+    # Hadoop makes folders by this one and not by the umask of the process: the lake is its owner's alone.
+    "spark.hadoop.fs.permissions.umask-mode": "077",
     "spark.databricks.delta.optimize.maxFileSize": str(128 * 1024 * 1024),
     "spark.databricks.delta.optimize.minFileSize": str(64 * 1024 * 1024),
 }
@@ -40,11 +43,18 @@ ENGINE_CONF: Mapping[str, str] = {
     # A batch is kept for the three times that it is read; compressing it costs more than the room is worth.
     "spark.sql.inMemoryColumnarStorage.compressed": "false",
     "spark.ui.showConsoleProgress": "false",
+    # Anybody on this machine reaches the page: it shows, and does nothing.
+    "spark.ui.killEnabled": "false",
+    "spark.ui.threadDumpsEnabled": "false",
+    "spark.ui.heapHistogramEnabled": "false",
+    "spark.redaction.regex": "(?i)secret|password|passwd|token|access[.]?key|jaas",
     "spark.ui.retainedJobs": "100",
     "spark.ui.retainedStages": "100",
     "spark.sql.ui.retainedExecutions": "50",
     "spark.sql.streaming.ui.retainedQueries": "5",
     "spark.sql.streaming.numRecentProgressUpdates": "5",
+    # Where another program has the page's port the session ends: it would take the next one and nobody would know.
+    "spark.port.maxRetries": "0",
     "spark.driver.host": LOOPBACK,
     "spark.driver.bindAddress": LOOPBACK,
 }
@@ -75,13 +85,16 @@ def session_conf(settings: StreamSettings, layout: Layout) -> dict[str, str]:
         *_collector(settings.spark_java_options),
         *settings.spark_java_options.split(),
     ]
-    driver_options = [f"-Dlog4j2.configurationFile={log_config}", f"-Dderby.system.home={scratch}", *java_options]
+    derby = _quoted(f"-Dderby.system.home={scratch}")
+    driver_options = [f"-Dlog4j2.configurationFile={log_config}", derby, *java_options]
     return {
         **ENGINE_CONF,
         **LAKE_CONF,
         # 8,000 bytes is the largest method that Java compiles by itself, 65,535 the largest that there is.
         "spark.sql.codegen.hugeMethodLimit": "65535" if one_method else "8000",
         "spark.master": settings.spark_master,
+        # Spark draws the secret itself where it needs none but its own process.
+        "spark.authenticate": str(settings.spark_master.startswith("local")).lower(),
         "spark.jars": ",".join(jar.as_uri() for jar in jar_files(layout)),
         "spark.driver.memory": settings.spark_driver_memory,
         "spark.driver.extraJavaOptions": " ".join(driver_options),
@@ -89,9 +102,15 @@ def session_conf(settings: StreamSettings, layout: Layout) -> dict[str, str]:
         # Spark refuses its own properties there: executors get them from the driver.
         "spark.executor.extraJavaOptions": " ".join(each for each in java_options if not each.startswith("-Dspark")),
         "spark.local.dir": str(scratch),
-        "spark.sql.warehouse.dir": (scratch / "warehouse").as_uri(),
+        "spark.sql.warehouse.dir": f"file:{scratch / 'warehouse'}",  # Hadoop takes a URI's escapes for the name
         "spark.ui.port": str(settings.spark_ui_port),
     }
+
+
+def _quoted(option: str) -> str:
+    """Return an option as Spark's own splitting of a line of options gives it back."""
+    escaped = option.replace("\\", "\\\\").replace('"', '\\"')
+    return option if re.fullmatch(r"[\w./=:-]*", option, re.ASCII) else f'"{escaped}"'
 
 
 def _collector(own: str) -> list[str]:
@@ -118,12 +137,16 @@ def start_session(settings: StreamSettings, layout: Layout, name: str, *, ui: bo
     # Read by Spark before its configuration is: without them the UI listens on every interface.
     os.environ["SPARK_LOCAL_IP"] = LOOPBACK
     os.environ["SPARK_LOCAL_HOSTNAME"] = LOOPBACK
+    # In the locale C Java cannot name a folder whose path is not ASCII.
+    os.environ["LC_ALL"] = "C.UTF-8"
     (layout.state / "spark").mkdir(parents=True, exist_ok=True, mode=0o700)
     builder = SparkSession.builder.appName(name).config("spark.ui.enabled", str(ui).lower())
     for key, value in session_conf(settings, layout).items():
         builder = builder.config(key, value)
     try:
-        return builder.getOrCreate()
+        spark = builder.getOrCreate()
+        require_token(spark)
+        return spark
     except Exception as error:  # what PySpark raises here differs by what is wrong with Java
         raise StreamError(
             f"Spark did not start: {str(error).strip().splitlines()[0]}",

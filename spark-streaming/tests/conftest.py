@@ -13,7 +13,7 @@ from spark_streaming.settings import StreamSettings
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    layout = Layout(CHECKOUT, Path(tmp_path_factory.mktemp("home")))
+    layout = Layout(CHECKOUT, Path(tmp_path_factory.mktemp("home ä")))
     session = start_session(StreamSettings(), layout, "tests", ui=False)
     yield session
     session.stop()

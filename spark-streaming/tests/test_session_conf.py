@@ -1,6 +1,7 @@
 """The options that Java gets, and settings without a value."""
 
 import re
+import shlex
 
 import pytest
 
@@ -48,3 +49,12 @@ def test_large_pages_are_asked_for_where_java_knows_them(monkeypatch):
 def test_a_setting_without_a_value_is_its_default(tmp_path, monkeypatch):
     monkeypatch.setenv("MAX_OFFSETS_PER_TRIGGER", "")
     assert load_settings(find_layout({"TIEOUT_HOME": str(tmp_path)})).max_offsets_per_trigger == 200_000
+
+
+def test_a_home_with_a_blank_stays_one_option(tmp_path, monkeypatch):
+    monkeypatch.setattr(session, "jar_files", lambda _: [tmp_path / "a ä.jar"])
+    conf = session.session_conf(StreamSettings(), find_layout({"TIEOUT_HOME": str(tmp_path / "my tieout ä")}))
+    options = shlex.split(conf["spark.driver.extraJavaOptions"])  # Spark splits at blanks outside of quotes, too
+    assert f"-Dderby.system.home={tmp_path}/my tieout ä/.tieout/spark" in options
+    assert "%20" not in conf["spark.sql.warehouse.dir"]
+    assert conf["spark.jars"].endswith("/a%20%C3%A4.jar")

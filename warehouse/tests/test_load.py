@@ -412,7 +412,7 @@ def test_a_second_loader_is_told(load: Load, lake: LakeWriter, database: OwnData
     lake.commit([payment("a")])
     with database.connect("loader") as other:
         other.execute("select pg_advisory_lock(%s)", [0x6C6F61646572])
-        with pytest.raises(TieoutError, match="another load is running"):
+        with pytest.raises(TieoutError, match=r"another load is running: role postgres, server process \d+"):
             load(loader_lock_wait_seconds=0.3)
     assert len(load()) == 1
 

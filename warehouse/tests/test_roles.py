@@ -9,7 +9,9 @@ from own_database import OwnDatabase, own_database
 from pydantic import SecretStr
 
 from control.testing import Handle
-from core.errors import TieoutError
+from core.errors import OutageError, TieoutError
+from core.locks import AdvisoryKey
+from warehouse import migrate as migration
 from warehouse.migrate import migrate
 from warehouse.settings import WarehouseSettings
 
@@ -183,6 +185,25 @@ def test_two_migrations_at_once_and_a_third_give_one_schema(services: Handle) ->
         assert failures == []
         with database.connect("dbt") as connection:
             assert connection.execute("select count(*) from raw.transactions").fetchone() == (0,)
+
+
+def test_a_migration_waits_with_a_limit_and_names_who_holds_the_lock(
+    services: Handle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migration, "LOCK_WAIT_SECONDS", 0.3)
+    with own_database(services.env) as database:
+        with database.connect("loader") as other:
+            other.execute("select pg_advisory_lock(%s)", [int(AdvisoryKey.MIGRATION)])
+            with pytest.raises(OutageError, match="another migration is running: role postgres, server process"):
+                migrate(database.dsn("owner"))
+        migrate(database.dsn("owner"))
+
+
+def test_the_reader_cannot_hold_what_others_wait_for(services: Handle) -> None:
+    with own_database(services.env) as database, database.connect("reader") as reader:
+        for name in ("pg_advisory_lock", "pg_try_advisory_lock_shared", "pg_advisory_xact_lock"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                reader.execute(f"select {name}(%s)".encode(), [int(AdvisoryKey.LOADER)])
 
 
 def test_a_migration_without_database_gives_one_clear_error() -> None:

@@ -1,6 +1,5 @@
 """The books of the loads themselves: one loader at a time, one audit row a load, orphans marked."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,41 +7,30 @@ from typing import Any
 import psycopg
 
 from core.errors import OutageError
+from core.locks import AdvisoryKey, hold_advisory
 from warehouse.plan import LoadRange
 from warehouse.read import Found
-
-# Any constant that all loaders share. Held by the session: it ends when the server has ended that session's work.
-ADVISORY_KEY = 0x6C6F61646572
 
 
 @contextmanager
 def only_loader(connection: psycopg.Connection[Any], wait_seconds: float) -> Iterator[None]:
-    """Hold the lock that one loader at a time has.
+    """Hold the lock that one loader at a time has; it ends when the server has ended this session's work.
 
     A killed loader's session lives until the server notices, so that a short wait is worth it.
 
     Raises:
         OutageError: another loader holds it for longer than wait_seconds.
     """
-    deadline = time.monotonic() + wait_seconds
-    while not _try_lock(connection):
-        if time.monotonic() >= deadline:
-            raise OutageError(
-                "another load is running.",
-                "that load goes on undisturbed; this one has read and written nothing.",
-                "./scripts/tieout status shows it; then ./scripts/tieout load again",
-            )
-        time.sleep(0.2)
-    try:
+    with hold_advisory(connection, AdvisoryKey.LOADER, wait_seconds, _busy):
         yield
-    finally:
-        if not connection.closed:
-            connection.execute("select pg_advisory_unlock(%s)", [ADVISORY_KEY])
 
 
-def _try_lock(connection: psycopg.Connection[Any]) -> bool:
-    row = connection.execute("select pg_try_advisory_lock(%s)", [ADVISORY_KEY]).fetchone()
-    return bool(row and row[0])
+def _busy(holder: str) -> OutageError:
+    return OutageError(
+        f"another load is running: {holder}.",
+        "that load goes on undisturbed; this one has read and written nothing.",
+        "./scripts/tieout status shows it; then ./scripts/tieout load again",
+    )
 
 
 def mark_orphans(connection: psycopg.Connection[Any]) -> list[int]:

@@ -8,12 +8,13 @@ from alembic.config import Config
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
-from core.errors import TieoutError
+from core.errors import OutageError, TieoutError
+from core.locks import AdvisoryKey, hold_advisory
 from warehouse.errors import DatabaseAwayError
 
 MIGRATIONS = Path(__file__).with_name("migrations")
-# Any constant: what counts is that two migrations at once ask for the same one.
-ADVISORY_KEY = 0x7469656F7574
+# How long a migration waits for another one.
+LOCK_WAIT_SECONDS = 600.0
 
 
 def migrate(dsn: str) -> None:
@@ -25,20 +26,38 @@ def migrate(dsn: str) -> None:
         dsn: connection string (URL or keywords) of role owner on database payments. Roles and database exist already.
 
     Raises:
-        TieoutError: the database is away, or a migration failed (which leaves the version before it).
+        TieoutError: the database is away, a migration failed (which leaves the version before it), or another one
+            does not end.
     """
-    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(dsn), poolclass=NullPool)
     try:
-        with engine.connect() as connection:
-            connection.execute(text("select pg_advisory_lock(:key)"), {"key": ADVISORY_KEY})
-            connection.execute(text("create schema if not exists metadata"))
-            connection.commit()
-            config = Config(attributes={"connection": connection})
-            config.set_main_option("script_location", str(MIGRATIONS))
-            command.upgrade(config, "head")
-            connection.commit()
+        with (
+            psycopg.connect(dsn, autocommit=True) as guard,
+            hold_advisory(guard, AdvisoryKey.MIGRATION, LOCK_WAIT_SECONDS, _busy),
+        ):
+            _upgrade(dsn)
+    except TieoutError:
+        raise
     except Exception as error:
         raise _explained(error) from error
+
+
+def _busy(holder: str) -> OutageError:
+    return OutageError(
+        f"another migration is running: {holder}.",
+        "the schema has the version that it had.",
+        "the same command again, when that one has ended",
+    )
+
+
+def _upgrade(dsn: str) -> None:
+    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(dsn), poolclass=NullPool)
+    with engine.connect() as connection:
+        connection.execute(text("create schema if not exists metadata"))
+        connection.commit()
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+        command.upgrade(config, "head")
+        connection.commit()
 
 
 def let_reader_read_marts(dsn: str) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from control import supervision, throwaway
-from control.bring_up import Platform, bring_up_base, prepare
+from control.bring_up import bring_up_base, prepare
 from control.catching_up import lake_ends, stream_is_ready
 from control.drill.books import ask
 from control.env import change_env, ensure_env
@@ -25,6 +25,7 @@ from control.kafka import wait_for_broker
 from control.offsets import behind, end_offsets
 from control.roles import wait_for_postgres
 from control.say import say
+from control.services import Platform
 from control.testing import free_ports
 from core import failpoints
 from core.errors import TieoutError
@@ -289,7 +290,7 @@ def drill_ground() -> Iterator[Ground]:
         change_env(layout, dict(zip(ports, map(str, free_ports(len(ports))), strict=True)))
         ground = Ground(prepare(layout), environment)
         ground.logs.mkdir(parents=True, exist_ok=True)
-        bring_up_base(ground.platform)
+        ground.platform = bring_up_base(ground.platform)
         yield ground
     finally:
         if ground is not None:

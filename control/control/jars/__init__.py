@@ -1,6 +1,7 @@
 """The JARs of broker and Spark: listed with sha256, checked, and fetched by the Ivy that ships in PySpark."""
 
 import hashlib
+import os
 import shutil
 import subprocess
 import tempfile
@@ -83,8 +84,10 @@ def resolve(folder: Path) -> None:
     ivy = next((Path(spark.origin).parent / "jars").glob("ivy-*.jar"))
     command = ["java", "-jar", str(ivy), "-settings", str(HERE / "ivysettings.xml"), "-ivy", str(HERE / "ivy.xml")]
     # Both types, as two words: with a comma Ivy copies nothing, and says nothing.
-    command += ["-retrieve", f"{folder}/[conf]/[artifact]-[revision].[ext]", "-types", "jar", "bundle"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # Relative: in a pattern brackets of the folder's own path would have a meaning.
+    command += ["-retrieve", "[conf]/[artifact]-[revision].[ext]", "-types", "jar", "bundle"]
+    locale = {**os.environ, "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=locale)
     if done.returncode != 0 or not all((folder / name).is_dir() for name in SETS):
         said = [line.strip() for line in done.stdout.splitlines() if "not found" in line or "ERROR" in line]
         why = said[0] if said else done.stderr.strip()[:200] or "no message"

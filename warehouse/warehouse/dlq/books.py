@@ -2,7 +2,6 @@
 
 import getpass
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,12 +9,16 @@ from typing import Any
 import psycopg
 
 from core.errors import OutageError
+<<<<<<< HEAD
 from warehouse.errors import DatabaseAwayError, refused_value
+=======
+from core.locks import AdvisoryKey, hold_advisory
+from warehouse.errors import DatabaseAwayError
+>>>>>>> control
 from warehouse.settings import WarehouseSettings
 
 Connection = psycopg.Connection[Any]
 DEAD_LETTERS, REJECTED = "dead_letters", "rejected_transactions"
-ADVISORY_KEY = 0x72656472697665
 LOCK_WAIT_SECONDS = 15.0
 LEFT = "what was written down is finished by the next redrive, with the same bytes; nothing is sent under a second id."
 
@@ -47,20 +50,16 @@ def only_decider(connection: Connection, wait_seconds: float = LOCK_WAIT_SECONDS
     Raises:
         OutageError: another one holds it for longer than wait_seconds.
     """
-    deadline = time.monotonic() + wait_seconds
-    while not _scalar(connection, "select pg_try_advisory_lock(%s)", ADVISORY_KEY):
-        if time.monotonic() >= deadline:
-            raise OutageError(
-                "another redrive or write-off is running.",
-                "that one goes on undisturbed; this one has sent and written nothing.",
-                "the same command again, when it has ended",
-            )
-        time.sleep(0.2)
-    try:
+    with hold_advisory(connection, AdvisoryKey.REDRIVE, wait_seconds, _busy):
         yield
-    finally:
-        if not connection.closed:
-            connection.execute("select pg_advisory_unlock(%s)", [ADVISORY_KEY])
+
+
+def _busy(holder: str) -> OutageError:
+    return OutageError(
+        f"another redrive or write-off is running: {holder}.",
+        "that one goes on undisturbed; this one has sent and written nothing.",
+        "the same command again, when it has ended",
+    )
 
 
 def current_topic(connection: Connection) -> str | None:
