@@ -1,7 +1,6 @@
 """The settings file `<home>/.env`: generated secrets and ports. Values that stand there are never overwritten."""
 
 import base64
-import io
 import os
 import secrets
 from collections.abc import Mapping

@@ -8,12 +8,7 @@ from control import airflow, supervision
 from control.bring_up import bring_up_base, prepare
 from control.first_load import produce_first_load, run_first_load
 from control.java import require_java
-<<<<<<< HEAD
-from control.loop import airflow_is_wanted, let_dags_run, prepare_loop, start_airflow, wait_for_airflow
-=======
-from control.locks import exclusive
 from control.loop import airflow_is_wanted, let_dags_run, prepare_loop, wait_for_airflow
->>>>>>> control
 from control.say import columns, say, step
 from control.services import DEMO, Platform, loop_services
 from control.starting import start_services, wait_until_ready

@@ -16,12 +16,9 @@ from control.env import change_env, ensure_env
 from control.kafka import wait_for_broker
 from control.ports import LISTENING, is_free
 from control.roles import wait_for_postgres
-<<<<<<< HEAD
+from control.services import Platform
 from control.topics import administrator
 from core.kafka_login import librdkafka_login
-=======
-from control.services import Platform
->>>>>>> control
 from core.layout import find_layout
 
 

@@ -1,7 +1,6 @@
 """Files that are whole or not there: written beside their place, and put there in one step."""
 
 import errno
-import errno
 import os
 import re
 from collections.abc import Iterator

@@ -4,13 +4,14 @@ A field's name in capitals is the variable's name. The process environment wins 
 read only where this account may read it: a service has what it needs in its environment. An empty value is no value.
 """
 
+import io
 import os
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from psycopg.conninfo import make_conninfo
 from pydantic import Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
@@ -232,10 +233,10 @@ def read_env_file(path: Path) -> dict[str, str]:
     """Return the values of a `.env` file; those that are empty are left out. Nothing in a value is replaced.
 
     Raises:
-        TieoutError: the file belongs to someone else, or is no text.
+        TieoutError: the file belongs to someone else, or is not a file of settings.
     """
     try:
-        values = dotenv_values(path, interpolate=False, encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except PermissionError as error:
         raise TieoutError(
             f"{path} cannot be read: it belongs to user id {path.stat().st_uid}, this is {os.geteuid()}.",
@@ -246,7 +247,17 @@ def read_env_file(path: Path) -> dict[str, str]:
         raise TieoutError(
             f"{path} is not UTF-8 text: byte {error.start}.", "nothing was changed.", f"save {path} as UTF-8"
         ) from None
-    return {name: value for name, value in values.items() if value}
+    found = {}
+    for line in parse_stream(io.StringIO(text)):
+        if line.error:  # not shown: it may hold a secret
+            raise TieoutError(
+                f"line {line.original.line} of {path} is not NAME=VALUE; is a quote not closed?",
+                "nothing was changed.",
+                f"mend that line of {path}, then the same command again",
+            )
+        if line.key and line.value:
+            found[line.key] = line.value
+    return found
 
 
 def load_settings(layout: Layout | None = None) -> Settings:

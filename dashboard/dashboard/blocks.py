@@ -65,10 +65,7 @@ def said(row: Row, column: str) -> Any:
         return amount(Decimal(value), row["currency"])
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S}"
-<<<<<<< HEAD
-    return "" if value is None else value if isinstance(value, int) else others_text(value)
-=======
-    return value if value is None or isinstance(value, int) else str(value)
+    return value if value is None or isinstance(value, int) else others_text(value)
 
 
 def same_kind(values: Sequence[Any]) -> list[Any]:
@@ -79,4 +76,3 @@ def same_kind(values: Sequence[Any]) -> list[Any]:
     if all(value is None or (isinstance(value, int) and abs(value) < 2**63) for value in values):
         return list(values)
     return [None if value is None else str(value) for value in values]
->>>>>>> control

@@ -11,12 +11,8 @@ from contracts.alerts import load_alert_rules
 from contracts.model import Contract, load_contract
 from core.errors import OutageError
 from core.layout import Layout
-<<<<<<< HEAD
-from live import set_aside
-=======
 from core.locks import AdvisoryKey, advisory_holder, take_advisory
-from live import books, lookup
->>>>>>> control
+from live import set_aside
 from live.alerts.memory import EPOCH
 from live.alerts.outbox import Outbox
 from live.alerts.watch import Watch, write_rules

@@ -9,12 +9,8 @@ from typing import Any
 import psycopg
 
 from core.errors import OutageError
-<<<<<<< HEAD
-from warehouse.errors import DatabaseAwayError, refused_value
-=======
 from core.locks import AdvisoryKey, hold_advisory
-from warehouse.errors import DatabaseAwayError
->>>>>>> control
+from warehouse.errors import DatabaseAwayError, refused_value
 from warehouse.settings import WarehouseSettings
 
 Connection = psycopg.Connection[Any]

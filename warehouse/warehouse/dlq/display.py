@@ -177,7 +177,7 @@ def _show_redrive(console: PlainConsole, outcome: dict[str, Any], amounts: str) 
         console.print("./scripts/tieout run brings them to the marts and proves it.")
 
 
-def _show_forecast(console: Console, expected: dict[str, Any]) -> None:
+def _show_forecast(console: PlainConsole, expected: dict[str, Any]) -> None:
     """Print what silver will make of the well-formed letters."""
     amounts = ", ".join(f"{Decimal(m['amount']):,} {c} ({m['count']:,})" for c, m in expected["new_amounts"].items())
     console.print(f"{expected['new']:,} of them would be new in silver" + (f": {amounts}." if amounts else "."))
