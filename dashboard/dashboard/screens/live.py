@@ -95,8 +95,8 @@ def _set_aside() -> None:
         return
     aside = found[0]
     st.warning(
-        f"{aside['not_counted']:,} events are not counted, and {aside['not_judged']:,} are counted but not judged by the "
-        f"alert rules: live could not handle them. The newest arrived {aside['newest']:%d %b %Y %H:%M:%S} UTC. "
+        f"{aside['not_counted']:,} events are not counted, and {aside['not_judged']:,} are counted but not judged by "
+        f"the alert rules: live could not handle them. The newest arrived {aside['newest']:%d %b %Y %H:%M:%S} UTC. "
         "Run ./scripts/tieout logs live.",
         icon=":material/report:",
     )
