@@ -6,9 +6,13 @@ from importlib import import_module
 from typing import Any
 
 import pytest
-from lake_writer import FIRST_ARRIVAL, LakeWriter, payment
+from lake_writer import FIRST_ARRIVAL, LakeWriter, dead_letter, payment
 from own_database import OwnDatabase
 
+from core.layout import Layout
+from warehouse.dlq.books import DEAD_LETTERS
+from warehouse.dlq.lake import open_letters
+from warehouse.dlq.selection import Coordinates, Wanted
 from warehouse.restate.pending import list_pending
 
 pytestmark = pytest.mark.services
@@ -62,6 +66,15 @@ def test_a_pending_payment_is_as_old_as_the_rest_of_the_data_makes_it(
     found = list_pending("12h", 10, settings=database)
     assert [(each["transaction_id"], each["age_seconds"]) for each in found["transactions"]] == [("waiting", 72_000)]
     assert list_pending("1d", 10, settings=database)["count"] == 0
+
+
+def test_a_letter_is_put_back_with_a_time_that_can_be_true(layout: Layout, lake: LakeWriter) -> None:
+    lake.commit([dead_letter(status_at=TRUE), dead_letter(status_at=IN_2099), dead_letter()])
+    day = FIRST_ARRIVAL.date()
+    wanted = [Wanted(Coordinates("sMHcCAVMSGyb_J6xbxrUwA", 0, offset), day, "MALFORMED_JSON") for offset in range(3)]
+    with open_letters(layout, DEAD_LETTERS, [wanted]) as letters:
+        times = [letter.status_at for page in letters.pages() for letter in page]
+    assert times == ["2026-11-19T14:00:00Z", "2026-11-20T10:00:00.002000Z", "2026-11-20T10:00:00.003000Z"]
 
 
 def test_silver_of_before_is_mended_and_its_days_are_built_again(load: Load, lake: LakeWriter, query: Query) -> None:
