@@ -5,7 +5,7 @@ from random import Random
 from typing import Any
 
 from contracts.model import Contract
-from data_generator.clock import SECOND, zoned_text
+from data_generator.clock import LATEST, SECOND, zoned_text
 from data_generator.events import PAYMENT, RESEND, Event, Line, to_json
 from data_generator.faults import EXACT_RESEND, FOLLOW_UPS, HEAVY, HEAVY_EVERY, fault_kinds
 from data_generator.outcomes import FAILED, PENDING, SUCCESS, failure_reason
@@ -93,7 +93,7 @@ def _other_final_status(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def sound_event(part: str, payment: Payment, fields: dict[str, Any], after: int) -> Event:
-    """Return a payment's event; its status is reached `after` milliseconds of event time."""
-    at = zoned_text(payment.occurred + after, payment.zone) if after else fields["timestamp"]
+    """Return a payment's event; its status is reached `after` milliseconds of event time, at the latest at LATEST."""
+    at = zoned_text(min(payment.occurred + after, LATEST), payment.zone) if after else fields["timestamp"]
     line = Line(fields["timestamp"][:10], fields["transaction_id"], payment.units, payment.currency, fields["status"])
     return Event(part, payment.key, to_json(fields), at, payment.currency, payment.units, None, line)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from core.text import shown
 from data_generator.card_row import CHECK_AGAIN, BadRow, CardRow
 from data_generator.errors import KaggleFileError
 from data_generator.kaggle_rows import read_rows
@@ -39,7 +40,7 @@ class CardFile:
             KaggleFileError: it cannot be read, or has more bad rows than allowed.
         """
         self.good = self.bad = 0
-        shown: list[BadRow] = []
+        first: list[BadRow] = []
         kept: list[CardRow] = []
         for row in read_rows(self.path):
             if isinstance(row, CardRow):
@@ -48,14 +49,14 @@ class CardFile:
                     kept.append(row)
                 continue
             self.bad += 1
-            if len(shown) < SHOWN:
-                shown.append(row)
+            if len(first) < SHOWN:
+                first.append(row)
         self._kept = kept if self.good <= KEPT_ROWS else None
-        for bad_row in shown if self.bad <= self._max_bad_rows else shown[1:]:
+        for bad_row in first if self.bad <= self._max_bad_rows else first[1:]:
             self._say(f"{'skipped: ' if self.bad <= self._max_bad_rows else ''}{bad_row}")
         if self.bad > self._max_bad_rows:
             raise KaggleFileError(
-                f"{shown[0]} ({self.bad} of {self.good + self.bad} rows cannot be read, --max-bad-rows is "
+                f"{first[0]} ({self.bad} of {self.good + self.bad} rows cannot be read, --max-bad-rows is "
                 f"{self._max_bad_rows}).",
                 "nothing was sent.",
                 f"{CHECK_AGAIN} --max-bad-rows {self.bad} skips them.",
@@ -70,13 +71,19 @@ class CardFile:
         if self._kept is not None:
             yield from self._kept
             return
-        bad = 0
+        good = bad = 0
         for row in read_rows(self.path):
             if isinstance(row, CardRow):
+                good += 1
                 yield row
                 continue
             bad += 1
             if bad > self.bad:
-                raise KaggleFileError(
-                    f"{row}; {self.path} has changed since it was checked.", "rows before it were sent.", CHECK_AGAIN
-                )
+                raise self._changed(f"{row}; ")
+        if (good, bad) != (self.good, self.bad):
+            raise self._changed(f"{good} of {self.good} rows can be read; ")
+
+    def _changed(self, found: str) -> KaggleFileError:
+        return KaggleFileError(
+            f"{found}{shown(self.path)} has changed since it was checked.", "rows before it were sent.", CHECK_AGAIN
+        )

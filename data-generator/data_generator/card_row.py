@@ -6,7 +6,8 @@ from datetime import UTC, datetime, time
 from operator import itemgetter
 from typing import NamedTuple
 
-from data_generator.clock import SECOND, milliseconds
+from core.text import shown
+from data_generator.clock import EARLIEST, LATEST, SECOND, milliseconds
 from data_generator.errors import KaggleFileError
 from data_generator.money import minor_units
 
@@ -55,7 +56,7 @@ class BadRow:
 
     def __str__(self) -> str:
         texts = [f"column {column}: {problem}" if column else problem for column, problem in self.problems]
-        return f"{self.file} line {self.line}, {'; '.join(texts)}"
+        return f"{shown(self.file)} line {self.line}, {'; '.join(texts)}"
 
 
 class _Days(dict[str, int]):
@@ -64,8 +65,15 @@ class _Days(dict[str, int]):
     def __missing__(self, text: str) -> int:
         if len(text) != 10 or text[4] != "-" or text[7] != "-":
             raise ValueError(text)
-        self[text] = milliseconds(datetime.fromisoformat(text).replace(tzinfo=UTC))
-        return self[text]
+        day = milliseconds(datetime.fromisoformat(text).replace(tzinfo=UTC))
+        if not EARLIEST <= day <= LATEST:
+            raise CalendarEndError
+        self[text] = day
+        return day
+
+
+class CalendarEndError(ValueError):
+    """A day that stands for always or never, and is none."""
 
 
 class _Clocks(dict[str, int]):
@@ -86,6 +94,8 @@ _CLOCKS = _Clocks()
 def _occurred(text: str) -> int:
     try:
         return _DAYS[text[:10]] + _CLOCKS[text[10:]]
+    except CalendarEndError:
+        raise ValueError(f"{text[:40]!r} is a day at the calendar's end, which no payment is made on") from None
     except ValueError:
         raise ValueError(f"{text[:40]!r} is not YYYY-MM-DD HH:MM:SS (a spreadsheet changes dates)") from None
 
@@ -144,7 +154,7 @@ class Columns:
         if missing or twice:
             problem = f"no column {', '.join(missing)}" if missing else f"column {', '.join(twice)} stands twice"
             raise KaggleFileError(
-                f"{file} line 1: {problem}; a file of the fraudTrain.csv form has {','.join(NEEDED)}.",
+                f"{shown(file)} line 1: {problem}; a file of the fraudTrain.csv form has {','.join(NEEDED)}.",
                 "nothing was sent.",
                 CHECK_AGAIN,
             )

@@ -12,6 +12,11 @@ MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
 
+# Event times of the gateway. The first and the last year of the calendar mean "always" and "never" in other people's
+# files, and leave no room for another zone.
+EARLIEST: Final = (datetime(2, 1, 1) - _EPOCH) // _MILLISECOND  # noqa: DTZ001
+LATEST: Final = (datetime(9999, 1, 1) - _EPOCH) // _MILLISECOND - 1  # noqa: DTZ001
+
 UTC_ZONE: Final = 0
 INDIA_ZONE: Final = 330
 _HOURS_REMEMBERED: Final = 100_000
@@ -38,7 +43,11 @@ _WITHIN_HOUR: Final = tuple(f"{minute:02d}:{second:02d}" for minute in range(60)
 
 
 def zoned_text(at: int, offset_minutes: int) -> str:
-    """Return milliseconds since 1970 as ISO 8601 text in a zone that the gateway knows (UTC or India)."""
+    """Return milliseconds since 1970 as ISO 8601 text in a zone that the gateway knows (UTC or India).
+
+    Args:
+        at: from EARLIEST to LATEST; further out the calendar may end.
+    """
     seconds, rest = divmod(at, SECOND)
     hour, within = divmod(seconds + offset_minutes * 60, 3600)
     if rest:

@@ -94,7 +94,7 @@ def _inexact(fields: Fields, variant: int) -> Broken:
 
 
 def _not_positive(fields: Fields, variant: int) -> Broken:
-    return {**fields, "amount": Decimal("0.00") if variant % 2 else -fields["amount"]}
+    return {**fields, "amount": Decimal("0.00") if variant % 2 else -abs(fields["amount"])}
 
 
 def _bad_time(fields: Fields, variant: int) -> Broken:

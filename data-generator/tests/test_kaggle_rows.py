@@ -1,19 +1,33 @@
 import gzip
+import os
 import random
+import time
 from collections.abc import Callable
+from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from contracts.model import load_contract
+from contracts.verdict import judge, read_instant
 from data_generator import card_file
 from data_generator.card_file import CardFile
 from data_generator.card_row import BadRow, CardRow
 from data_generator.clock import zoned_text
 from data_generator.errors import KaggleFileError
-from data_generator.kaggle_rows import read_rows
+from data_generator.events import Event
+from data_generator.kaggle_rows import LONGEST_LINE, read_rows
+from data_generator.plan import ORIGINAL, Plan, parse_duration
+from data_generator.produce import make_feed
+from data_generator.row_check import problems
+from data_generator.statement import Statement
+from warehouse.reconcile.dialect import Dialect
+from warehouse.reconcile.statement_file import StatementFile
 
 AsCsv = Callable[..., str]
 Row = dict[str, str]
@@ -21,6 +35,7 @@ Row = dict[str, str]
 TEXT = st.text(
     st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=20
 ).filter(str.strip)  # fmt: skip
+FIRST, LAST = map(datetime.fromisoformat, ("0002-01-01", "9998-12-31T23:59:59"))
 ROW = st.fixed_dictionaries(
     {
         "merchant": TEXT,
@@ -28,7 +43,9 @@ ROW = st.fixed_dictionaries(
         "first": TEXT,
         "amt": st.decimals(0, 10**9, places=2).map(str),
         "cc_num": st.integers(10**10, 10**19 - 1).map(str),
-        "trans_date_trans_time": st.datetimes().map(lambda at: at.strftime("%Y-%m-%d %H:%M:%S").rjust(19, "0")),
+        "trans_date_trans_time": st.datetimes(FIRST, LAST).map(
+            lambda at: at.strftime("%Y-%m-%d %H:%M:%S").rjust(19, "0")
+        ),
         "is_fraud": st.sampled_from("01"),
     }
 )
@@ -74,6 +91,30 @@ def test_what_was_written_is_read_exactly_in_any_order_of_columns(
         ("trans_date_trans_time", "2019-02-30 00:00:00", "not YYYY-MM-DD HH:MM:SS"),
         ("trans_date_trans_time", "2019-01-01 24:00:01", "not YYYY-MM-DD HH:MM:SS"),
         ("trans_date_trans_time", "2019-01-01T00:00:18", "not YYYY-MM-DD HH:MM:SS"),
+        ("trans_date_trans_time", "0001-01-01 00:00:00", "calendar's end"),
+        ("trans_date_trans_time", "9999-12-31 23:59:59", "calendar's end"),
+        ("trans_date_trans_time", "10000-01-01 00:00:00", "not YYYY-MM-DD HH:MM:SS"),
+        ("trans_date_trans_time", "2019-01-01 99:99:99", "not YYYY-MM-DD HH:MM:SS"),
+        ("trans_date_trans_time", "inf", "not YYYY-MM-DD HH:MM:SS"),
+        ("cc_num", "9" * 5_000, "not a card number"),
+        ("amt", "inf", "plain decimal"),
+        ("amt", "nan", "plain decimal"),
+        ("amt", "18446744073709551616.00", "plain decimal"),
+        ("amt", "9" * 5_000, "plain decimal"),
+        ("is_fraud", "18446744073709551616", "neither 0 nor 1"),
+        ("merchant", "fraud_\0", "NUL_CHARACTER"),
+        ("category", "a\0", "NUL_CHARACTER"),
+        ("first", "An\0n", "NUL_CHARACTER"),
+        ("last", "\0", "NUL_CHARACTER"),
+        ("trans_num", "TOTAL", "footer"),
+        ("trans_num", "# grand  totals:", "footer"),
+        ("trans_num", "6161 ", "6161<U+0020> has characters that cannot be seen"),
+        ("trans_num", "\t6161", "cannot be seen"),
+        ("trans_num", "61\x1b[31m61", "61<U+001B>[31m61 has characters that cannot be seen"),
+        ("trans_num", "61\u200b61", "cannot be seen"),
+        ("trans_num", "7" * 250, "has 250 characters"),
+        ("trans_num", '="0012"', "formula"),
+        ("trans_num", "@sum", "formula"),
         ("amt", "$4.97", "plain decimal"),
         ("amt", "1,004.97", "plain decimal"),
         ("amt", "4.971", "digits"),
@@ -95,6 +136,98 @@ def test_a_value_that_cannot_be_read_is_named_by_file_line_and_column(
     assert str(second).startswith(f"cards.csv line 3, column {column}: ")
     assert words in str(second)
     assert len(second.problems) == 1
+
+
+@pytest.mark.parametrize(("column", "value"), [("city", "a" * 1_048_576), ("state", "\u3042" * 400_000)])
+def test_a_row_that_no_message_could_carry_is_refused_by_its_column(
+    tmp_path: Path, sound: Row, as_csv: AsCsv, column: str, value: str
+) -> None:
+    plain = sound | {"merchant": "fraud_Acme", "job": "Clerk"}
+    good, bad = read_rows(write(tmp_path, as_csv([plain, plain | {column: value}])))
+    assert isinstance(good, CardRow)
+    assert str(bad).startswith(f"cards.csv line 3, column {column}: VALUE_TOO_LARGE")
+
+
+def test_a_line_without_end_is_refused_and_not_read_whole(tmp_path: Path, sound: Row, as_csv: AsCsv) -> None:
+    path = write(tmp_path, as_csv([sound]) + "x" * (LONGEST_LINE + 1))
+    with pytest.raises(KaggleFileError, match="line 3 has 2,097,152 characters or more"):
+        list(read_rows(path))
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", "x" * 300, "cards.csv/more", "folder", "pipe"])
+def test_a_path_that_is_no_file_is_one_clear_error(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    write(tmp_path, "")
+    with pytest.raises(KaggleFileError, match="cannot be read"):
+        list(read_rows(tmp_path / name))
+
+
+def test_what_the_first_look_lets_through_the_strict_parser_takes_too(sample: CardFile) -> None:
+    rows = list(islice(sample.rows(), 300))
+    assert len(rows) == 300
+    assert not any(problems(row) for row in rows)
+
+
+ODD = st.text(
+    st.sampled_from("aT\0\x01\x1b\x7f\x85\u00a0\u200b\u2028\ufeff\U0001f4a9\ue000\u0301e=+-@|\\;\"', \t[/]#total"),
+    min_size=1,
+    max_size=12,
+)
+ODD_ROW = st.fixed_dictionaries(
+    {},
+    optional=dict.fromkeys(("merchant", "category", "first", "last", "city", "state", "trans_num"), ODD)
+    | {"amt": st.sampled_from(["0.00", "-25.00", "99999999999999.99", "0.01"])}
+    | {"trans_date_trans_time": st.sampled_from(["0002-01-01 00:00:00", "9998-12-31 23:59:59"])},
+)
+
+
+@given(st.lists(ODD_ROW, min_size=1, max_size=6), st.integers(1, 2**70))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_the_gateway_calls_sound_the_contract_and_the_reader_of_its_statement_take(
+    tmp_path: Path, sound: Row, as_csv: AsCsv, rows: list[Row], number: int
+) -> None:
+    path = write(tmp_path, as_csv([sound | {"trans_num": f"{number + n:x}"} | row for n, row in enumerate(rows)]))
+    file = CardFile(path, 1_000, lambda _: None)
+    file.check()
+    contract = load_contract()
+    plan = Plan(7, 0, ORIGINAL, 0, Fraction(1), file.good, Fraction(0), Fraction(0), parse_duration("999999d"))
+    folder = tmp_path / f"{time.monotonic_ns()}"
+    statement = Statement(folder, dict(contract.currencies), print)
+    expected: dict[tuple[str, str], Event] = {}
+    for event in make_feed(plan, file, contract, "key"):
+        verdict = judge(event.value, contract)
+        assert verdict.reasons == frozenset(), verdict.reasons
+        assert read_instant(event.status_at)
+        assert event.line is not None
+        statement.note(event)
+        expected.setdefault((event.line.day, event.line.transaction_id), event)
+    statement.close()
+    assert statement.error is None
+    found = []
+    for each in folder.glob("gateway-*.csv"):
+        read = StatementFile(each, Dialect(), dict(contract.currencies))
+        found += [(line.day, line.transaction_id) for line in read.lines()]
+        assert read.footer
+    assert sorted(found) == sorted(expected)
+
+
+def test_a_day_s_sum_may_have_more_digits_than_any_amount_and_is_read(
+    tmp_path: Path, sound: Row, as_csv: AsCsv
+) -> None:
+    rows = [sound | {"trans_num": f"{n:x}", "amt": "99999999999999.99"} for n in range(150)]
+    file = CardFile(write(tmp_path, as_csv(rows)), 0, print)
+    file.check()
+    contract = load_contract()
+    plan = Plan(7, 0, ORIGINAL, 0, Fraction(1), file.good, Fraction(0), Fraction(0), parse_duration("1d"))
+    statement = Statement(tmp_path / "statements", dict(contract.currencies), print)
+    for event in make_feed(plan, file, contract, "key"):
+        statement.note(event)
+    statement.close()
+    (path,) = statement.folder.glob("gateway-*.csv")
+    read = StatementFile(path, Dialect(), dict(contract.currencies))
+    assert len(list(read.lines())) == 150
+    assert read.footer[0].amount == "14999999999999998.50"
 
 
 def test_a_bad_card_number_is_never_shown(tmp_path: Path, sound: Row, as_csv: AsCsv) -> None:

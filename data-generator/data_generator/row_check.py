@@ -1,0 +1,82 @@
+"""Whether the contract and the statement can carry a card row: asked before anything is sent.
+
+A row that would become a malformed event is refused here. One that breaks a business rule (an amount of 0, a name
+that is too long) is sound enough to be sent: the platform rejects it, and says why.
+"""
+
+import re
+from functools import cache
+from typing import Final
+
+from contracts.model import load_contract
+from contracts.statement import is_footer
+from contracts.verdict import judge
+from core.csv_text import guarded
+from core.text import shown
+from data_generator.card_row import CardRow
+from data_generator.cards import CardHolders
+from data_generator.events import to_json
+from data_generator.payments import PaymentMaker
+from data_generator.world import World
+
+Problems = tuple[tuple[str | None, str], ...]
+
+# What the reader of statements takes; the contract calls an id of more than 64 characters invalid.
+_LONGEST_ID: Final = 200
+_SHOWN: Final = 60
+# Of printable ASCII, far below the contract's limit: nothing of it can be malformed.
+_PLAIN_LINE: Final = 10_000
+_PLAIN_ID: Final = re.compile(r"[0-9a-fA-F]{1,64}")
+_TEXTS: Final = ("merchant", "category", "first", "last", "city", "state", "trans_num")
+_PLAIN: Final = CardRow(1, 0, "4000000000000002", "a", "a", 1, "a", "a", "a", "a", "a", is_fraud=False)
+
+
+def is_plain(text: str, row: CardRow) -> bool:
+    """Return whether a line is sound at first sight: `problems` would find nothing.
+
+    Args:
+        text: the line without its end.
+    """
+    plain = text.isascii() and text.isprintable() and len(text) <= _PLAIN_LINE
+    return plain and _PLAIN_ID.fullmatch(row.trans_num) is not None
+
+
+def problems(row: CardRow) -> Problems:
+    """Return what makes a row impossible to send, by column; None stands for the row as a whole."""
+    found: list[tuple[str | None, str]] = []
+    for column in _TEXTS:
+        reasons = _malformed(_PLAIN._replace(**{column: getattr(row, column)}))
+        if reasons:
+            found.append((column, reasons))
+    whole = "" if found else _malformed(row)
+    if whole:
+        found.append((None, whole))
+    identity = _unfit_for_statements(row.trans_num)
+    if identity:
+        found.append(("trans_num", f"{shown(row.trans_num[:_SHOWN])} {identity}"))
+    return tuple(found)
+
+
+@cache
+def _maker() -> PaymentMaker:
+    return PaymentMaker("", World((), ()), CardHolders(""), 1)
+
+
+def _malformed(row: CardRow) -> str:
+    """Return the strict parser's reasons against a row's event, each with its meaning."""
+    contract = load_contract()
+    reasons = judge(to_json(_maker().original(row).fields), contract).reasons
+    return "; ".join(f"{code}: {contract.rule(code).meaning.rstrip('.')}" for code in sorted(reasons))
+
+
+def _unfit_for_statements(identity: str) -> str | None:
+    """Return why an id cannot stand on a statement and be found again by it."""
+    if is_footer(identity):
+        return "is the word of a statement's footer"
+    if len(identity) > _LONGEST_ID:
+        return f"... has {len(identity)} characters; a statement holds {_LONGEST_ID} at most"
+    if shown(identity) != identity:
+        return "has characters that cannot be seen: two such ids look alike"
+    if guarded(identity) != identity:
+        return "is a formula to every spreadsheet that opens the statement"
+    return None
