@@ -28,7 +28,7 @@ def words(payments: int, faults: str = "0") -> list[str]:
 def open_feed(payments: int, card_hash_key: str) -> Feed:
     """Return the feed of so many payments; settlements come on top."""
     file = CardFile(find_layout().samples / SAMPLE, 0, lambda _: None)
-    plan = make_plan(Asked(0, str(payments), "0.7", SEED, START, "live", "0", "3d", dry_run=False), file, 5)
+    plan = make_plan(Asked("0", str(payments), "0.7", str(SEED), START, "live", "0", "3d", dry_run=False), file, 5)
     return make_feed(plan, file, load_contract(), card_hash_key)
 
 

@@ -14,6 +14,7 @@ import typer
 
 from core.errors import TieoutError
 from core.layout import find_layout
+from core.text import shown
 
 if TYPE_CHECKING:
     from data_generator.produce import Surroundings
@@ -24,9 +25,8 @@ dataset_app = typer.Typer(no_args_is_help=True, help="The public card transactio
 
 Json = Annotated[bool, typer.Option("--json", help="The summary as JSON, on stdout.")]
 Rate = Annotated[
-    float | None,
+    str | None,
     typer.Option(
-        min=0,
         metavar="R",
         help="Payments a second; 0 is as fast as it goes. Default: PRODUCER_RATE, with --total 0.",
         show_default=False,
@@ -40,7 +40,23 @@ Total = Annotated[
         help="Payments to send (settlements and re-sends come on top); all: FILE once. Default: endless.",
     ),
 ]
-Broker = Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Default: KAFKA_BOOTSTRAP.", show_default=False)]
+
+
+def _as_broker(text: str | None) -> str | None:
+    from data_generator.options import parse_broker
+
+    if text is None:
+        return None
+    try:
+        return parse_broker(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+Broker = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="Default: KAFKA_BOOTSTRAP.", show_default=False, callback=_as_broker),
+]
 Kaggle = Annotated[
     Path | None,
     typer.Option(
@@ -50,8 +66,12 @@ Kaggle = Annotated[
 ]  # fmt: skip
 Mix = Annotated[str, typer.Option(metavar="SHARE", help="Share of replayed rows; the rest are made up.")]
 Seed = Annotated[
-    int | None,
-    typer.Option(help="Same seed, --start and card-hash key: same bytes. Default: random.", show_default=False),
+    str | None,
+    typer.Option(
+        metavar="N",
+        help="Same seed, --start and card-hash key: same bytes. Default: random.",
+        show_default=False,
+    ),
 ]
 Start = Annotated[
     str | None,
@@ -69,7 +89,7 @@ Settle = Annotated[str, typer.Option(metavar="TIME", help="Longest time to a set
 Resend = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Send the events of data/undelivered/FILE.", show_default=False)
 ]
-BadRows = Annotated[int, typer.Option(min=0, metavar="N", help="Skip up to N rows of FILE that cannot be read.")]
+BadRows = Annotated[str, typer.Option(metavar="N", help="Skip up to N rows of FILE that cannot be read or sent.")]
 To = Annotated[
     Path | None,
     typer.Option(metavar="FILE", show_default=False, help="Default: data/batch_files/fraudTrain.csv."),
@@ -105,9 +125,9 @@ def _finish(summary: dict[str, Any], error: TieoutError | None, *, as_json: bool
     if as_json:
         typer.echo(json.dumps(summary))
     else:
-        shown = {name: value for name, value in summary.items() if value not in (None, {}, False)}
-        for name, value in shown.items():
-            typer.echo(f"{name.replace('_', ' '):18} {value if not isinstance(value, dict) else json.dumps(value)}")
+        said = {name: value for name, value in summary.items() if value not in (None, {}, False)}
+        for name, value in said.items():
+            typer.echo(f"{name.replace('_', ' '):18} {json.dumps(value) if isinstance(value, dict) else shown(value)}")
     if error is not None:
         raise error
 
@@ -126,7 +146,7 @@ def produce(
     faults: Faults = "0",
     settle_within: Settle = "3d",
     resend: Resend = None,
-    max_bad_rows: BadRows = 0,
+    max_bad_rows: BadRows = "0",
     dry_run: DryRunOption = False,
     as_json: Json = False,
 ) -> None:
@@ -138,12 +158,12 @@ def produce(
         _resend(ctx, resend, broker, as_json=as_json)
         return
     from data_generator.card_file import CardFile
-    from data_generator.options import Asked, make_plan
+    from data_generator.options import Asked, make_plan, parse_bad_rows
     from data_generator.produce import produce as run_gateway
     from data_generator.progress import say
     from data_generator.settings import read_settings
 
-    file = CardFile(kaggle or find_layout().samples / SAMPLE, max_bad_rows, say)
+    file = CardFile(kaggle or find_layout().samples / SAMPLE, parse_bad_rows(max_bad_rows), say)
     asked = Asked(rate, total, mix, seed, start, timeline, faults, settle_within, dry_run)
     plan = make_plan(asked, file, read_settings().producer_rate)
     around = _surroundings(broker, needs_password=not dry_run, needs_key=bool(plan.mix))

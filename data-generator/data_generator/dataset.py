@@ -4,11 +4,13 @@ import os
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+from core.text import shown
 from data_generator.card_row import CardRow
 from data_generator.errors import DatasetError
 from data_generator.kaggle_rows import read_rows
@@ -66,8 +68,7 @@ def fetch(
     Raises:
         DatasetError: no credentials, no answer, or not the published file.
     """
-    if to.exists() and not force:
-        raise DatasetError(f"{to} is there already.", "it was not touched.", "--force replaces it.")
+    _refuse_place(to, force=force)
     if credentials(os.environ if environ is None else environ, home or Path.home()) is None:
         raise DatasetError("Kaggle's client has no credentials.", "nothing was downloaded.", HOW_TO)
     try:
@@ -79,12 +80,29 @@ def fetch(
             digest = _sha256(arrived)
             arrived.replace(to)
     except OSError as error:
-        raise DatasetError(
-            f"{to} cannot be written: {error.strerror or error}.",
-            "no half-written file is left.",
-            "name another place with --to FILE.",
-        ) from None
+        raise _cannot_be_written(to, error.strerror or str(error)) from None
     return {"ok": True, "file": str(to), "rows": rows, "sha256": digest}
+
+
+def _refuse_place(to: Path, *, force: bool) -> None:
+    """Refuse a place that cannot take the file before 350 MB were fetched for it."""
+    if "\0" in str(to):
+        raise _cannot_be_written(to, "a file's name cannot hold the character 0")
+    try:
+        if to.exists() and not force:
+            raise DatasetError(f"{shown(to)} is there already.", "it was not touched.", "--force replaces it.")
+        if to.exists() and not to.is_file():
+            raise _cannot_be_written(to, "it is no regular file")
+    except OSError as error:
+        raise _cannot_be_written(to, error.strerror or str(error)) from None
+
+
+def _cannot_be_written(to: Path, reason: str) -> DatasetError:
+    return DatasetError(
+        f"{shown(to)} cannot be written: {reason}.",
+        "no half-written file is left.",
+        "name another place with --to FILE.",
+    )
 
 
 def _download(folder: Path, download: Download) -> Path:
@@ -99,7 +117,8 @@ def _download(folder: Path, download: Download) -> Path:
         try:
             with zipfile.ZipFile(packed) as archive, archive.open(FILE) as source, (folder / FILE).open("wb") as target:
                 shutil.copyfileobj(source, target)
-        except (zipfile.BadZipFile, KeyError) as error:
+        # An encrypted archive is a RuntimeError, an unknown packing a NotImplementedError.
+        except (zipfile.BadZipFile, KeyError, RuntimeError, EOFError, zlib.error) as error:
             raise DatasetError(f"{packed.name} is not a zip of {FILE}: {error}.", "nothing was kept.", HOW_TO) from None
     if not (folder / FILE).is_file():
         raise DatasetError(f"Kaggle's client delivered no {FILE}.", "nothing was kept.", HOW_TO)

@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 from core import failpoints
 from core.kafka_login import librdkafka_login
 from core.topic_id import as_kafka_spells
-from data_generator.errors import BrokerError
+from data_generator.errors import BrokerError, MessageError
 from data_generator.stopping import Stop
 
 SAY_EVERY_SECONDS = 10.0
@@ -32,6 +32,7 @@ _REFUSALS = {
     KafkaError.UNKNOWN_TOPIC_OR_PART: _NO_TOPIC,
     KafkaError._UNKNOWN_TOPIC: _NO_TOPIC,
 }
+_PURGED = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)
 _UNDER_WAY = "under way"
 _CONNECTION = ("bootstrap", "security", "sasl", "log_level")
 _BROKER_NEXT = "./scripts/tieout doctor; the broker's own words: ./scripts/tieout logs kafka"
@@ -92,6 +93,7 @@ class Delivery:
         self._acknowledged = acknowledged
         self._say = say
         self._flying: dict[int, Message] = {}
+        self._unsendable: dict[int, Message] = {}
         self._trouble = "no answer"
         self._refusal: str | None = None
         self._moved = self._said = time.monotonic()
@@ -104,7 +106,7 @@ class Delivery:
     @property
     def waiting(self) -> int:
         """How many messages the broker has not acknowledged yet."""
-        return len(self._flying)
+        return len(self._flying) + len(self._unsendable)
 
     def connect(self) -> bool:
         """Wait until the broker answers and has the topic; False when stopped before.
@@ -131,9 +133,13 @@ class Delivery:
     def send(self, number: int, message: Message) -> bool:
         """Take a message; waits while the queue is full. False when stopped before it was taken.
 
+        A message that is not taken because of an error counts as not acknowledged: `give_up` returns it.
+
         Raises:
             BrokerError: the broker refuses what waiting would not heal.
+            MessageError: no broker would take this message.
         """
+        self._flying[number] = message
         while True:
             try:
                 self._producer.produce(
@@ -147,8 +153,12 @@ class Delivery:
             except BufferError:
                 self.poll(0.2)
                 if self._stop.requested:
+                    del self._flying[number]
                     return False
-        self._flying[number] = message
+            except (KafkaException, TypeError, ValueError) as error:
+                self._unsendable[number] = self._flying.pop(number)
+                kafka = error.args[0] if isinstance(error, KafkaException) else None
+                raise MessageError(number, kafka.str() if kafka is not None else str(error)) from None
         self._sends += 1
         if self._sends % POLL_EVERY == 0:
             self.poll(0)
@@ -204,7 +214,8 @@ class Delivery:
         """Forget what is not acknowledged and return it, in the order it was sent."""
         self._producer.purge()
         self._producer.poll(0)
-        return [self._flying[number] for number in sorted(self._flying)]
+        left = self._flying | self._unsendable
+        return [left[number] for number in sorted(left)]
 
     def _ask_topic_id(self) -> str | None:
         asked = {name: value for name, value in self._settings.items() if name.split(".")[0] in _CONNECTION}
@@ -218,6 +229,9 @@ class Delivery:
     def _on_delivery(self, number: int, error: KafkaError | None, message: Any) -> None:
         if error is not None:
             self._note_error(error)
+            # What is worth another try librdkafka tries by itself, for ever: this is its last word on the message.
+            if self._refusal is None and error.code() not in _PURGED:
+                self._refusal = f"does not take event {number}: {error.str()}"
             return
         del self._flying[number]
         self._moved = time.monotonic()
@@ -231,7 +245,7 @@ class Delivery:
 
     def _note_error(self, error: KafkaError) -> None:
         code = error.code()
-        if code in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):
+        if code in _PURGED:
             return
         if code in _REFUSALS:
             self._refusal = _REFUSALS[code]

@@ -87,7 +87,7 @@ def send_feed(
         number, message = book.enter(event)
         try:
             taken = channel.send(number, message)
-        except TieoutError:
+        except Exception:  # it has its number, and is saved as undelivered
             note(event)
             raise
         if not taken:

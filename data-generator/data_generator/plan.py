@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
+from core.text import shown
 from data_generator.clock import DAY, HOUR, MINUTE, SECOND
 
 LIVE: Final = "live"
@@ -18,7 +19,13 @@ LIVE_COMPRESSION: Final = DAY // MINUTE
 # The pace of event time where payments are sent as fast as it goes.
 UNPACED_RATE: Final = Fraction(100_000)
 
+LONGEST_NAMED: Final = 60
 _UNITS: Final = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
+
+
+def named(text: str) -> str:
+    """Return a value for an error message: quoted, one short line, nothing invisible."""
+    return f"'{shown(text if len(text) <= LONGEST_NAMED else text[:LONGEST_NAMED] + '...')}'"
 
 
 def parse_duration(text: str) -> int:
@@ -29,7 +36,7 @@ def parse_duration(text: str) -> int:
     """
     match = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
     if match is None or int(match[1]) == 0:
-        raise ValueError(f"{text!r} is not a duration such as 90s, 15m, 12h or 3d")
+        raise ValueError(f"{named(text)} is not a duration such as 90s, 15m, 12h or 3d")
     return int(match[1]) * _UNITS[match[2]]
 
 
@@ -42,9 +49,12 @@ def parse_timeline(text: str) -> tuple[str, int]:
     if text in (LIVE, ORIGINAL):
         return text, 0
     kind, _, span = text.partition(":")
-    if kind != LAST:
-        raise ValueError(f"{text!r} is not live, original or last:30d")
-    return LAST, parse_duration(span)
+    try:
+        if kind == LAST:
+            return LAST, parse_duration(span)
+    except ValueError:
+        pass
+    raise ValueError(f"{named(text)} is not live, original or last:30d")
 
 
 def parse_share(text: str) -> Fraction:
@@ -54,7 +64,7 @@ def parse_share(text: str) -> Fraction:
         ValueError: the text is no such share.
     """
     if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,9})?", text) is None or Fraction(text) > 1:
-        raise ValueError(f"{text!r} is not a share between 0 and 1")
+        raise ValueError(f"{named(text)} is not a share between 0 and 1")
     return Fraction(text)
 
 

@@ -7,8 +7,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka import KafkaException
+
 from contracts.model import Contract
 from core.errors import TieoutError
+from core.text import shown
 from data_generator.announcing import Announcer
 from data_generator.book import FeedBook
 from data_generator.breaker import Breaker
@@ -16,7 +19,14 @@ from data_generator.card_file import CardFile
 from data_generator.cards import CardHolders
 from data_generator.delivery import Delivery, producer_settings
 from data_generator.dry_run import DryRun
-from data_generator.errors import ClosingTotalError, KaggleFileError, StoppedEarlyError, UndeliveredError
+from data_generator.errors import (
+    BrokenFeedError,
+    BrokerError,
+    ClosingTotalError,
+    KaggleFileError,
+    StoppedEarlyError,
+    UndeliveredError,
+)
 from data_generator.events import Event
 from data_generator.feed import Feed
 from data_generator.gateway import Pace, close, send_feed
@@ -60,7 +70,7 @@ def resolve_total(asked: int | str | None, timeline: str, file: CardFile, mix: F
         return once if not isinstance(asked, int) else min(once, asked)
     if mix and file.good == 0:
         raise KaggleFileError(
-            f"{file.path} holds no transactions.", "nothing was sent.", "name another file with --kaggle FILE."
+            f"{shown(file.path)} holds no transactions.", "nothing was sent.", "name another file with --kaggle FILE."
         )
     return asked if isinstance(asked, int) else None
 
@@ -128,8 +138,10 @@ def _send(
             note = statement.note if statement else _nothing
             pace = Pace(rate, channel.poll, stop)
             return send_feed(feed, book, channel, pace, stop=stop, show=show, note=note), None
-        except TieoutError as error:
+        except BrokerError as error:
             return False, error
+        except Exception as error:  # whatever it is, what was sent has to be closed in order
+            return False, BrokenFeedError(book.built, error)
 
 
 def _nothing(_event: Event) -> None:
@@ -143,10 +155,21 @@ def _open_statement(around: Surroundings) -> Statement | None:
 
 
 def open_delivery(around: Surroundings, acknowledged: Callable[[int, int, int], None]) -> Delivery:
-    """Return a delivery to the topic of transactions; nothing is sent before it is connected."""
+    """Return a delivery to the topic of transactions; nothing is sent before it is connected.
+
+    Raises:
+        BrokerError: the address or the password is none that a client takes.
+    """
     topic = around.contract.topics["transactions"]
     settings = producer_settings(around.bootstrap, around.password, topic.max_message_bytes)
-    return Delivery(settings, topic.name, around.stop, acknowledged, say)
+    try:
+        return Delivery(settings, topic.name, around.stop, acknowledged, say)
+    except (KafkaException, SystemError, TypeError, ValueError) as error:
+        raise BrokerError(
+            f"the Kafka client does not take its settings (KAFKA_BOOTSTRAP is {shown(around.bootstrap)}): {error}.",
+            "nothing was sent.",
+            "./scripts/tieout doctor",
+        ) from None
 
 
 def _summary(

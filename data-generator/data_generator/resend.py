@@ -1,7 +1,8 @@
 """Sends again what an earlier run could not deliver."""
 
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,14 @@ from core.errors import TieoutError
 from data_generator import undelivered
 from data_generator.announcing import send_total
 from data_generator.delivery import Delivery, Message
-from data_generator.errors import ClosingTotalError, UndeliveredError
+from data_generator.errors import (
+    BrokenFeedError,
+    BrokerError,
+    ClosingTotalError,
+    LeftoverError,
+    ResendFileError,
+    UndeliveredError,
+)
 from data_generator.produce import Outcome, Surroundings, open_delivery
 from data_generator.progress import say
 
@@ -22,18 +30,18 @@ def resend(file: Path, around: Surroundings) -> Outcome:
     acknowledgement was lost may arrive twice, with the same feed id and number.
 
     Raises:
-        ResendFileError: the file cannot be read; nothing was sent.
+        ResendFileError: the file cannot be read or could not be removed; nothing was sent.
     """
-    count = sum(1 for _ in undelivered.load(file))
+    messages, closing = undelivered.load(file, around.contract.topics["transactions"].max_message_bytes)
+    _refuse_what_would_stay(file, messages, closing)
     offsets: dict[int, int] = {}
 
     def note(_number: int, partition: int, offset: int) -> None:
         offsets[partition] = max(offset, offsets.get(partition, -1))
 
     begun = time.monotonic()
-    closing = undelivered.load_closing(file)
     delivery = open_delivery(around, note)
-    left, error = _send(file, delivery)
+    left, error = _send(messages, delivery)
     if closing is not None:
         closing = _with_offsets(closing, delivery.topic_id, offsets)
     silent = _farewell(delivery, around, closing) if not left else None
@@ -42,22 +50,42 @@ def resend(file: Path, around: Surroundings) -> Outcome:
         try:
             undelivered.save(file, left, closing)
         except OSError:
-            # The old file is still there and holds all of them.
-            left = list(undelivered.load(file))
+            left = messages  # the old file is still there and holds all of them
         error = UndeliveredError(len(left), file, reason) if left else ClosingTotalError(file, reason)
-    elif error is None:
-        file.unlink(missing_ok=True)
+    else:
+        error = _remove(file)
     summary = {
         "ok": error is None,
         "file": str(file),
-        "events": count,
-        "acknowledged": count - len(left),
+        "events": len(messages),
+        "acknowledged": len(messages) - len(left),
         "undelivered": len(left),
-        "closed": closing is not None and error is None,
+        "closed": closing is not None and (error is None or isinstance(error, LeftoverError)),
         "last_offsets": {str(partition): offset for partition, offset in sorted(offsets.items())},
         "seconds": round(time.monotonic() - begun, 3),
     }
     return Outcome(summary, error)
+
+
+def _refuse_what_would_stay(file: Path, messages: Sequence[Message], closing: ControlTotal | None) -> None:
+    """Refuse a file without events, and one that could not be removed: whoever finds it again sends it again."""
+    if not messages and closing is None:
+        raise ResendFileError(file, "it holds no event")
+    folder = file.absolute().parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ResendFileError(
+            file,
+            "it could not be removed afterwards: this account may not write its folder",
+            "copy it to data/undelivered and send the copy.",
+        )
+
+
+def _remove(file: Path) -> LeftoverError | None:
+    try:
+        file.unlink(missing_ok=True)
+    except OSError as failed:
+        return LeftoverError(file, failed.strerror or str(failed))
+    return None
 
 
 def _with_offsets(closing: ControlTotal, topic_id: str | None, offsets: Mapping[int, int]) -> ControlTotal:
@@ -74,17 +102,23 @@ def _farewell(delivery: Delivery, around: Surroundings, closing: ControlTotal | 
     return send_total(delivery, around.contract.topics["control"].name, closing)
 
 
-def _send(file: Path, delivery: Delivery) -> tuple[list[Message], TieoutError | None]:
+def _send(messages: Sequence[Message], delivery: Delivery) -> tuple[list[Message], TieoutError | None]:
     """Return what is not acknowledged at the end, and what ended it."""
-    error, sent = None, 0
+    error: TieoutError | None = None
+    tried = 0
     try:
         if delivery.connect():
-            for number, message in enumerate(undelivered.load(file), 1):
-                if not delivery.send(number, message):
+            for tried, message in enumerate(messages, 1):
+                if not delivery.send(tried, message):
+                    tried -= 1  # noqa: PLW2901
                     break
-                sent = number
-        delivery.finish()
     except TieoutError as failed:
         error = failed
-    left = delivery.give_up()
-    return left + [message for number, message in enumerate(undelivered.load(file), 1) if number > sent], error
+    except Exception as failed:  # whatever it is, what was sent has to be closed in order
+        error = BrokenFeedError(tried, failed)
+    try:
+        if not isinstance(error, BrokerError):
+            delivery.finish()
+    except BrokerError as refused:
+        error = refused
+    return [*delivery.give_up(), *messages[tried:]], error

@@ -1,8 +1,9 @@
 """Events that could not be delivered, as a file that `--resend` sends."""
 
 import base64
+import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,13 @@ import orjson
 
 from contracts.control_total import ControlTotal, ControlTotalError, parse_control_total
 from core.files import replacing
+from core.text import shown
 from data_generator.delivery import Message
 from data_generator.errors import ResendFileError
+
+# What a record needs besides its content, at most.
+RECORD_BYTES = 128
+HEADER_BYTES = 10
 
 
 def save(file: Path, messages: Iterable[Message], closing: ControlTotal | None = None) -> None:
@@ -41,42 +47,54 @@ def _line(message: Message) -> bytes:
     return orjson.dumps(held, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def load(file: Path) -> Iterator[Message]:
-    """Read messages back, one at a time.
+def load(file: Path, largest: int) -> tuple[list[Message], ControlTotal | None]:
+    """Read messages back, and the feed's closing total where the file has one.
+
+    Args:
+        largest: bytes of a message that the broker takes.
 
     Raises:
-        ResendFileError: the file is not there or a line of it is not such a message.
+        ResendFileError: the file is not there, or a line of it is not such a message.
     """
-    return (each for each in _read(file) if isinstance(each, Message))
-
-
-def load_closing(file: Path) -> ControlTotal | None:
-    """Read back the feed's closing total; None where the file has none.
-
-    Raises:
-        ResendFileError: as load.
-    """
-    return next((each for each in _read(file) if isinstance(each, ControlTotal)), None)
-
-
-def _read(file: Path) -> Iterator[Message | ControlTotal]:
+    messages: list[Message] = []
+    closing: ControlTotal | None = None
     line_number = 0
     try:
+        if file.exists() and not file.is_file():
+            raise ResendFileError(file, "it is no regular file")
         with file.open("rb") as lines:
             for line_number, line in enumerate(lines, 1):  # noqa: B007 (named in the error)
-                held = orjson.loads(line)
-                closing = held.get("closing")
-                yield _message(held) if closing is None else parse_control_total(orjson.dumps(closing))
+                held = json.loads(line)
+                if held.get("closing") is not None:
+                    closing = parse_control_total(json.dumps(held["closing"]).encode())
+                else:
+                    messages.append(_message(held, largest))
     except OSError as error:
-        raise ResendFileError(str(file), error.strerror or str(error)) from None
-    except (ControlTotalError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ResendFileError(f"{file} line {line_number}", f"not an undelivered event: {error}") from None
+        raise ResendFileError(file, error.strerror or str(error)) from None
+    except (ControlTotalError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ResendFileError(file, f"not an undelivered event: {_why(error)}", line=line_number) from None
+    return messages, closing
 
 
-def _message(held: dict[str, Any]) -> Message:
+def _message(held: dict[str, Any], largest: int) -> Message:
     key, value = held["key"], held["value_base64"]
-    return Message(
+    message = Message(
         None if key is None else key.encode(),
         None if value is None else base64.b64decode(value, validate=True),
-        [(name, text.encode()) for name, text in held["headers"]],
+        [(_text(name), None if text is None else text.encode()) for name, text in held["headers"]],
     )
+    headers = sum(len(name.encode()) + len(text or b"") + HEADER_BYTES for name, text in message.headers)
+    size = len(message.key or b"") + len(message.value or b"") + headers + RECORD_BYTES
+    if size > largest:
+        raise ValueError(f"it has {size:,} bytes, and the broker takes {largest:,}")
+    return message
+
+
+def _text(name: object) -> str:
+    if not isinstance(name, str) or "\0" in name:
+        raise ValueError(f"{name!r} is no name of a header")
+    return name
+
+
+def _why(error: Exception) -> str:
+    return f"no {error}" if isinstance(error, KeyError) else shown(error)
