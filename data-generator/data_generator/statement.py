@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from contracts.statement import FOOTER_WORD
 from core.errors import TieoutError
 from core.files import owner_of, replacing
 from data_generator.events import Event, Line
@@ -20,7 +21,6 @@ from data_generator.money import amount_text
 from data_generator.statement_book import StatementBook, alone
 
 COLUMNS: Final = ("transaction_id", "amount", "currency", "status", "date")
-TOTAL: Final = "TOTAL"
 
 _BATCH: Final = 2_000
 _FLUSH_SECONDS: Final = 0.1
@@ -151,8 +151,8 @@ def write_statement(book: StatementBook, day: str, folder: Path, minor_digits: M
             rows.writerow((transaction_id, amount_text(units, minor_digits[currency]), currency, status, day))
         for currency in sorted(counts):
             amount = amount_text(sums[currency], minor_digits[currency])
-            rows.writerow((TOTAL, amount, currency, counts[currency], day))
-        rows.writerow((TOTAL, "", "", counts.total(), day))
+            rows.writerow((FOOTER_WORD, amount, currency, counts[currency], day))
+        rows.writerow((FOOTER_WORD, "", "", counts.total(), day))
         out.flush()
         os.fsync(out.fileno())
     return path

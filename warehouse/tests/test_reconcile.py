@@ -236,6 +236,51 @@ def test_what_gold_says_is_compared_too_once_a_build_has_processed_it(check: Any
     assert result["waiting_for_build"] == 1
 
 
+_REJECT = """
+insert into raw.rejected_transactions (transaction_id, known_at, load_id, topic_id, partition, "offset", reasons)
+values (%s, now(), 1, 't', 1, (select count(*) from raw.rejected_transactions), %s)
+"""
+
+
+def test_a_line_that_we_rejected_says_why_and_is_no_missing_one(
+    check: Any, filled: OwnDatabase, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = statement_of(books())
+    known = rows[0]["transaction_id"]
+    mine = {**rows[0], "amount": "0.00"}
+    new = [{**mine, "transaction_id": name} for name in ("r1", "r2", "r2", "nobody")]
+    rejected = [("r1", ["AMOUNT_NOT_POSITIVE"]), ("r2", ["AMOUNT_NOT_POSITIVE", "MERCHANT_NAME_MISSING"])]
+    rejected += [("r2", ["CUSTOMER_NAME_TOO_LONG"]), (known, ["CONFLICTING_DUPLICATE"]), ("r3", ["IS_FRAUD_MISSING"])]
+    with filled.connect() as db:
+        db.cursor().executemany(_REJECT, rejected)
+        try:
+            result = check([*rows, *new])
+        finally:
+            db.execute("truncate raw.rejected_transactions")
+        totals = "select kind, their_count, their_amount from metadata.reconciliation_totals where run_id = %s"
+        stored = db.execute(f"{totals} and kind <> 'MATCHED' order by kind", [result["run_id"]]).fetchall()
+        kept = "select kind, transaction_id from metadata.reconciliation_differences where run_id = %s order by 1, 2"
+        lines = db.execute(kept, [result["run_id"]]).fetchall()
+    assert not result["ok"]
+    assert [(row["kind"], row["transaction_id"], row["reasons"]) for row in result["differences"]] == [
+        ("DUPLICATE_IN_FILE", "r2", None),
+        ("MISSING_WITH_US", "nobody", None),
+        ("REJECTED_WITH_US", "r1", "AMOUNT_NOT_POSITIVE"),
+        ("REJECTED_WITH_US", "r2", "AMOUNT_NOT_POSITIVE, CUSTOMER_NAME_TOO_LONG, MERCHANT_NAME_MISSING"),
+    ]
+    assert result["matched"] == NUMBER
+    assert sum(total["their_count"] for total in result["totals"]) == NUMBER + 4
+    # The tables of before have no such kind.
+    assert stored == [("DUPLICATE_IN_FILE", 1, Decimal(0)), ("MISSING_WITH_US", 3, Decimal(0))]
+    assert lines == [("DUPLICATE_IN_FILE", "r2"), *(("MISSING_WITH_US", name) for name in ("nobody", "r1", "r2"))]
+    with Path(result["differences_file"]).open(newline="") as file:
+        assert {row["reasons"] for row in csv.DictReader(file)} >= {"", "AMOUNT_NOT_POSITIVE"}
+    show_reconciliation(result)
+    printed = capsys.readouterr().out
+    assert "rejected: AMOUNT_NOT_POSITIVE" in printed
+    assert "missing with us" in printed
+
+
 def test_what_was_found_is_written_down_and_the_file_is_the_owners_alone(
     check: Any, filled: OwnDatabase, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

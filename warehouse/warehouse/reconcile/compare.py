@@ -62,10 +62,17 @@ create temporary table compared on commit drop as
 with numbered as (
     select *, row_number() over (partition by transaction_id order by line) as copy from statement
 ),
-gold as ({fact})
+gold as ({fact}),
+rejected as (
+    select transaction_id, string_agg(distinct reason, ', ' order by reason) as reasons
+    from raw.rejected_transactions cross join unnest(reasons) as reason
+    where transaction_id in (select transaction_id from statement except select transaction_id from ours)
+    group by transaction_id
+)
 select
     case
         when s.copy > 1 then 'DUPLICATE_IN_FILE'
+        when o.transaction_id is null and r.transaction_id is not null then 'REJECTED_WITH_US'
         when o.transaction_id is null then 'MISSING_WITH_US'
         when s.transaction_id is null then 'MISSING_WITH_THEM'
         when s.amount <> o.amount or s.currency <> o.currency then 'AMOUNT_DIFFERS'
@@ -88,11 +95,13 @@ select
     g.amount as gold_amount,
     g.status as gold_status,
     o.redrive_of,
+    case when o.transaction_id is null then r.reasons end as reasons,
     o.transaction_id is not null and done.load_id is null as waits
 from numbered as s
 full join ours as o on o.transaction_id = s.transaction_id and s.copy = 1
 left join gold as g on g.transaction_id = o.transaction_id and g.occurred_on = o.occurred_on
 left join metadata.processed_loads as done on done.load_id = o.load_id
+left join rejected as r on r.transaction_id = s.transaction_id and s.copy = 1
 """
 
 _TOTALS = """
@@ -110,8 +119,12 @@ from sides group by 1, 2 order by 1, 2
 """
 
 _COLUMNS = """kind, line, transaction_id, their_date, our_date, their_currency, our_currency, their_amount, our_amount,
-    their_status, our_status, gold_amount, gold_status, redrive_of"""
+    their_status, our_status, gold_amount, gold_status, redrive_of, reasons"""
 _DIFFERENCES = f"select {_COLUMNS} from compared where kind <> 'MATCHED' order by kind, line, transaction_id"  # noqa: S608
+
+
+# The tables of what was found know no reasons. To them a rejected payment is what it also is: none that silver has.
+STORED_AS = {"REJECTED_WITH_US": "MISSING_WITH_US"}
 
 
 @dataclass(frozen=True)
@@ -197,8 +210,11 @@ def copy_differences(db: Connection, path: Path) -> None:
 
 def keep_differences(db: Connection, run_id: Any) -> None:
     """Write the first differences to metadata."""
+    names = [name.strip() for name in _COLUMNS.split(",") if name.strip() not in ("kind", "reasons")]
+    stored = " ".join(f"when '{kind}' then '{known}'" for kind, known in STORED_AS.items())
     db.execute(
-        f"insert into metadata.reconciliation_differences (run_id, {_COLUMNS})"  # noqa: S608
-        f" select %s, * from ({_DIFFERENCES} limit {KEPT_DIFFERENCES}) as kept",
+        f"insert into metadata.reconciliation_differences (run_id, kind, {', '.join(names)})"  # noqa: S608
+        f" select %s, case kind {stored} else kind end, {', '.join(names)}"
+        f" from ({_DIFFERENCES} limit {KEPT_DIFFERENCES}) as kept",
         [run_id],
     )

@@ -9,6 +9,7 @@ SHOWN = 20
 _WORDS = {
     "MATCHED": "matched",
     "MISSING_WITH_US": "missing with us",
+    "REJECTED_WITH_US": "rejected",
     "MISSING_WITH_THEM": "missing with them",
     "AMOUNT_DIFFERS": "amount differs",
     "STATUS_DIFFERS": "status differs",
@@ -90,7 +91,8 @@ def _differences(rows: list[dict[str, Any]]) -> Any:
             for side in ("their", "our", "gold")
         ]
         line = f"{row['line']:,}" if row["line"] is not None else ""
-        table.add_row(line, row["transaction_id"], _WORDS[row["kind"]], *sides)
+        kind = _WORDS[row["kind"]] + (f": {row['reasons']}" if row["reasons"] else "")
+        table.add_row(line, row["transaction_id"], kind, *sides)
     return table
 
 
