@@ -56,7 +56,7 @@ class CardFile:
             self._say(f"{'skipped: ' if self.bad <= self._max_bad_rows else ''}{bad_row}")
         if self.bad > self._max_bad_rows:
             raise KaggleFileError(
-                f"{first[0]} ({self.bad} of {self.good + self.bad} rows cannot be read, --max-bad-rows is "
+                f"{first[0]} ({self.bad} of {self.good + self.bad} rows cannot be sent, --max-bad-rows is "
                 f"{self._max_bad_rows}).",
                 "nothing was sent.",
                 f"{CHECK_AGAIN} --max-bad-rows {self.bad} skips them.",

@@ -159,6 +159,7 @@ def produce(
         return
     from contracts.control_total import GATEWAY
     from data_generator.card_file import CardFile
+    from data_generator.clock import moment
     from data_generator.options import Asked, make_plan, parse_bad_rows
     from data_generator.produce import produce as run_gateway
     from data_generator.progress import say
@@ -169,7 +170,7 @@ def produce(
     plan = make_plan(asked, file, read_settings().producer_rate)
     around = _surroundings(broker, needs_password=not dry_run, needs_key=bool(plan.mix))
     run = f"{GATEWAY}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
-    at = datetime.fromtimestamp(plan.start / 1000, UTC).isoformat()
+    at = moment(plan.start).isoformat()
     rebuild = f"./scripts/tieout produce --seed {plan.seed} --start {shlex.quote(at)} with the other options unchanged"
     say(f"feed {run}: seed {plan.seed}, start {at}, {plan.total if plan.total is not None else 'endless'} payments")
     around.stop.listen()

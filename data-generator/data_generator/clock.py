@@ -28,6 +28,11 @@ def milliseconds(moment: datetime) -> int:
     return (moment - _EPOCH_UTC) // _MILLISECOND
 
 
+def moment(at: int) -> datetime:
+    """Return milliseconds since 1970 as a moment in UTC, the opposite of `milliseconds`."""
+    return _EPOCH_UTC + at * _MILLISECOND
+
+
 class _Hours(dict[int, str]):
     """The text of an hour, `2026-11-21T10:`, by its number since 1970: a stream stays within few of them at a time."""
 

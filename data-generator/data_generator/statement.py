@@ -16,6 +16,7 @@ from typing import Final
 from contracts.statement import FOOTER_WORD
 from core.errors import TieoutError
 from core.files import owner_of, replacing
+from core.text import shown
 from data_generator.events import Event, Line
 from data_generator.money import amount_text
 from data_generator.statement_book import StatementBook, alone
@@ -34,7 +35,7 @@ class StatementError(TieoutError):
 
     def __init__(self, folder: Path, reason: str) -> None:
         super().__init__(
-            f"the gateway's statement in {folder} cannot be written: {reason}",
+            f"the gateway's statement in {shown(folder)} cannot be written: {shown(reason)}",
             "events are sent without it; the statements there are as they were.",
             "make room or rights there; the same feed again (--seed, --start) completes it and doubles nothing",
         )

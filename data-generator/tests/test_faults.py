@@ -152,6 +152,13 @@ def test_a_fault_breaks_its_own_rule_and_no_other(kind: str) -> None:
         assert reasons(value) == {kind}, (variant, value[:400] if value else value)
 
 
+@pytest.mark.parametrize("amount", ["-25.00", "0.00", "-0.01"])
+def test_an_amount_that_was_never_positive_is_not_made_so_by_a_fault(amount: str) -> None:
+    for variant in VARIANTS:
+        fields = {**SOUND, "amount": Decimal(amount)}
+        assert "AMOUNT_NOT_POSITIVE" in reasons(value_of(fault_kinds(CONTRACT)["AMOUNT_NOT_POSITIVE"](fields, variant)))
+
+
 def test_a_feed_takes_all_kinds_in_turn_and_the_heavy_one_seldom(
     plan: Callable[..., Plan], feed: Callable[..., Feed]
 ) -> None:

@@ -176,7 +176,8 @@ ODD = st.text(
 )
 ODD_ROW = st.fixed_dictionaries(
     {},
-    optional=dict.fromkeys(("merchant", "category", "first", "last", "city", "state", "trans_num"), ODD)
+    optional=dict.fromkeys(("merchant", "category", "first", "last", "city", "state"), ODD)
+    | {"trans_num": ODD | st.sampled_from(["TOTAL", "# Grand totals:", " total", "7" * 65, "7" * 201])}
     | {"amt": st.sampled_from(["0.00", "-25.00", "99999999999999.99", "0.01"])}
     | {"trans_date_trans_time": st.sampled_from(["0002-01-01 00:00:00", "9998-12-31 23:59:59"])},
 )
