@@ -1,5 +1,6 @@
 """Lengths of time as people write them."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -28,13 +29,11 @@ def test_a_span_is_a_number_with_its_unit(text: str, span: timedelta) -> None:
     "text", ["", "3", "d", "-1d", "1.5h", "800000d", "9" * 5_000 + "s", "\u0663d", "1d1d", "inf", "3D"]
 )
 def test_what_is_no_span_or_a_longer_one_than_a_hundred_years_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a number|is longer"):
+    with pytest.raises(ValueError, match=r"is not a number|is longer"):
         parse_span(text)
 
 
 @given(st.text())
 def test_every_text_is_a_span_or_refused(text: str) -> None:
-    try:
+    with suppress(ValueError):
         assert timedelta(0) <= parse_span(text) <= LONGEST
-    except ValueError as error:
-        assert str(error)
