@@ -49,6 +49,7 @@ def read_dags() -> dict[str, Any]:
             "max_active_runs": dag.max_active_runs,
             "params": dag.params.dump(),
             "descriptions": {name: param.description for name, param in dag.params.items()},
+            "patterns": {name: param.schema.get("pattern") for name, param in dag.params.items()},
             "tags": sorted(dag.tags),
             "doc": dag.doc_md,
         }

@@ -1,6 +1,7 @@
 """The DAG files: they import, keep the house's rules, and have exactly the structure that operators know."""
 
 import ast
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,10 @@ FORMS: list[tuple[str, dict[str, Any], list[str] | str]] = [
     ("backfill", DAYS, ["--from", "2026-03-01", "--to", "2026-03-31"]),
     ("backfill", {"offsets": "0:1200-1300,1:0-5"}, ["--offsets", "0:1200-1300,1:0-5"]),
     ("backfill", {}, "a backfill needs"),
+    ("backfill", {"offsets": "0:1-2 --from x"}, "must be PARTITION:FROM-TO"),
+    ("backfill", {"offsets": "--run-id=0:1-2"}, "must be PARTITION:FROM-TO"),
+    ("backfill", {"offsets": "0:1-2\n"}, "must be PARTITION:FROM-TO"),
+    ("backfill", {"offsets": "0:1-99999999999999999999"}, "must be PARTITION:FROM-TO"),
     ("backfill", DAYS | {"offsets": "0:1-2"}, "not both"),
 ]
 
@@ -189,6 +194,13 @@ def test_forms_become_arguments_or_are_refused_in_words(seen: dict[str, Any]) ->
         else:
             assert wanted in said["refused"], form
             assert "nothing was read or built" in said["refused"]
+
+
+def test_the_form_of_a_backfill_takes_offsets_and_nothing_around_them(seen: dict[str, Any]) -> None:
+    pattern = seen["dags"]["backfill"]["patterns"]["offsets"]
+    assert re.search(pattern, "0:1200-1300,1:0-5")
+    for text in ("x 0:1-2", "0:1-2 x", "0:1-2;0:3-4", "--json0:1-2", "0:1-2,"):
+        assert re.search(pattern, text) is None, text
 
 
 def test_an_outage_is_tried_again_and_a_data_error_is_not(seen: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from core.errors import TieoutError
+from core.text import shown
 
 if TYPE_CHECKING:
     from contracts.model import Contract
@@ -113,7 +114,7 @@ def diff(
     before, after = _parsed(old), _parsed(new or str(CONTRACT_FILE))
     changes = compare(before, after)
     for change in changes:
-        typer.echo(f"{'BREAKS' if change.breaks else 'fits'}\t{change.subject}\t{change.text}")
+        typer.echo(f"{'BREAKS' if change.breaks else 'fits'}\t{shown(change.subject)}\t{shown(change.text)}")
     if not changes:
         typer.echo("no change")
     if not version_is_honest(before, after, changes):

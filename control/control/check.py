@@ -11,6 +11,7 @@ from control.env import read_env
 from core.errors import TieoutError
 from core.layout import Layout, find_layout
 from core.spans import parse_span
+from core.text import shown
 
 MAX_AGE = "26h"
 
@@ -106,7 +107,7 @@ def loads(
 
     layout = find_layout()
     found = look_at_loads(layout, read_settings(layout), run_id, datetime.now(UTC))
-    _print(found, as_json, f"{len(found['loads'])} loads of {run_id} read {found['rows_read']} rows")
+    _print(found, as_json, f"{len(found['loads'])} loads of {shown(run_id)} read {found['rows_read']} rows")
     if found["silent_loads"] or (not found["loads"] and found["rows_left_behind"]):
         which = f"load {found['silent_loads'][0]}" if found["silent_loads"] else f"run {run_id}"
         rows = found["rows_in_range"] if found["silent_loads"] else found["rows_left_behind"]

@@ -208,7 +208,9 @@ def _settings_of_this_process(layout: Layout, names: frozenset[str]) -> dict[str
 @app.command()
 def sql(
     query: Annotated[str | None, typer.Argument(help="One statement; without it an interactive session.")] = None,
-    csv: Annotated[bool, typer.Option("--csv", help="Comma-separated, with a header.")] = False,
+    csv: Annotated[
+        bool, typer.Option("--csv", help="Comma-separated, with a header; texts as they are, formulas too.")
+    ] = False,
     tuples_only: Annotated[bool, typer.Option("--tuples-only", "-t", help="Only the rows, unaligned.")] = False,
 ) -> None:
     """Ask the warehouse as the reader, who sees marts and metadata.

@@ -125,7 +125,7 @@ def test_a_customers_page_has_their_latest_payments_newest_first_and_what_is_on_
         " order by occurred_at desc, transaction_id desc limit 50", {"c": customer}
     )  # fmt: skip
     with settings_of(flow):
-        app = open_page("customer", customer=f" {customer} ")
+        app = open_page("customer", customer=customer)
     ahead, latest, lifetime = tables(app)
     assert "new-1" in list(ahead["payment"])
     assert len(truth) == 50
@@ -133,6 +133,17 @@ def test_a_customers_page_has_their_latest_payments_newest_first_and_what_is_on_
     assert sum(lifetime["payments"]) == int(metrics(app)["Payments"].replace(",", ""))
     forbidden = {"customer_name", "customer_email", "ip_address", "name", "email"}
     assert not forbidden & {column for frame in tables(app) for column in frame}
+
+
+def test_an_id_with_other_characters_is_another_customers(flow):
+    customer = flow.sql("select customer_id from marts.dim_customers limit 1")[0]["customer_id"]
+    with settings_of(flow):
+        assert "Latest payments" in {each.value for each in open_page("customer", customer=customer).subheader}
+        for typed, shown in ((f"{customer} ", f"{customer}<U+0020>"), (f"\u200b{customer}", f"<U+200B>{customer}")):
+            app = open_page("customer", customer=typed)
+            assert "No payment of this customer" in app.info[0].value
+            assert f"Asked for: {shown}" in {each.value for each in app.text}
+            assert "Latest payments" not in {each.value for each in app.subheader}
 
 
 def test_an_unknown_customer_and_none_at_all_are_said_in_a_sentence(flow):

@@ -146,6 +146,43 @@ def test_what_an_unfinished_backfill_did_long_ago_is_read_again(
     assert {e["verdict"] for e in verdicts if e["name"] in ("E1", "E2")} == {"OK"}
 
 
+@pytest.mark.parametrize(
+    ("offsets", "said"),
+    [
+        ({7: (0, 10)}, "no load has read offset 0 of partition 7; they have read 0 up to offset 25"),
+        ({0: (26, 30)}, "no load has read offset 26 of partition 0"),
+        ({0: (0, 5), 999_999_999: (10**17, 10**18)}, "of partition 999999999"),
+    ],
+)
+def test_offsets_that_no_load_has_read_are_refused(
+    database: OwnDatabase, layout: Layout, lake: LakeWriter, query: Any, offsets: Any, said: str
+) -> None:
+    fill(database, layout, lake)
+    with open_backfill(database, layout, "r1") as work:
+        work.check({0: (0, 10**18)})
+        with pytest.raises(TieoutError, match=said):
+            work.check(offsets)
+    assert query("select count(*) from metadata.backfills") == [(0,)]
+
+
+def test_a_range_at_the_ends_of_the_calendar_is_a_range_like_others(
+    database: OwnDatabase, layout: Layout, lake: LakeWriter, query: Any
+) -> None:
+    loads = fill(database, layout, lake)
+    end = datetime(9999, 12, 31, 23, 59, tzinfo=UTC)
+    lake.commit([payment("never", occurred_at=end, utc_offset_minutes=330), payment("first", occurred_at=FIRST)])
+    run_loads(database, layout)
+    assert query("select transaction_id from raw.rejected_transactions") == [("never",)]
+    days = [date.min, date.max]
+    found = read_again(database, layout, days)
+    assert list(found) == [*(FIRST.date() + timedelta(days=n) for n in range(3)), date.max]
+    assert {day["already_loaded"] == day["rows_read"] > 0 for day in found.values()} == {True}
+    for day in days:
+        assert list(read_again(database, layout, [day, day])) == [each for each in (date.max,) if each == day]
+    assert list(read_again(database, layout, [], {0: (26, 27)})) == [date.max]
+    assert loads
+
+
 @pytest.mark.parametrize("before", ["the first load", "the lake is read again"])
 def test_a_backfill_before_a_load_is_refused(
     database: OwnDatabase, layout: Layout, lake: LakeWriter, query: Any, before: str

@@ -1,6 +1,7 @@
 """What is seen of a letter, what is written to a file of letters, and what is read back."""
 
 import json
+import os
 import stat
 from decimal import Decimal
 from pathlib import Path
@@ -17,7 +18,7 @@ from core.errors import TieoutError
 from data_generator.events import to_json
 from data_generator.faults import fault_kinds
 from warehouse.dlq.lake import Letter
-from warehouse.dlq.letter_file import as_line, read_file, read_line, write_letters
+from warehouse.dlq.letter_file import as_line, open_letter_file, read_file, read_line, write_letters
 from warehouse.dlq.plan import Planner
 from warehouse.dlq.selection import Coordinates, parse_offsets
 from warehouse.dlq.show import view_bytes
@@ -126,6 +127,20 @@ def test_a_file_of_letters_is_its_owners_alone_and_never_overwritten(tmp_path: P
         b'{"letter":"x","topic_id":"t"}',
         b'{"letter":"1:2","topic_id":"t","payload":{"a":1,"a":2}}',
         b'{"letter":"1:2","topic_id":"t","payload_base64":"*"}',
+        b'{"letter":"1:99999999999999999999","topic_id":"t","payload":{}}',
+        b'{"letter":"9999999999:1","topic_id":"t","payload":{}}',
+        '{"letter":"\u0661:\u0662","topic_id":"t","payload":{}}'.encode(),
+        b'{"letter":5,"topic_id":"t","payload":{}}',
+        b'{"letter":"1:2","topic_id":"t\\u0000","payload":{}}',
+        b'{"letter":"1:2","topic_id":"\\ud800","payload":{}}',
+        b'{"letter":"1:2","topic_id":"t","payload":{},"key_base64":5}',
+        b'{"letter":"1:2","topic_id":"t","payload":{},"reasons":5}',
+        b'{"letter":"1:2","topic_id":"t","payload":{},"status_at":"\\ud800"}',
+        b'{"letter":"1:2","topic_id":"t","payload":{"a":"\\ud800"}}',
+        b'{"letter":"1:2","topic_id":"t","payload_text":"\\ud800"}',
+        b'{"letter":' + b"9" * 5_000 + b"}",
+        b"[" * 5_000,
+        b"\xff\xfe\x00",
     ],
 )
 def test_a_line_that_is_no_letter_is_named_by_its_number(tmp_path: Path, line: bytes) -> None:
@@ -133,6 +148,40 @@ def test_a_line_that_is_no_letter_is_named_by_its_number(tmp_path: Path, line: b
     file.write_bytes(as_line(letter(b"{"), "dead_letters") + line + b"\n")
     with file.open("rb") as source, pytest.raises(TieoutError, match="line 2"):
         list(read_file(source, file))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "end"),
+    [("utf-8", "\n"), ("utf-8-sig", "\r\n"), ("utf-16", "\r\n"), ("utf-16", "\n")],
+    ids=["as exported", "a mark", "UTF-16", "UTF-16 with plain ends"],
+)
+@pytest.mark.parametrize("big", [False, True])
+def test_a_file_that_an_editor_saved_is_read_and_its_lines_are_found_again(
+    tmp_path: Path, encoding: str, end: str, big: bool
+) -> None:
+    file = tmp_path / "letters.jsonl"
+    text = "".join(
+        as_line(letter(value), "dead_letters").decode() for value in (b"{", to_json(SOUND), b'{"a":"\xc3\xa4"}')
+    )
+    saved = text.replace("\n", end)
+    file.write_bytes(
+        b"\xfe\xff" + saved.encode("utf-16-be") if big and encoding == "utf-16" else saved.encode(encoding)
+    )
+    with open_letter_file(file) as source:
+        lines = list(read_file(source, file))
+        assert [line.letter.value for _, line in lines] == [b"{", to_json(SOUND), b'{"a":"\xc3\xa4"}']
+        assert not any(line.is_changed for _, line in lines)
+        for position, line in reversed(lines):
+            source.seek(position)
+            assert read_line(source.readline()) == line
+
+
+def test_a_file_that_cannot_be_read_twice_or_is_no_text_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "half").write_bytes(b"\xff\xfe{\x00x")
+    for name, said in (("pipe", "no regular file"), ("half", "has the mark of UTF-16 and is none")):
+        with pytest.raises((OSError, TieoutError), match=said), open_letter_file(tmp_path / name):
+            pass
 
 
 @pytest.mark.parametrize("name", BROKEN)

@@ -8,6 +8,7 @@ import base64
 import codecs
 import errno
 import hashlib
+import io
 import json
 import os
 import re
@@ -26,6 +27,7 @@ from warehouse.dlq.selection import NOTHING, Coordinates
 # No partition or offset is longer; no name has NUL, a line break or half a letter in it.
 _PLACE = re.compile(r"([0-9]{1,9}):([0-9]{1,18})")
 _NAME = re.compile(r"[!-~]{1,200}")
+_CONVERTED = 1 << 20  # characters at once
 _PAYLOADS = ("payload", "payload_text", "payload_base64")
 
 
@@ -210,9 +212,11 @@ def open_letter_file(file: Path) -> Iterator[BinaryIO]:
 
 def _convert(source: BinaryIO, converted: IO[bytes], file: Path) -> None:
     source.seek(0)
+    text = io.TextIOWrapper(source, "utf-16", newline="")
     try:
-        for text in codecs.getreader("utf-16")(source):
-            converted.write(text.encode())
+        while part := text.read(_CONVERTED):
+            converted.write(part.encode())
+        text.detach()
     except UnicodeError:
         raise TieoutError(
             f"{file} has the mark of UTF-16 and is none.", NOTHING, "save it as UTF-8, then the same command"
