@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
-from confluent_kafka import TopicCollection
+from confluent_kafka import KafkaException, Producer, TopicCollection
 from confluent_kafka.admin import AdminClient
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import (
@@ -26,14 +26,16 @@ from kafka.errors import KafkaError, TopicAuthorizationFailedError
 from psycopg import errors
 
 from contracts.model import load_contract
-from control import build_lock, orphans
+from control import build_lock, catching_up, orphans, rounds
 from control.accounts import choose_accounts
 from control.logins import refused_logins
-from control.offsets import end_offsets, topic_id
+from control.offsets import end_offsets, held_back, topic_id
 from control.roles import dsn, ensure_roles, wait_for_postgres
-from control.topics import administrator, ensure_topics
+from control.testing import transaction
+from control.topics import _add_partitions, administrator, ensure_topics
 from core.errors import TieoutError
 from core.kafka_login import kafka_python_login, librdkafka_login
+from core.layout import find_layout
 from core.locks import AdvisoryKey
 from core.topic_id import as_kafka_spells
 
@@ -115,6 +117,45 @@ def test_services_started_by_root_do_not_run_as_root(services):
 def test_topics_are_as_the_contract_says(services):
     for topic in load_contract().topics.values():
         assert len(end_offsets(services.env, topic.name)) == topic.partitions
+
+
+def test_a_topic_keeps_added_partitions_and_is_given_those_that_the_contract_adds(services, capsys):
+    with administrator(services.env) as admin:
+        admin.create_topics({"tried": {"num_partitions": 3, "replication_factor": 1, "configs": {}}})
+
+        def count():
+            return len(admin.describe_topics(["tried"])[0]["partitions"])
+
+        _add_partitions(admin, "tried", 2)
+        assert count() == 3
+        assert "topic tried has 3 partitions, the contract says 2" in capsys.readouterr().err
+        _add_partitions(admin, "tried", 5)
+        assert count() == 5
+        assert "topic tried has 5 partitions now instead of 3" in capsys.readouterr().err
+        _add_partitions(admin, "tried", 5)
+        assert capsys.readouterr().err == ""
+        admin.delete_topics(["tried"])
+
+
+def test_an_open_transaction_holds_back_its_partition_and_nobody_waits_for_it(services, tmp_path, monkeypatch):
+    ends, held = held_back(services.env, EVENTS)
+    assert held == 0
+    layout = find_layout({"TIEOUT_HOME": str(tmp_path)})
+    monkeypatch.setattr(catching_up, "lake_ends", lambda _: ends)
+    with transaction(services.env, [b"{}", b"{}"], partition=2):
+        assert held_back(services.env, EVENTS) == (ends, 2)
+        assert catching_up.catch_up(layout, services.env, service_runs=True) == 2
+        said = rounds._stream(layout, services.env, True)
+        assert said == "the lake has every committed event of Kafka; 2 offsets wait for an open transaction"
+    after = {**ends, 2: ends[2] + 3}  # two events, and the transaction's marker
+    assert held_back(services.env, EVENTS) == (after, 0)
+
+
+def test_the_broker_ends_a_transaction_after_a_minute(services):
+    login = librdkafka_login(services.env["KAFKA_BOOTSTRAP"], "admin", services.env["KAFKA_PASSWORD_ADMIN"])
+    producer = Producer({**login, "transactional.id": "long", "transaction.timeout.ms": 60_001})
+    with pytest.raises(KafkaException, match="timeout"):
+        producer.init_transactions(30)
 
 
 def test_setting_up_again_changes_nothing_and_is_no_error(services):

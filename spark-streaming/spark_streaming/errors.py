@@ -27,6 +27,10 @@ class OffsetsMissingError(StreamError, RefusalError):
     """A batch lacks offsets that no transaction of a producer explains."""
 
 
+class PartitionsAddedError(StreamError, OutageError):
+    """The topic was given partitions while the stream began; it begins again with them."""
+
+
 class BrokerError(StreamError):
     """The broker refuses."""
 

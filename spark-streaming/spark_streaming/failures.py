@@ -2,12 +2,13 @@
 
 from core.errors import TieoutError
 from spark_streaming.broker import explain as explain_broker
-from spark_streaming.errors import LakeFullError, OffsetsLostError, StreamError
+from spark_streaming.errors import LakeFullError, OffsetsLostError, PartitionsAddedError, StreamError
 from spark_streaming.settings import StreamSettings
 
 WHOLE = "the lake's tables are whole and say how far they have got."
 FULL = ("No space left on device", "Disk quota exceeded", "ENOSPC")
 LOST = ("OffsetOutOfRange", "KAFKA_DATA_LOSS", "Some data may have been lost", "failOnDataLoss")
+ADDED = "you must specify all TopicPartitions"
 BROKER = (
     "org.apache.kafka.common.errors",
     "org.apache.kafka.common.KafkaException",
@@ -31,6 +32,10 @@ def explain(error: BaseException, settings: StreamSettings, topic: str) -> Tieou
             f"Topic {topic} no longer has offsets that were to be read: {_first_line(text)}.",
             WHOLE,
             "./scripts/tieout stream (it names the offsets, and the option to accept the loss)",
+        )
+    if ADDED in text:
+        return PartitionsAddedError(
+            f"Topic {topic} was given partitions while the stream began.", WHOLE, "./scripts/tieout stream"
         )
     if any(sign in text for sign in BROKER):
         return explain_broker(text, settings, topic)

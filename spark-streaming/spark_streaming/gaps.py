@@ -71,8 +71,9 @@ def _without_record(records: DataFrame, start: Ends, end: Ends) -> list[Loss]:
     edges = [(p, start[p] - 1) for p in start] + [(p, end[p]) for p in end]
     known = records.unionByName(session.createDataFrame(edges, "`partition` int, `offset` bigint"))
     before = lag("offset").over(Window.partitionBy("partition").orderBy("offset"))
-    gaps = known.withColumn("before", before).where("`offset` - `before` > 1").orderBy("partition", "offset")
-    return [Loss(row["partition"], row["before"] + 1, row["offset"]) for row in gaps.collect()]
+    gaps = known.withColumn("before", before).where("`offset` - `before` > 1")
+    spans = [Loss(row["partition"], row["before"] + 1, row["offset"]) for row in gaps.collect()]
+    return sorted(spans, key=lambda span: (span.partition, span.first))
 
 
 def _not_a_marker(span: Loss, first: int, is_compacted: bool) -> Loss | None:

@@ -12,7 +12,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
@@ -26,6 +26,7 @@ from core import failpoints
 from core.layout import Layout
 from spark_streaming import broker, failures, lock, maintenance, requests, tables
 from spark_streaming.ends import Ends
+from spark_streaming.errors import PartitionsAddedError
 from spark_streaming.gaps import Topic
 from spark_streaming.session import start_session
 from spark_streaming.settings import StreamSettings, secret
@@ -149,22 +150,35 @@ def run_stream(
     spark = start_session(settings, layout, "tieout stream", ui=not once)
     try:
         lock.take(spark, layout.writer_lock)
-        stream = _prepare(spark, settings, layout, acceptance)
-        if stop.is_set():
-            return
-        query = stream.start({"availableNow": True} if once else {"processingTime": trigger})
-        log.info("%s", f"stream begins at {stream.writer.position} of topic {stream.writer.topic}")
-        began = time.monotonic()
-        # For whoever waits: not before the stream has been let in by lock, topic and offsets.
-        layout.run.mkdir(parents=True, exist_ok=True)
-        layout.stream_ready.write_text(str(os.getpid()), encoding="utf-8")
-        try:
-            stream.follow(query, stop)
-        finally:
-            layout.stream_ready.unlink(missing_ok=True)
-        log.info("%s", f"stream ends after {time.monotonic() - began:.0f} s")
+        timing = {"availableNow": True} if once else {"processingTime": trigger}
+        _with_all_partitions(lambda: _run(_prepare(spark, settings, layout, acceptance), stop, timing))
     finally:
         spark.stop()
+
+
+def _with_all_partitions(run: Callable[[], None]) -> None:
+    """Run; begin again when the topic was given partitions after it was asked for them and before Spark was."""
+    while True:
+        try:
+            return run()
+        except PartitionsAddedError as error:
+            log.info("%s It begins again.", error.what)
+
+
+def _run(stream: Stream, stop: threading.Event, timing: Mapping[str, Any]) -> None:
+    if stop.is_set():
+        return
+    query = stream.start(timing)
+    log.info("%s", f"stream begins at {stream.writer.position} of topic {stream.writer.topic}")
+    began = time.monotonic()
+    # For whoever waits: not before the stream has been let in by lock, topic and offsets.
+    stream.layout.run.mkdir(parents=True, exist_ok=True)
+    stream.layout.stream_ready.write_text(str(os.getpid()), encoding="utf-8")
+    try:
+        stream.follow(query, stop)
+    finally:
+        stream.layout.stream_ready.unlink(missing_ok=True)
+    log.info("%s", f"stream ends after {time.monotonic() - began:.0f} s")
 
 
 def _prepare(spark: SparkSession, settings: StreamSettings, layout: Layout, acceptance: Acceptance | None) -> Stream:

@@ -1,5 +1,6 @@
 """The topic of control totals through a real broker, and Kafka read again by the other client."""
 
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -11,10 +12,10 @@ from confluent_kafka import Producer
 from lake_writer import LakeWriter, dead_letter, payment
 
 from contracts.control_total import ControlTotal, Money
-from control.testing import Handle
+from control.testing import Handle, transaction
 from core.kafka_login import librdkafka_login
 from core.layout import Layout
-from warehouse.control_topic import ControlTopic, ControlWatermark
+from warehouse.control_topic import LONGEST_SECONDS, ControlTopic, ControlWatermark
 from warehouse.proof.deep import prove_with_kafka
 from warehouse.settings import WarehouseSettings
 
@@ -53,6 +54,29 @@ def send(services: Handle, topic: str, values: Sequence[bytes | None], headers: 
 def total(run: str, seq: int) -> bytes:
     at = datetime(2026, 11, 21, tzinfo=UTC)
     return ControlTotal(run, seq, False, {"INR": Money(seq, seq * Decimal("1.10"))}, {0: seq - 1}, sent_at=at).value()
+
+
+def test_totals_of_transactions_are_read_to_their_end_without_waiting_for_open_ones(services: Handle) -> None:
+    run = uuid4().hex
+    topic = ControlTopic(settings_of(services), TOPIC, lambda _: None)
+    before = topic.read(ControlWatermark(None, {}))
+    known = ControlWatermark(before.topic_id, before.ends) if before else ControlWatermark(None, {})
+    with transaction(services.env, [total(run, 1)], partition=0, topic=TOPIC):
+        pass
+    with transaction(services.env, [total(run, 2)], partition=0, topic=TOPIC, abort=True):
+        pass
+    with transaction(services.env, [total(run, 3)], partition=0, topic=TOPIC):
+        began = time.monotonic()
+        told = topic.read(known)
+        assert told is not None
+        assert [each.seq for each in told.totals] == [1]
+        assert told.ends == {0: known.ends.get(0, 0) + 4}, "behind the marker of the aborted one"
+        assert topic.read(ControlWatermark(told.topic_id, told.ends)) is None
+        assert time.monotonic() - began < 2 * LONGEST_SECONDS, "it waited for what cannot come"
+    after = topic.read(ControlWatermark(told.topic_id, told.ends))
+    assert after is not None
+    assert [each.seq for each in after.totals] == [3]
+    topic.close()
 
 
 def test_what_is_new_on_the_topic_is_read_once_and_rubbish_is_passed_over(services: Handle) -> None:
