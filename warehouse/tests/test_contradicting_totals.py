@@ -12,6 +12,7 @@ from own_database import OwnDatabase
 from test_control_feeds import AMOUNT, AT, Gateway, sent
 
 from contracts.control_total import ControlTotal, Money
+from contracts.model import load_contract
 from core.errors import TieoutError
 from core.layout import Layout
 from warehouse import told
@@ -90,7 +91,8 @@ def test_a_later_total_with_other_content_does_not_replace_the_first_and_the_fee
     lines = prove()
     assert verdicts(lines) == {"r": {"OK", "DIFFERENT"}}
     (wrong,) = [line for line in lines if line["verdict"] == "DIFFERENT"]
-    assert (wrong["scope"]["of"], wrong["left"]["count"], wrong["right"]["count"]) == (CONTRADICTING, 0, 1)
+    assert wrong["scope"] == {"feed": "r", **CONTRADICTING}
+    assert (wrong["left"]["count"], wrong["right"]["count"]) == (0, 1)
     assert query("select seq, amounts->'INR'->>'count' from metadata.control_totals") == [(5, "5")]
     assert query("select run, seq from metadata.contradicting_totals") == [("r", 5)]
 
@@ -179,16 +181,10 @@ def test_totals_that_come_again_in_any_order_change_nothing(
             ControlTotal("r", seq, seq == 40, {"INR": Money(seq, seq * AMOUNT)}, {0: seq}, contract="1", sent_at=AT)
             for seq in (10, 20, 30, 40)
         ]
-        told.write_control_totals(connection, row[0], told_contract(), "gateway", made)
-        told.write_control_totals(connection, row[0], told_contract(), "gateway", [made[place] for place in order])
+        told.write_control_totals(connection, row[0], load_contract(), "gateway", made)
+        told.write_control_totals(connection, row[0], load_contract(), "gateway", [made[place] for place in order])
         assert connection.execute("select contradictions, closed_seq from metadata.feeds").fetchall() == [(0, 40)]
         assert connection.execute("select count(*) from metadata.control_totals").fetchall() == [(4,)]
-
-
-def told_contract() -> Any:
-    from contracts.model import load_contract  # noqa: PLC0415  (only one test needs it)
-
-    return load_contract()
 
 
 def test_a_total_counts_only_from_its_own_senders_topic(

@@ -95,7 +95,7 @@ def explain_differences(
                 items = _of_load(connection, workspace, int(equation.scope["load_id"]))
             elif equation.name == "E1" and "partition" in equation.scope:
                 items = _of_offsets(connection, workspace, equation)
-            elif equation.scope.get("of") == CONTRADICTING:
+            elif equation.scope.items() >= CONTRADICTING.items():
                 items = _of_feed(connection, str(equation.scope["feed"]))
             else:
                 items = ()

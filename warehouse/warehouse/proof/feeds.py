@@ -18,7 +18,7 @@ from warehouse.settle import Ends
 FEEDS_SHOWN = 20
 # Of older feeds that are different, and of those that are open, so many have lines of their own; the rest is counted.
 MOST_WRONG_SHOWN = 100
-CONTRADICTING = "control totals that contradict an earlier one"
+CONTRADICTING = {"control_totals": "contradict an earlier one"}
 
 _FEEDS = """
 select f.run, f.seen, f.events, f.without_amount, f.amounts, f.copies, f.settled_seq, f.settled_without_amount,
@@ -207,7 +207,7 @@ def judge(feed: FeedBooks, ends: Ends) -> Iterable[Equation]:
         yield Equation("E0", scope, None, Side(), Side(feed.events), is_void=True)
         return
     if feed.contradictions:
-        scope = {"feed": feed.run, "of": CONTRADICTING}
+        scope = {"feed": feed.run, **CONTRADICTING}
         yield Equation("E0", scope, None, Side(), Side(feed.contradictions))
     if feed.run == NO_FEED or (feed.settled is None and not feed.waiting and feed.closed_seq is None):
         yield Equation("E0", {"feed": feed.run, **copies}, None, Side(), Side(feed.events), is_unattested=True)
