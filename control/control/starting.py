@@ -67,7 +67,9 @@ def wait_until_ready(platform: Platform, names: Sequence[str], seconds: float = 
             continue
         problems = {name: why for name in names if (why := seen.problem(name)) is not None}
         if not problems:
-            return platform
+            last = look(platform.layout, platform.settings, names)
+            if not any(last.problem(name) for name in names):
+                return platform
         for name in problems:
             _note_failure(name, seen.states.get(name, {}), failing, now)
         _refuse_failures(seen, problems, failing, now, begun + seconds)
