@@ -99,13 +99,28 @@ class Look:
         return None
 
 
-def look(layout: Layout, settings: Mapping[str, str], names: Iterable[str]) -> Look:
-    """Look at services once."""
+def look(layout: Layout, settings: Mapping[str, str], names: Iterable[str], before: Look | None = None) -> Look:
+    """Look at services once.
+
+    Args:
+        layout: the platform's home.
+        settings: its settings.
+        names: which services.
+        before: the look before this one: processes are searched for ports only where something has changed since.
+    """
     ports = {int(settings[each]) for name in names for each in PORTS.get(name, ())}
-    answering = frozenset(filter(answers, ports))
-    # Asked after the answers: what answered and was ours is still among them.
-    ours = our_ports(layout) if answering else set()
-    return Look(layout, settings, process_states(layout), answering, ours)
+    answering, states = frozenset(filter(answers, ports)), process_states(layout)
+    ours: set[int] | None = set()
+    if before is not None and before.ours and answering <= before.ours and _pids(states) == _pids(before.states):
+        ours = before.ours
+    elif answering:
+        # Asked after the answers: what answered and was ours is still among them.
+        ours = our_ports(layout)
+    return Look(layout, settings, states, answering, ours)
+
+
+def _pids(states: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {name: info["pid"] for name, info in states.items()}
 
 
 def _stream(layout: Layout, _: Mapping[str, str], info: Mapping[str, Any]) -> str | None:

@@ -55,26 +55,28 @@ def wait_until_ready(platform: Platform, names: Sequence[str], seconds: float = 
     """
     begun = said = time.monotonic()
     failing: dict[str, float] = {}
-    moves = 0
+    moves, seen = 0, None
     while True:
         now = time.monotonic()
-        seen = look(platform.layout, platform.settings, names)
+        seen = look(platform.layout, platform.settings, names, seen)
         _refuse_decisions(seen, names)
         foreign = [port for name in names for port in _foreign(platform, seen, name)]
         if foreign and moves < MOST_MOVES:
             moves += 1
-            platform = _move(platform, foreign)
+            platform, seen = _move(platform, foreign), None
             continue
         problems = {name: why for name in names if (why := seen.problem(name)) is not None}
         if not problems:
-            return platform
+            last = look(platform.layout, platform.settings, names)
+            if not any(last.problem(name) for name in names):
+                return platform
         for name in problems:
             _note_failure(name, seen.states.get(name, {}), failing, now)
         _refuse_failures(seen, problems, failing, now, begun + seconds)
         if now - said > SAY_EVERY_SECONDS:
             said = now
             say("  waiting for " + "; ".join(f"{name}: {why}" for name, why in problems.items()))
-        time.sleep(0.4)
+        time.sleep(0.5)
 
 
 def _note_failure(name: str, info: Mapping[str, Any], failing: dict[str, float], now: float) -> None:

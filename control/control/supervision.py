@@ -177,17 +177,14 @@ def shut_down(layout: Layout) -> None:
     orphans.reap(layout)
 
 
-def start_service(layout: Layout, service: Service, *, wait: bool = False) -> None:
-    """Start one service that does not run; RUNNING means started or waiting, not ready.
-
-    Args:
-        wait: return when it has lived for two seconds.
+def start_service(layout: Layout, service: Service) -> None:
+    """Start one service that does not run; does not wait for it.
 
     Raises:
-        TieoutError: it could not be started, or ended within its first two seconds when those are waited for.
+        TieoutError: it could not be started.
     """
     try:
-        ask(layout).startProcess(f"{service.group}:{service.name}", wait)
+        ask(layout).startProcess(f"{service.group}:{service.name}", False)
     except xmlrpc.client.Fault as fault:
         if "ALREADY_STARTED" not in fault.faultString:
             raise TieoutError(

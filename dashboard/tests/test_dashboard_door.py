@@ -1,12 +1,17 @@
 """Nobody sees a page, a file or a socket without the token."""
 
 import asyncio
+import http.client
 import os
 import socket
+import subprocess
+import sys
 import time
+from contextlib import suppress
 
 import pytest
 
+from control.testing import free_ports
 from dashboard import door
 from dashboard.door import Door
 from dashboard.peer import account_of
@@ -168,3 +173,61 @@ def test_the_account_behind_a_connection_is_told():
         assert account_of(client.getsockname(), client.getpeername()) == os.getuid()
         assert account_of(("127.0.0.1", 1), client.getpeername()) is None
     assert account_of(None, None) is None
+
+
+RECORD = """
+import os, socket
+def note(address):
+    with open(os.environ["RECORD"], "a") as file:
+        file.write(f"{address[0] if isinstance(address, tuple) else 'local'}\\n")
+def connect(self, address, real=socket.socket.connect):
+    note(address)
+    return real(self, address)
+def getaddrinfo(host, *rest, real=socket.getaddrinfo, **more):
+    note((host,))
+    return real(host, *rest, **more)
+socket.socket.connect, socket.getaddrinfo = connect, getaddrinfo
+note(("begun",))
+"""
+
+
+@pytest.mark.services
+def test_the_server_asks_no_other_host_whoever_knocks(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(RECORD)
+    port, record = free_ports(1)[0], tmp_path / "record"
+    record.touch()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "PYTHONPATH": str(tmp_path),
+        "RECORD": str(record),
+    }
+    environment |= {"DASHBOARD_TOKEN": TOKEN, "DASHBOARD_PORT": str(port), "POSTGRES_PASSWORD_READER": "x"}
+    environment |= {"TIEOUT_HOME": "/nonexistent", "POSTGRES_PORT": "1"}
+    server = subprocess.Popen([sys.executable, "-P", "-m", "dashboard"], env=environment, cwd="/")
+    try:
+        deadline, cookie = time.monotonic() + 90, ""
+        while not cookie:
+            assert server.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+            with suppress(OSError):
+                cookie = _get(port, f"/?token={TOKEN}", {}).getheader("set-cookie", "").split(";")[0]
+        upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+        upgrade |= {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Cookie": cookie}
+        for origin, status in (("http://evil.example", 403), (f"http://127.0.0.1:{port + 1}", 403), ("", 101)):
+            headers = upgrade | {"Origin": origin or f"http://127.0.0.1:{port}"}
+            assert _get(port, "/_stcore/stream", headers).status == status
+        assert _get(port, "/_stcore/health", {"Origin": "http://evil.example"}).status == 403
+    finally:
+        server.terminate()
+        server.wait(30)
+    asked = record.read_text().split()
+    assert asked[0] == "begun"
+    assert set(asked[1:]) <= {"begun", "127.0.0.1", "localhost", "local", "None"}
+
+
+def _get(port, path, headers):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", path, headers=headers)
+    return connection.getresponse()
