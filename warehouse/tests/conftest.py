@@ -7,10 +7,14 @@ from typing import Any
 import psycopg
 import pytest
 from lake_writer import LakeWriter
+from letter_books import Books
 from own_database import OwnDatabase, own_database
+from pydantic import SecretStr
+from small_stream import SmallStream
 
 from control.testing import Handle
 from core.layout import CHECKOUT, Layout
+from warehouse.dlq import commands
 from warehouse.load import run_loads
 
 Query = Callable[..., list[tuple[Any, ...]]]
@@ -60,3 +64,22 @@ def query(database: OwnDatabase) -> Iterator[Query]:
             return cursor.fetchall() if cursor.description else []
 
         yield run
+
+
+@pytest.fixture
+def books(
+    services: Handle,
+    database: OwnDatabase,
+    layout: Layout,
+    load: Callable[..., Any],
+    query: Query,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Books:
+    told = {
+        "kafka_bootstrap": services.env["KAFKA_BOOTSTRAP"],
+        "kafka_password_redrive": SecretStr(services.env["KAFKA_PASSWORD_REDRIVE"]),
+    }
+    settings = database.model_copy(update=told)
+    monkeypatch.setattr(commands, "read_settings", lambda *_: settings)
+    monkeypatch.setattr(commands, "find_layout", lambda: layout)
+    return Books(settings, layout, SmallStream(services.env, layout), load, query)

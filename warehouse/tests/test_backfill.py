@@ -73,6 +73,27 @@ def test_what_is_there_is_counted_and_what_was_lost_comes_back_to_its_own_load(
         assert [e for e in proof["equations"] if e["verdict"] == "DIFFERENT"] == []
 
 
+def test_what_was_lost_is_judged_in_the_order_of_the_loads_that_it_is_of(
+    database: OwnDatabase, layout: Layout, lake: LakeWriter, query: Any
+) -> None:
+    for seq in (3, 2, 1):  # the first loaded stands, whatever its feed or the broker's clock says
+        arrived_at = FIRST + timedelta(seconds=seq)
+        event = {"run": "feed-1", "seq": seq, "amount": Decimal(seq), "arrived_at": arrived_at, "partition": seq}
+        lake.commit([payment(**event, occurred_at=FIRST)])
+        run_loads(database, layout)
+    books = [
+        "select seq, load_id, array['NEW'] from raw.transactions",
+        "select seq, load_id, reasons from raw.rejected_transactions order by 1",
+    ]
+    whole = [query(book) for book in books]
+    assert whole[0] == [(3, 1, ["NEW"])]
+    query("delete from raw.transactions")
+    query("delete from raw.rejected_transactions")
+    read_again(database, layout, [FIRST.date()])
+    assert [query(book) for book in books] == whole
+    assert query("select distinct conflict -> 'standing' ->> 'seq' from raw.rejected_transactions") == [("3",)]
+
+
 def test_a_backfill_of_offsets_finds_its_days_and_a_cut_short_one_goes_on(
     database: OwnDatabase, layout: Layout, lake: LakeWriter, query: Any
 ) -> None:

@@ -21,38 +21,47 @@ from warehouse.copy import copy_rows
 # of_redrive: it is what a redrive of the same letter was that came before.
 _JUDGE = """
 create temporary table verdicts on commit drop as
-with owned as (
-    select s.ctid as place, s.transaction_id, s.status, s.reasons, s.content_hash::text as content,
-        s.identity_hash::text as identity, s.redrive_of, s.known_at, s.topic_id, s."partition", s."offset",
-        s.seq, case when s.seq >= 1 then s.run end as feed, coalesce({owner}, {load_id}) as load_id,
-        {is_loaded} as is_loaded
-    from stage s
+with repeated as (
+    select transaction_id from stage group by transaction_id having count(*) > 1
 ),
-dated as (
-    select *, case when feed is null then row(known_at, topic_id, "partition", "offset")
-        else first_value(row(known_at, topic_id, "partition", "offset")) over of_feed end as feed_begins
-    from owned
+contending as (
+    select s.ctid as place, s.transaction_id, s.redrive_of, s.content_hash::text as content, s.known_at, s.topic_id,
+        s."partition", s."offset", s.seq, case when s.seq >= 1 then s.run end as feed,
+        coalesce({owner}, {load_id}) as load_id
+    from stage s
+    where s.redrive_of is not null or s.transaction_id in (select transaction_id from repeated)
+),
+begun as (
+    select *, case when feed is null then known_at else first_value(known_at) over of_feed end as begins_at,
+        case when feed is null then topic_id else first_value(topic_id) over of_feed end as begins_topic,
+        case when feed is null then "partition" else first_value("partition") over of_feed end as begins_partition,
+        case when feed is null then "offset" else first_value("offset") over of_feed end as begins_offset
+    from contending
     window of_feed as (
         partition by transaction_id, load_id, feed order by known_at, topic_id, "partition", "offset"
     )
 ),
 ordered as (
-    select *, row_number() over (
-        order by load_id, feed_begins, case when feed is not null then seq end, known_at, topic_id, "partition",
-            "offset"
+    select place, topic_id, redrive_of, content, row_number() over (
+        order by load_id, begins_at, begins_topic, begins_partition, begins_offset,
+            case when feed is not null then seq end, known_at, topic_id, "partition", "offset"
     ) as turn
-    from dated
+    from begun
 ),
-copied as (
+copies as (
     select *, row_number() over (partition by topic_id, redrive_of order by turn) as copy,
         row_number() over (partition by topic_id, redrive_of, content order by turn) as same_copy
-    from ordered
+    from ordered where redrive_of is not null
+),
+repetitions as (
+    select c.place, case when c.same_copy > 1 or b.is_same then 'DUPLICATE' else 'CONFLICTING_DUPLICATE' end as again
+    from copies c cross join lateral ({before}) b where c.copy > 1 or b.is_there
 ),
 probed as (
-    select c.*, case when c.redrive_of is null then null
-        when c.same_copy > 1 or b.is_same then 'DUPLICATE'
-        when c.copy > 1 or b.is_there then 'CONFLICTING_DUPLICATE' end as again
-    from copied c left join lateral ({before}) b on c.redrive_of is not null
+    select s.ctid as place, s.transaction_id, s.status, s.reasons, s.content_hash::text as content,
+        s.identity_hash::text as identity, s.status <> 'PENDING' as is_final, coalesce(o.turn, 1) as turn, r.again,
+        coalesce({owner}, {load_id}) as load_id, {is_loaded} as is_loaded
+    from stage s left join ordered o on o.place = s.ctid left join repetitions r on r.place = s.ctid
 ),
 candidates as (
     select * from probed where not is_loaded and again is null and reasons = '{{}}'
@@ -78,7 +87,7 @@ placed as (
             else min(turn) filter (where fits and not is_final) over of_transaction end as pending_turn,
         case when final_content is not null then 0
             else min(turn) filter (where fits and is_final) over of_transaction end as final_turn
-    from (select *, status <> 'PENDING' as is_final from compared) compared
+    from compared
     window of_transaction as (partition by transaction_id)
 ),
 known as (
