@@ -1,10 +1,10 @@
 """Show the stream's settings, secrets masked: `python spark-streaming/config.py`. Others can import `settings`."""
 
 from core.layout import find_layout
-from spark_streaming.settings import StreamSettings, load_settings
+from core.settings import Settings, load_settings
 
 
-def settings() -> StreamSettings:
+def settings() -> Settings:
     """Return the settings of the platform that TIEOUT_HOME names, else of the checkout."""
     return load_settings(find_layout())
 

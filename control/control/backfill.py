@@ -74,13 +74,13 @@ def run_backfill(
         TieoutError: database or lake is away, or the build failed. Days that were done stay done.
     """
     from control.build import run_build
+    from core.settings import load_settings
     from warehouse.backfill import open_backfill
-    from warehouse.settings import read_settings
 
     layout = find_layout()
     request = json.dumps({"from": str(first), "to": str(last)} if first else {"offsets": sorted(offsets.items())})
     done: list[dict[str, Any]] = []
-    with open_backfill(read_settings(layout), layout, run_id) as work:
+    with open_backfill(load_settings(layout), layout, run_id) as work:
         work.check(offsets)
         backfill_id, before = work.open(request)
         for day in work.days(first, last, offsets):

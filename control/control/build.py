@@ -123,9 +123,9 @@ def dbt_connection(layout: Layout) -> dict[str, str]:
     Raises:
         TieoutError: dbt's password is nowhere to be found.
     """
-    from warehouse.settings import read_settings
+    from core.settings import load_settings
 
-    settings = read_settings(layout)
+    settings = load_settings(layout)
     settings.dsn("dbt")
     password = settings.postgres_password_dbt
     return {

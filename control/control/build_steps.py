@@ -29,10 +29,10 @@ def connect_books() -> Iterator[tuple[Any, str]]:
     """
     import psycopg
 
+    from core.settings import load_settings
     from warehouse.errors import DatabaseAwayError, refused_value
-    from warehouse.settings import read_settings
 
-    dsn = read_settings(find_layout()).dsn("dbt")
+    dsn = load_settings(find_layout()).dsn("dbt")
     try:
         with psycopg.connect(dsn, autocommit=True, application_name="tieout build books") as db:
             yield db, dsn

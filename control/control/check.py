@@ -57,15 +57,15 @@ def bronze(
 
     Example: ./scripts/tieout check bronze --max-age 26h
     """
+    from core.settings import load_settings
     from warehouse.freshness import look_at_bronze
-    from warehouse.settings import read_settings
 
     layout = find_layout()
     if catch_up:
         _wait_for_stream(layout)
     max_age = max_age or optional_setting("BRONZE_MAX_AGE") or MAX_AGE
     limit = seconds_of(max_age, "--max-age")
-    found = look_at_bronze(layout, read_settings(layout), datetime.now(UTC))
+    found = look_at_bronze(layout, load_settings(layout), datetime.now(UTC))
     age = found["age_seconds"]
     found["fresh"] = age is not None and age <= limit
     _print(found, as_json, f"{found['rows_waiting']} rows wait for a load; the newest are {age} s old")
@@ -102,11 +102,11 @@ def loads(
 
     Example: ./scripts/tieout check loads --run-id nightly-2026-11-21
     """
+    from core.settings import load_settings
     from warehouse.freshness import look_at_loads
-    from warehouse.settings import read_settings
 
     layout = find_layout()
-    found = look_at_loads(layout, read_settings(layout), run_id, datetime.now(UTC))
+    found = look_at_loads(layout, load_settings(layout), run_id, datetime.now(UTC))
     _print(found, as_json, f"{len(found['loads'])} loads of {shown(run_id)} read {found['rows_read']} rows")
     if found["silent_loads"] or (not found["loads"] and found["rows_left_behind"]):
         which = f"load {found['silent_loads'][0]}" if found["silent_loads"] else f"run {run_id}"

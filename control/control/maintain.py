@@ -43,10 +43,9 @@ def maintain(
 
     Example: ./scripts/tieout maintain --expire-dead-letters-after 90d --expire-audit-after never
     """
+    from core.settings import load_settings
     from spark_streaming.maintenance import run_maintenance
-    from spark_streaming.settings import load_settings
     from warehouse.retention import expire
-    from warehouse.settings import read_settings
 
     now = datetime.now(UTC)
     spans = {"dead_letters": expire_dead_letters, "loads": expire_audit, "proof_rows": expire_proofs}
@@ -54,7 +53,7 @@ def maintain(
     _log_to_stderr()
     layout = find_layout()
     # The catalogue first: it decides by coordinates which dead letters count as expired, and the proof goes by it.
-    expired = expire(read_settings(layout), before) if before else {}
+    expired = expire(load_settings(layout), before) if before else {}
     day = before["dead_letters"].date().isoformat() if "dead_letters" in before else None
     result = run_maintenance(load_settings(layout), layout, patience=patience, expire_before=day)
     if as_json:

@@ -8,8 +8,9 @@ import streamlit as st
 from starlette.middleware import Middleware
 
 from core.errors import TieoutError
+from core.settings import load_settings
+from dashboard.connections import reader_dsn
 from dashboard.door import Door
-from dashboard.settings import read_settings
 
 PAGES = Path(__file__).with_name("app.py")
 
@@ -48,9 +49,9 @@ def say_error(error: Exception) -> bool:
 def main() -> None:
     """Serve until asked to end."""
     try:
-        settings = read_settings()
-        token = settings.token()
-        settings.dsn()
+        settings = load_settings()
+        token = settings.secret("DASHBOARD_TOKEN")
+        reader_dsn(settings)
     except TieoutError as error:
         sys.exit(str(error))
     app = st.App(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dashboard.settings import DashboardSettings
+from core.settings import Settings
 
 ROLE = "reader"
 SCHEMAS = "marts,metadata"
@@ -19,7 +19,17 @@ class Line:
     hint: str
 
 
-def details(settings: DashboardSettings) -> dict[str, str]:
+def reader_dsn(settings: Settings) -> str:
+    """Return the connection string of the pages: the role reader, which waits ten seconds for an answer.
+
+    Raises:
+        TieoutError: its password is nowhere to be found.
+    """
+    options = "-c statement_timeout=10s -c default_transaction_read_only=on -c timezone=UTC"
+    return settings.dsn(ROLE, application="tieout dashboard", connect_timeout=5, options=options)
+
+
+def details(settings: Settings) -> dict[str, str]:
     """Return the four things that every tool's form asks for."""
     return {
         "Host": settings.postgres_host,
@@ -29,7 +39,7 @@ def details(settings: DashboardSettings) -> dict[str, str]:
     }
 
 
-def lines(settings: DashboardSettings) -> Iterator[Line]:
+def lines(settings: Settings) -> Iterator[Line]:
     """Yield a line for each way in; none has the password in it."""
     host, port, name = settings.postgres_host, settings.postgres_port, settings.postgres_db
     yield Line(

@@ -10,9 +10,10 @@ import streamlit as st
 from psycopg import sql
 
 from core.csv_text import CsvWriter
+from core.settings import Settings, load_settings
+from dashboard.connections import reader_dsn
 from dashboard.database import Database, Row, UnreadableError
 from dashboard.questions import AGE
-from dashboard.settings import DashboardSettings, read_settings
 from dashboard.words import duration
 
 REFRESH_EVERY = timedelta(minutes=10)
@@ -22,15 +23,15 @@ FLOW_ANSWERS_LAST = timedelta(seconds=0.8)
 
 
 @st.cache_resource(show_spinner=False)
-def settings() -> DashboardSettings:
+def settings() -> Settings:
     """Return the settings, read once a process."""
-    return read_settings()
+    return load_settings()
 
 
 @st.cache_resource(show_spinner=False)
 def database() -> Database:
     """Return the one connection of this process."""
-    return Database(settings().dsn())
+    return Database(reader_dsn(settings()))
 
 
 @st.cache_data(ttl=REFRESH_EVERY, max_entries=KEPT_ANSWERS, show_spinner=False)
@@ -52,7 +53,7 @@ def ask(query: sql.Composed | str, values: Mapping[str, Any] | None = None, stat
 @st.cache_resource(show_spinner=False)
 def flow_database() -> Database:
     """Return a connection of its own for the flow: a long question of another page does not hold it up."""
-    return Database(settings().dsn())
+    return Database(reader_dsn(settings()))
 
 
 @st.cache_data(ttl=FLOW_ANSWERS_LAST, max_entries=KEPT_ANSWERS, show_spinner=False)

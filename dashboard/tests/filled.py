@@ -20,7 +20,7 @@ from control.postgres import prepare_postgres, server_command
 from control.roles import dsn, ensure_roles, wait_for_postgres
 from control.testing import free_ports, temporary_home
 from core.layout import find_layout
-from dashboard.settings import DashboardSettings
+from core.settings import Settings
 from warehouse.migrate import let_reader_read_marts, migrate
 
 PAYMENTS = Path(__file__).with_name("payments.sql").read_text(encoding="utf-8")
@@ -47,9 +47,9 @@ class Filled:
         with psycopg.connect(dsn(self.env, "postgres")) as db:
             db.execute(text)
 
-    def settings(self, **changed: Any) -> DashboardSettings:
+    def settings(self, **changed: Any) -> Settings:
         """Return the dashboard's settings for this warehouse."""
-        return DashboardSettings(
+        return Settings(
             postgres_host=self.env["POSTGRES_HOST"],
             postgres_port=int(self.env["POSTGRES_PORT"]),
             postgres_db=self.env["POSTGRES_DB"],

@@ -6,14 +6,14 @@ import re
 from contracts.model import load_contract
 from control.start import DASHBOARD_PAGES
 from core.layout import CHECKOUT
+from core.settings import Settings
 from dashboard import alerts_shown
 from dashboard.catalogue import marts
 from dashboard.connections import details, lines
 from dashboard.meanings import MODELS
-from dashboard.settings import DashboardSettings
 
 SECRET = "the-readers-password"
-SETTINGS = DashboardSettings(
+SETTINGS = Settings(
     postgres_host="127.0.0.1", postgres_port=15432, postgres_db="payments", postgres_password_reader=SECRET
 )
 

@@ -7,6 +7,7 @@ import pytest
 from reading import open_page, settings_of
 
 from control.roles import dsn
+from dashboard.connections import reader_dsn
 from dashboard.database import Database, UnreadableError
 from dashboard.words import amount, duration, share
 
@@ -167,7 +168,7 @@ def test_the_books_page_shows_the_proof_the_loads_and_what_waits(warehouse):
 
 
 def test_the_role_of_the_dashboard_can_neither_write_nor_read_raw(warehouse):
-    dsn = warehouse.settings().dsn()
+    dsn = reader_dsn(warehouse.settings())
     assert "statement_timeout=10s" in dsn
     database = Database(dsn.replace("statement_timeout=10s", "statement_timeout=500ms"))
     assert database.rows("select count(*) as n from marts.fact_transactions")[0]["n"] > 0
@@ -183,7 +184,7 @@ def test_the_role_of_the_dashboard_can_neither_write_nor_read_raw(warehouse):
 
 
 def test_a_connection_that_the_server_ended_is_made_again(warehouse):
-    database = Database(warehouse.settings().dsn())
+    database = Database(reader_dsn(warehouse.settings()))
     database.rows("select 1")
     warehouse.sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'tieout dashboard'")
     assert database.rows("select 1 as one") == [{"one": 1}]

@@ -105,16 +105,16 @@ def mount(root: typer.Typer) -> None:
 
 def _surroundings(broker: str | None, *, needs_password: bool, needs_key: bool) -> "Surroundings":
     from contracts.model import load_contract
+    from core.settings import load_settings
     from data_generator.produce import Surroundings
-    from data_generator.settings import read_settings
     from data_generator.stopping import Stop
 
-    settings = read_settings()
+    settings = load_settings()
     return Surroundings(
         contract=load_contract(),
         bootstrap=broker or settings.kafka_bootstrap,
-        password=settings.secret("KAFKA_PASSWORD_GATEWAY") if needs_password else "",
-        card_hash_key=settings.secret("CARD_HASH_KEY") if needs_key else "",
+        password=settings.secret("KAFKA_PASSWORD_GATEWAY", "nothing was sent.") if needs_password else "",
+        card_hash_key=settings.secret("CARD_HASH_KEY", "nothing was sent.") if needs_key else "",
         undelivered=find_layout().undelivered,
         stop=Stop(),
         statements=find_layout().batch_files,
@@ -158,16 +158,16 @@ def produce(
         _resend(ctx, resend, broker, as_json=as_json)
         return
     from contracts.control_total import GATEWAY
+    from core.settings import load_settings
     from data_generator.card_file import CardFile
     from data_generator.clock import moment
     from data_generator.options import Asked, make_plan, parse_bad_rows
     from data_generator.produce import produce as run_gateway
     from data_generator.progress import say
-    from data_generator.settings import read_settings
 
     file = CardFile(kaggle or find_layout().samples / SAMPLE, parse_bad_rows(max_bad_rows), say)
     asked = Asked(rate, total, mix, seed, start, timeline, faults, settle_within, dry_run)
-    plan = make_plan(asked, file, read_settings().producer_rate)
+    plan = make_plan(asked, file, load_settings().producer_rate)
     around = _surroundings(broker, needs_password=not dry_run, needs_key=bool(plan.mix))
     run = f"{GATEWAY}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
     at = moment(plan.start).isoformat()

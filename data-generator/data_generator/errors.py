@@ -43,18 +43,6 @@ class BrokenFeedError(TieoutError):
         self.events = events
 
 
-class SettingMissingError(TieoutError):
-    """A secret that the gateway needs is set nowhere."""
-
-    def __init__(self, name: str, places: str) -> None:
-        super().__init__(
-            f"{name} is not set (looked in {places}).",
-            "nothing was sent.",
-            "./scripts/setup.sh makes all secrets, once.",
-        )
-        self.name = name
-
-
 class UndeliveredError(TieoutError):
     """The gateway had to end while the broker had not acknowledged every event."""
 

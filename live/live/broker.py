@@ -9,9 +9,9 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from confluent_kafka.admin import AdminClient
 
 from core.errors import OutageError, RefusalError, TieoutError
+from core.settings import Settings
 from core.topic_id import as_kafka_spells
 from live.events import Headers
-from live.settings import LiveSettings
 
 ANSWER_SECONDS = 20
 # For a header whose name is no text, confluent-kafka 2.16 sets an error and returns a list with holes. Called this way
@@ -39,11 +39,11 @@ class Broker:
         topic: the topic's name.
     """
 
-    def __init__(self, settings: LiveSettings, topic: str) -> None:
+    def __init__(self, settings: Settings, topic: str) -> None:
         self._settings, self._topic = settings, topic
         self._consumer = Consumer(
             {
-                **settings.kafka_login(),
+                **settings.kafka_login("live"),
                 "client.id": "tieout-live",
                 "group.id": "live-engine",  # librdkafka asks for one; nothing is ever committed under it
                 "enable.auto.commit": False,
@@ -67,7 +67,7 @@ class Broker:
         Raises:
             OutageError: the broker does not answer, or does not have the topic yet.
         """
-        client = AdminClient({**self._settings.kafka_login(), "log_level": 2}, logger=_LOG)
+        client = AdminClient({**self._settings.kafka_login("live"), "log_level": 2}, logger=_LOG)
         try:
             answer = client.describe_topics(TopicCollection([self._topic]), request_timeout=ANSWER_SECONDS)
             return as_kafka_spells(str(answer[self._topic].result(timeout=ANSWER_SECONDS).topic_id))

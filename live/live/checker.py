@@ -8,9 +8,9 @@ from typing import Any
 import psycopg
 
 from core.niceness import give_way
+from core.settings import Settings
 from live.drift import COMPARED, check_newest_build
 from live.gold import snapshot
-from live.settings import LiveSettings
 
 CHECK_EVERY_SECONDS = 2.0
 
@@ -24,7 +24,7 @@ class Checker(threading.Thread):
         say: takes a line for people.
     """
 
-    def __init__(self, settings: LiveSettings, topic_id: str, say: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, topic_id: str, say: Callable[[str], None]) -> None:
         super().__init__(name="comparison with gold", daemon=True)
         self._settings, self._topic_id, self._say = settings, topic_id, say
         self._stopping = threading.Event()
@@ -54,7 +54,9 @@ class Checker(threading.Thread):
         self.join(timeout=10)
 
     def _compare_until_stopped(self) -> None:
-        with closing(psycopg.connect(self._settings.dsn(), autocommit=True)) as connection:
+        with closing(
+            psycopg.connect(self._settings.dsn("live", options="-c timezone=UTC"), autocommit=True)
+        ) as connection:
             self._connection = connection
             give_way(connection)
             connection.execute("set client_connection_check_interval = '1s'")

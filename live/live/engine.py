@@ -12,6 +12,7 @@ from contracts.model import Contract, load_contract
 from core.errors import OutageError
 from core.layout import Layout
 from core.locks import AdvisoryKey, advisory_holder, take_advisory
+from core.settings import Settings
 from live import set_aside
 from live.alerts.memory import EPOCH
 from live.alerts.outbox import Outbox
@@ -23,7 +24,6 @@ from live.counting import Counting
 from live.events import Event, Judge, Place
 from live.expiry import expire
 from live.opening import add_partitions, ask_for_restart, open_totals, read_positions, restart_is_asked
-from live.settings import LiveSettings
 
 Connection = psycopg.Connection[Any]
 Say = Callable[[str], None]
@@ -36,14 +36,14 @@ SAY_EVERY_SECONDS = 60.0
 LOCK_WAIT_SECONDS = 10.0
 
 
-def connect(settings: LiveSettings) -> Connection:
+def connect(settings: Settings) -> Connection:
     """Open the engine's connection.
 
     Raises:
         OutageError: the database is away.
     """
     try:
-        return psycopg.connect(settings.dsn(), autocommit=True)
+        return psycopg.connect(settings.dsn("live", options="-c timezone=UTC"), autocommit=True)
     except psycopg.OperationalError as error:
         raise database_away(error) from error
 
@@ -68,7 +68,7 @@ class Engine:
         say: takes a line for people.
     """
 
-    def __init__(self, connection: Connection, settings: LiveSettings, layout: Layout, say: Say) -> None:
+    def __init__(self, connection: Connection, settings: Settings, layout: Layout, say: Say) -> None:
         contract: Contract = load_contract()
         self._connection, self._settings, self._say = connection, settings, say
         self._judge = Judge(contract)

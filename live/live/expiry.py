@@ -5,7 +5,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from live.settings import LiveSettings
+from core.settings import Settings
 
 Connection = psycopg.Connection[Any]
 
@@ -36,7 +36,7 @@ _SET_ASIDE = "delete from live.set_aside where set_aside_at < now() - %s * inter
 _REDRIVEN = "delete from live.redriven where arrived_at < now() - interval '30 days'"
 
 
-def expire(connection: Connection, settings: LiveSettings, topic_id: str) -> None:
+def expire(connection: Connection, settings: Settings, topic_id: str) -> None:
     """Delete what is older than the settings say; one transaction, a bounded number of payments."""
     with connection.transaction():
         ends = dict(connection.execute(_LOADED, [topic_id]).fetchall())

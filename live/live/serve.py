@@ -7,8 +7,8 @@ from contextlib import closing
 from types import FrameType
 
 from core.layout import Layout, find_layout
+from core.settings import Settings, load_settings
 from live.engine import Engine, connect
-from live.settings import LiveSettings, read_settings
 
 
 def serve(
@@ -16,7 +16,7 @@ def serve(
     once: bool,
     restart_from_gold: bool,
     say: Callable[[str], None],
-    settings: LiveSettings | None = None,
+    settings: Settings | None = None,
     layout: Layout | None = None,
 ) -> int:
     """Count events until SIGTERM or SIGINT; return how many.
@@ -26,7 +26,7 @@ def serve(
         RefusalError: the broker has dropped events that were not counted.
     """
     layout = layout or find_layout()
-    settings = settings or read_settings(layout)
+    settings = settings or load_settings(layout)
     with closing(connect(settings)) as connection:
         engine = Engine(connection, settings, layout, say)
 

@@ -9,6 +9,7 @@ import psycopg
 from contracts.model import load_contract
 from core.errors import OutageError, TieoutError
 from core.locks import AdvisoryKey, advisory_holder
+from core.settings import Settings, load_settings
 from core.text import shown
 from live import set_aside
 from live.broker import Broker
@@ -16,7 +17,6 @@ from live.drift import COMPARED, Check, compare
 from live.engine import connect, database_away
 from live.gold import snapshot
 from live.set_aside import SetAside
-from live.settings import LiveSettings, read_settings
 
 EQUAL, NOT_EQUAL, STILL_COUNTING = 0, 1, 75
 
@@ -67,24 +67,24 @@ class Report:
         return {"OK": EQUAL, "UNCHECKED": STILL_COUNTING}.get(self.verdict, NOT_EQUAL)
 
 
-def check_now(settings: LiveSettings | None = None) -> Check:
+def check_now(settings: Settings | None = None) -> Check:
     """Compare the totals with gold as both stand; nothing is written.
 
     Raises:
         OutageError: the database is away, or gold is being exchanged at this moment.
     """
-    with closing(connect(settings or read_settings())) as connection:
+    with closing(connect(settings or load_settings())) as connection:
         return _compared(connection)
 
 
-def report_now(settings: LiveSettings | None = None) -> Report:
+def report_now(settings: Settings | None = None) -> Report:
     """Compare the totals with gold, and ask whether all of the topic is being counted; nothing is written.
 
     Raises:
         TieoutError: the database is away, and the live view with it.
         OutageError: gold is being exchanged at this moment.
     """
-    settings = settings or read_settings()
+    settings = settings or load_settings()
     try:
         connection = connect(settings)
     except OutageError as error:

@@ -10,18 +10,18 @@ from small_gold import superuser
 
 from control.offsets import topic_id
 from core.layout import find_layout
+from core.settings import Settings
 from live.drift import COMPARED, check_newest_build
 from live.engine import Engine, connect
 from live.gold import snapshot
-from live.settings import LiveSettings
 from live.show import check_now
 
 Rows = list[tuple[Any, ...]]
 
 
-def settings(env: Mapping[str, str]) -> LiveSettings:
-    known = {name: env[name.upper()] for name in LiveSettings.model_fields if name.upper() in env}
-    return LiveSettings(**{**known, "live_batch_events": 100, "live_linger_ms": 20})  # type: ignore[arg-type]
+def settings(env: Mapping[str, str]) -> Settings:
+    known = {name: env[name.upper()] for name in Settings.model_fields if name.upper() in env}
+    return Settings(**{**known, "live_batch_events": 100, "live_linger_ms": 20})  # type: ignore[arg-type]
 
 
 def count(env: Mapping[str, str], *, restart_from_gold: bool = False) -> None:

@@ -13,10 +13,9 @@ from py4j.java_gateway import JVMView
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, SparkSession
 
-from core.layout import Layout
+from core.settings import Settings
 from spark_streaming.ends import Ends
 from spark_streaming.errors import BrokerAwayError, BrokerError
-from spark_streaming.settings import StreamSettings, secret
 
 READY = "./scripts/tieout logs kafka, or ./scripts/tieout doctor"
 
@@ -36,34 +35,32 @@ class TopicState:
     next: Ends
 
 
-def client_options(settings: StreamSettings, layout: Layout) -> dict[str, str]:
+def client_options(settings: Settings) -> dict[str, str]:
     """Return the settings of a Kafka client of the user `stream`. They hold the password: never log them."""
-    password = secret(settings.kafka_password_stream, "KAFKA_PASSWORD_STREAM", layout)
+    password = settings.secret("KAFKA_PASSWORD_STREAM", "nothing was started or written.")
     quoted = password.replace("\\", "\\\\").replace('"', '\\"')
     module = "org.apache.kafka.common.security.scram.ScramLoginModule"
     milliseconds = str(settings.kafka_patience_seconds * 1000)
     return {
         "bootstrap.servers": settings.kafka_bootstrap,
-        "security.protocol": settings.kafka_security_protocol,
+        "security.protocol": "SASL_PLAINTEXT",
         "sasl.mechanism": "SCRAM-SHA-256",
-        "sasl.jaas.config": f'{module} required username="{settings.kafka_user_stream}" password="{quoted}";',
+        "sasl.jaas.config": f'{module} required username="stream" password="{quoted}";',
         # Spark's own client dies at start when the second is shorter than the first.
         "request.timeout.ms": milliseconds,
         "default.api.timeout.ms": str(2 * settings.kafka_patience_seconds * 1000),
     }
 
 
-def source_options(settings: StreamSettings, layout: Layout) -> dict[str, str]:
+def source_options(settings: Settings) -> dict[str, str]:
     """Return the settings of Spark's Kafka source: its client's, as the source names them. Never log them either."""
     # The source asks where the topic ends after each fetch, and the broker answers in turn: a fetch that waits at the
     # topic's end, by default half a second, holds that answer up.
-    options = {**client_options(settings, layout), "fetch.max.wait.ms": "10", "isolation.level": "read_committed"}
+    options = {**client_options(settings), "fetch.max.wait.ms": "10", "isolation.level": "read_committed"}
     return {f"kafka.{name}": value for name, value in options.items()}
 
 
-def read_uncommitted(
-    spark: SparkSession, settings: StreamSettings, layout: Layout, topic: str, *, start: Ends, end: Ends
-) -> DataFrame:
+def read_uncommitted(spark: SparkSession, settings: Settings, topic: str, *, start: Ends, end: Ends) -> DataFrame:
     """Return partition and offset of every record of a batch, also of transactions that were aborted.
 
     Args:
@@ -76,7 +73,7 @@ def read_uncommitted(
 
     return (
         spark.read.format("kafka")
-        .options(**source_options(settings, layout))
+        .options(**source_options(settings))
         .option("kafka.isolation.level", "read_uncommitted")
         .option("assign", json.dumps({topic: list(end)}))
         .option("startingOffsets", written(start))
@@ -87,23 +84,23 @@ def read_uncommitted(
     )
 
 
-def look(spark: SparkSession, settings: StreamSettings, layout: Layout, topic: str) -> TopicState:
+def look(spark: SparkSession, settings: Settings, topic: str) -> TopicState:
     """Return the topic's id, partitions and offsets.
 
     Raises:
         BrokerError: the broker is away, refuses the user, or has no such topic that the user may read.
     """
-    with _admin(spark, settings, layout, topic) as (jvm, admin):
+    with _admin(spark, settings, topic) as (jvm, admin):
         return _ask(jvm, admin, topic, settings.kafka_patience_seconds)
 
 
-def is_compacted(spark: SparkSession, settings: StreamSettings, layout: Layout, topic: str) -> bool:
+def is_compacted(spark: SparkSession, settings: Settings, topic: str) -> bool:
     """Say whether the broker may remove single records of the topic, newer ones of the same key being there.
 
     Raises:
         BrokerError: the broker is away, or refuses the user.
     """
-    with _admin(spark, settings, layout, topic) as (jvm, admin):
+    with _admin(spark, settings, topic) as (jvm, admin):
         config = jvm.org.apache.kafka.common.config
         place = config.ConfigResource(config.ConfigResource.Type.TOPIC, topic)
         seconds = jvm.java.util.concurrent.TimeUnit.SECONDS
@@ -113,11 +110,11 @@ def is_compacted(spark: SparkSession, settings: StreamSettings, layout: Layout, 
 
 
 @contextmanager
-def _admin(spark: SparkSession, settings: StreamSettings, layout: Layout, topic: str) -> Iterator[tuple[JVMView, Any]]:
+def _admin(spark: SparkSession, settings: Settings, topic: str) -> Iterator[tuple[JVMView, Any]]:
     jvm = spark._jvm
     assert jvm is not None  # noqa: S101 - only Spark Connect has none
     options = jvm.java.util.Properties()
-    for key, value in client_options(settings, layout).items():
+    for key, value in client_options(settings).items():
         options.setProperty(key, value)
     admin = jvm.org.apache.kafka.clients.admin.Admin.create(options)
     try:
@@ -144,18 +141,18 @@ def _ask(jvm: JVMView, admin: Any, topic: str, patience: int) -> TopicState:
     return TopicState(topic, description.topicId().toString(), *offsets)
 
 
-def explain(text: str, settings: StreamSettings, topic: str) -> BrokerError:
+def explain(text: str, settings: Settings, topic: str) -> BrokerError:
     """Return the error for people that a Kafka client's exception stands for."""
     left = "the lake's tables are whole and say how far they have got."
     if "Authentication" in text or "SaslException" in text:
         return BrokerError(
-            f"Kafka at {settings.kafka_bootstrap} refuses the user {settings.kafka_user_stream}: wrong password.",
+            f"Kafka at {settings.kafka_bootstrap} refuses the user stream: wrong password.",
             left,
             "compare KAFKA_PASSWORD_STREAM in .env with the broker's, or ./scripts/tieout doctor",
         )
     if "Authorization" in text or "UnknownTopicOrPartition" in text:
         return BrokerError(
-            f"Kafka at {settings.kafka_bootstrap} has no topic {topic} that {settings.kafka_user_stream} may read.",
+            f"Kafka at {settings.kafka_bootstrap} has no topic {topic} that stream may read.",
             left,
             "./scripts/start.sh (it makes topics and rights)",
         )

@@ -51,8 +51,8 @@ def stream(
     Example: ./scripts/tieout stream --once
     """
     from core.layout import find_layout
+    from core.settings import load_settings
     from spark_streaming.job import run_stream
-    from spark_streaming.settings import load_settings
     from spark_streaming.start import Acceptance, Loss
 
     losses = []

@@ -1,9 +1,9 @@
 """What an exception of Spark, Delta or the Kafka client means for a person."""
 
 from core.errors import TieoutError
+from core.settings import Settings
 from spark_streaming.broker import explain as explain_broker
 from spark_streaming.errors import LakeFullError, OffsetsLostError, PartitionsAddedError, StreamError
-from spark_streaming.settings import StreamSettings
 
 WHOLE = "the lake's tables are whole and say how far they have got."
 FULL = ("No space left on device", "Disk quota exceeded", "ENOSPC")
@@ -16,7 +16,7 @@ BROKER = (
 )
 
 
-def explain(error: BaseException, settings: StreamSettings, topic: str) -> TieoutError:
+def explain(error: BaseException, settings: Settings, topic: str) -> TieoutError:
     """Return the error to show: the same one where it is ours already."""
     if isinstance(error, TieoutError):
         return error

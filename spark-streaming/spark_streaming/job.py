@@ -24,12 +24,12 @@ from pyspark.sql.streaming.query import StreamingQuery
 from contracts.model import load_contract
 from core import failpoints
 from core.layout import Layout
+from core.settings import Settings
 from spark_streaming import broker, failures, lock, maintenance, requests, tables
 from spark_streaming.ends import Ends
 from spark_streaming.errors import PartitionsAddedError
 from spark_streaming.gaps import Topic
 from spark_streaming.session import start_session
-from spark_streaming.settings import StreamSettings, secret
 from spark_streaming.sink import LakeWriter
 from spark_streaming.start import Acceptance, open_lake
 
@@ -45,7 +45,7 @@ class Stream:
         stopping: no batch writes any more.
     """
 
-    settings: StreamSettings
+    settings: Settings
     layout: Layout
     writer: LakeWriter
     between: threading.Lock = field(default_factory=threading.Lock)
@@ -57,7 +57,7 @@ class Stream:
         position = {str(partition): offset for partition, offset in self.writer.position.items()}
         messages = (
             self.writer.spark.readStream.format("kafka")
-            .options(**broker.source_options(self.settings, self.layout))
+            .options(**broker.source_options(self.settings))
             .option("subscribe", self.writer.topic)
             .option("startingOffsets", json.dumps({self.writer.topic: position}))
             .option("failOnDataLoss", "true")
@@ -124,7 +124,6 @@ class Stream:
                 lambda: maintenance.maintain(
                     self.writer.spark,
                     self.settings,
-                    self.layout,
                     [self.writer.bronze, self.writer.dead_letters],
                     request.wishes.get("expire_before"),
                 ),
@@ -132,7 +131,7 @@ class Stream:
 
 
 def run_stream(
-    settings: StreamSettings, layout: Layout, *, once: bool, trigger: str, acceptance: Acceptance | None = None
+    settings: Settings, layout: Layout, *, once: bool, trigger: str, acceptance: Acceptance | None = None
 ) -> None:
     """Bring Kafka's events into the lake until SIGTERM, or until those that are there at the call are in it.
 
@@ -146,7 +145,7 @@ def run_stream(
     """
     stop = _stop_on_signals()
     os.umask(0o077)
-    secret(settings.kafka_password_stream, "KAFKA_PASSWORD_STREAM", layout)
+    settings.secret("KAFKA_PASSWORD_STREAM", "nothing was started or written.")
     spark = start_session(settings, layout, "tieout stream", ui=not once)
     try:
         lock.take(spark, layout.writer_lock)
@@ -181,9 +180,9 @@ def _run(stream: Stream, stop: threading.Event, timing: Mapping[str, Any]) -> No
     log.info("%s", f"stream ends after {time.monotonic() - began:.0f} s")
 
 
-def _prepare(spark: SparkSession, settings: StreamSettings, layout: Layout, acceptance: Acceptance | None) -> Stream:
+def _prepare(spark: SparkSession, settings: Settings, layout: Layout, acceptance: Acceptance | None) -> Stream:
     contract = load_contract()
-    topic = broker.look(spark, settings, layout, contract.topics["transactions"].name)
+    topic = broker.look(spark, settings, contract.topics["transactions"].name)
     bronze = tables.bronze_table(str(layout.bronze), contract)
     dead_letters = tables.dead_letter_table(str(layout.dead_letters))
     try:
@@ -201,11 +200,9 @@ def _prepare(spark: SparkSession, settings: StreamSettings, layout: Layout, acce
         ends=ends,
         position=position,
         kafka=Topic(
-            uncommitted=lambda start, end: broker.read_uncommitted(
-                spark, settings, layout, topic.name, start=start, end=end
-            ),
-            first=lambda: broker.look(spark, settings, layout, topic.name).first,
-            is_compacted=lambda: broker.is_compacted(spark, settings, layout, topic.name),
+            uncommitted=lambda start, end: broker.read_uncommitted(spark, settings, topic.name, start=start, end=end),
+            first=lambda: broker.look(spark, settings, topic.name).first,
+            is_compacted=lambda: broker.is_compacted(spark, settings, topic.name),
         ),
         acceptance=acceptance,
     )

@@ -16,12 +16,12 @@ from pyspark.sql import DataFrame, SparkSession
 from contracts.model import load_contract
 from core.layout import Layout
 from core.locks import is_record_locked
+from core.settings import Settings
 from spark_streaming import lock, requests, tables
 from spark_streaming.columns import PARTITION_COLUMNS
 from spark_streaming.ends import commit_metadata
 from spark_streaming.errors import WarehouseAwayError
 from spark_streaming.session import start_session
-from spark_streaming.settings import StreamSettings, secret
 from spark_streaming.tables import LakeTable
 
 KEEP_HOURS = 7 * 24
@@ -30,7 +30,7 @@ FEWEST_FILES = 4
 METADATA_CONF = "spark.databricks.delta.commitInfo.userMetadata"
 
 
-def watermarks(settings: StreamSettings, layout: Layout) -> dict[str, int]:
+def watermarks(settings: Settings) -> dict[str, int]:
     """Return, for each table of the lake, the last version that the loader has read; no row, no key.
 
     Raises:
@@ -38,16 +38,8 @@ def watermarks(settings: StreamSettings, layout: Layout) -> dict[str, int]:
     """
     import psycopg  # noqa: PLC0415 - the stream itself needs no database
 
-    password = secret(settings.postgres_password_reader, "POSTGRES_PASSWORD_READER", layout)
     try:
-        with psycopg.connect(
-            host=settings.postgres_host,
-            port=settings.postgres_port,
-            dbname=settings.postgres_db,
-            user="reader",
-            password=password,
-            connect_timeout=10,
-        ) as warehouse:
+        with psycopg.connect(settings.dsn("reader", application="tieout maintenance")) as warehouse:
             return dict(warehouse.execute("select lake_table, version from metadata.load_watermark").fetchall())
     except psycopg.Error as error:
         raise WarehouseAwayError(
@@ -60,8 +52,7 @@ def watermarks(settings: StreamSettings, layout: Layout) -> dict[str, int]:
 
 def maintain(
     spark: SparkSession,
-    settings: StreamSettings,
-    layout: Layout,
+    settings: Settings,
     lake: Sequence[LakeTable],
     expire_before: str | None = None,
 ) -> dict[str, Any]:
@@ -70,14 +61,13 @@ def maintain(
     Args:
         spark: the writer's session.
         settings: for the warehouse.
-        layout: the home.
         lake: bronze, then the dead letters.
         expire_before: a day such as 2026-03-31: dead letters of the days before it go; None: none.
 
     Returns:
         for each table: watermark, days compacted, files before and after; for the dead letters days_expired too.
     """
-    passed = watermarks(settings, layout)
+    passed = watermarks(settings)
     dead_letters = lake[-1]
     expired = 0
     if expire_before:
@@ -171,7 +161,7 @@ def _says_its_ends(spark: SparkSession, table: LakeTable, **beside: str) -> Iter
 
 
 def run_maintenance(
-    settings: StreamSettings, layout: Layout, *, patience: float, expire_before: str | None = None
+    settings: Settings, layout: Layout, *, patience: float, expire_before: str | None = None
 ) -> dict[str, Any]:
     """Maintain the lake: the running stream does it between batches, else a session of our own.
 
@@ -181,7 +171,7 @@ def run_maintenance(
     if is_record_locked(layout.writer_lock):
         wishes = {"expire_before": expire_before} if expire_before else {}
         return requests.ask(layout, wishes, patience=patience, still_runs=lambda: is_record_locked(layout.writer_lock))
-    watermarks(settings, layout)
+    watermarks(settings)
     spark = start_session(settings, layout, "tieout maintain", ui=False)
     try:
         lock.take(spark, layout.writer_lock)
@@ -192,6 +182,6 @@ def run_maintenance(
         ]
         for table in lake:
             tables.create(spark, table)
-        return maintain(spark, settings, layout, lake, expire_before)
+        return maintain(spark, settings, lake, expire_before)
     finally:
         spark.stop()

@@ -9,9 +9,9 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from core.layout import Layout
+from core.settings import Settings
 from spark_streaming.callbacks import require_token
 from spark_streaming.errors import StreamError
-from spark_streaming.settings import SETUP, StreamSettings
 
 LOOPBACK = "127.0.0.1"
 
@@ -68,11 +68,13 @@ def jar_files(layout: Layout) -> list[Path]:
     """
     jars = sorted((layout.jars / "spark").glob("*.jar"))
     if not jars:
-        raise StreamError(f"There is no JAR in {layout.jars / 'spark'}.", "nothing was started or written.", SETUP)
+        raise StreamError(
+            f"There is no JAR in {layout.jars / 'spark'}.", "nothing was started or written.", "./scripts/setup.sh"
+        )
     return jars
 
 
-def session_conf(settings: StreamSettings, layout: Layout) -> dict[str, str]:
+def session_conf(settings: Settings, layout: Layout) -> dict[str, str]:
     """Return the whole Spark configuration. It holds no secret: it is visible in the process list."""
     log_config = Path(__file__).with_name("log4j2.properties").as_uri()
     scratch = layout.state / "spark"
@@ -124,7 +126,7 @@ def _collector(own: str) -> list[str]:
     return ["-XX:+UseParallelGC", "-XX:-UseGCOverheadLimit", *large_pages]
 
 
-def start_session(settings: StreamSettings, layout: Layout, name: str, *, ui: bool) -> SparkSession:
+def start_session(settings: Settings, layout: Layout, name: str, *, ui: bool) -> SparkSession:
     """Start Spark for this process.
 
     Args:

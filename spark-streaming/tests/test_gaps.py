@@ -7,10 +7,10 @@ import pytest
 from small_lake import SmallLake, topic_of
 
 from core.layout import find_layout
+from core.settings import load_settings
 from spark_streaming.errors import LakeStateError, OffsetsMissingError
 from spark_streaming.failures import explain
 from spark_streaming.job import _with_all_partitions
-from spark_streaming.settings import load_settings
 from spark_streaming.start import Acceptance, Loss
 
 

@@ -22,9 +22,9 @@ from pathlib import Path
 from core.layout import CHECKOUT, Layout
 from spark_streaming import lock
 from spark_streaming.session import start_session
-from spark_streaming.settings import StreamSettings
+from core.settings import Settings
 home = Path(sys.argv[1])
-lock.take(start_session(StreamSettings(), Layout(CHECKOUT, home), "holder", ui=False), home / ".writer.lock")
+lock.take(start_session(Settings(), Layout(CHECKOUT, home), "holder", ui=False), home / ".writer.lock")
 print("locked", flush=True)
 time.sleep(600)
 """

@@ -6,13 +6,13 @@ import shlex
 import pytest
 
 from core.layout import find_layout
+from core.settings import Settings, load_settings
 from spark_streaming import session
-from spark_streaming.settings import StreamSettings, load_settings
 
 
 def conf_of(own: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     monkeypatch.setattr(session, "jar_files", lambda _: [])
-    return session.session_conf(StreamSettings(spark_java_options=own), find_layout())
+    return session.session_conf(Settings(spark_java_options=own), find_layout())
 
 
 def java_options(own: str, monkeypatch: pytest.MonkeyPatch, whose: str = "driver") -> str:
@@ -53,7 +53,7 @@ def test_a_setting_without_a_value_is_its_default(tmp_path, monkeypatch):
 
 def test_a_home_with_a_blank_stays_one_option(tmp_path, monkeypatch):
     monkeypatch.setattr(session, "jar_files", lambda _: [tmp_path / "a ä.jar"])
-    conf = session.session_conf(StreamSettings(), find_layout({"TIEOUT_HOME": str(tmp_path / "my tieout ä")}))
+    conf = session.session_conf(Settings(), find_layout({"TIEOUT_HOME": str(tmp_path / "my tieout ä")}))
     options = shlex.split(conf["spark.driver.extraJavaOptions"])  # Spark splits at blanks outside of quotes, too
     assert f"-Dderby.system.home={tmp_path}/my tieout ä/.tieout/spark" in options
     assert "%20" not in conf["spark.sql.warehouse.dir"]

@@ -9,16 +9,16 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from core.settings import Settings
 from warehouse.migrate import let_reader_read_marts, migrate
-from warehouse.settings import WarehouseSettings
 
 
-class OwnDatabase(WarehouseSettings):
+class OwnDatabase(Settings):
     """Settings for a database that only the superuser may enter: each connection becomes its role at once."""
 
     superuser_password: str
 
-    def dsn(self, role: str) -> str:
+    def dsn(self, role: str, **_: Any) -> str:
         """Return the connection string of a role; postgres stands for the superuser."""
         return make_conninfo(
             host=self.postgres_host,

@@ -15,22 +15,22 @@ from contracts.control_total import ControlTotal, Money
 from control.testing import Handle, transaction
 from core.kafka_login import librdkafka_login
 from core.layout import Layout
+from core.settings import Settings
 from warehouse.control_topic import LONGEST_SECONDS, ControlTopic, ControlWatermark
 from warehouse.proof.deep import prove_with_kafka
-from warehouse.settings import WarehouseSettings
 
 pytestmark = pytest.mark.services
 TOPIC = "transactions.control"
 
 
-def settings_of(services: Handle, **changed: Any) -> WarehouseSettings:
+def settings_of(services: Handle, **changed: Any) -> Settings:
     env = services.env
     given = {
         "kafka_bootstrap": env["KAFKA_BOOTSTRAP"],
         "kafka_password_loader": env["KAFKA_PASSWORD_LOADER"],
         "kafka_password_auditor": env["KAFKA_PASSWORD_AUDITOR"],
     }
-    return WarehouseSettings(**{**given, **changed})
+    return Settings(**{**given, **changed})
 
 
 def send(services: Handle, topic: str, values: Sequence[bytes | None], headers: Any = None) -> list[tuple[int, int]]:

@@ -17,8 +17,8 @@ from own_database import OwnDatabase
 
 from core.errors import TieoutError
 from core.layout import Layout
+from core.settings import Settings
 from warehouse.load import run_loads
-from warehouse.settings import WarehouseSettings
 
 pytestmark = pytest.mark.services
 Load = Callable[..., list[dict[str, Any]]]
@@ -301,7 +301,7 @@ def test_a_second_loader_is_told(load: Load, lake: LakeWriter, database: OwnData
 
 def test_a_database_that_is_away_gives_one_clear_error(layout: Layout, lake: LakeWriter) -> None:
     lake.commit([payment("a")])
-    away = WarehouseSettings(postgres_port=1, postgres_password_loader="x")  # type: ignore[arg-type]
+    away = Settings(postgres_port=1, postgres_password_loader="x")  # type: ignore[arg-type]
     with pytest.raises(TieoutError, match=r"cannot be reached.*refused"):
         run_loads(away, layout)
 
@@ -309,7 +309,7 @@ def test_a_database_that_is_away_gives_one_clear_error(layout: Layout, lake: Lak
 def test_a_missing_password_names_the_set_up(layout: Layout, lake: LakeWriter) -> None:
     lake.commit([payment("a")])
     with pytest.raises(TieoutError, match=r"POSTGRES_PASSWORD_LOADER.*\n.*setup\.sh"):
-        run_loads(WarehouseSettings(postgres_password_loader=None), layout)
+        run_loads(Settings(postgres_password_loader=None), layout)
 
 
 def test_a_single_huge_commit_is_read_with_little_memory(load: Load, lake: LakeWriter, query: Query) -> None:

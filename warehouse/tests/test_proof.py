@@ -268,8 +268,8 @@ def test_the_commands_speak_json_and_exit_codes(
     lake: LakeWriter, database: OwnDatabase, layout: Layout, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TIEOUT_HOME", str(layout.home))
-    monkeypatch.setattr("warehouse.load.read_settings", lambda _: database)
-    monkeypatch.setattr("warehouse.proof.run.read_settings", lambda _: database)
+    monkeypatch.setattr("warehouse.load.load_settings", lambda _: database)
+    monkeypatch.setattr("warehouse.proof.run.load_settings", lambda _: database)
     app = typer.Typer()
     cli.mount(app)
     runner = CliRunner()

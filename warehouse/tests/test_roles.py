@@ -11,9 +11,9 @@ from pydantic import SecretStr
 from control.testing import Handle
 from core.errors import OutageError, TieoutError
 from core.locks import AdvisoryKey
+from core.settings import Settings
 from warehouse import migrate as migration
 from warehouse.migrate import migrate
-from warehouse.settings import WarehouseSettings
 
 pytestmark = pytest.mark.services
 
@@ -161,7 +161,7 @@ def test_a_role_can_do_its_work(database: OwnDatabase, role: str, statement: str
 def test_a_role_enters_with_its_password_only(services: Handle) -> None:
     settings: dict[str, Any] = {name.lower(): value for name, value in services.env.items()}
     names = ("postgres_host", "postgres_port", "postgres_db", "postgres_password_loader")
-    right = WarehouseSettings(**{name: settings[name] for name in names})
+    right = Settings(**{name: settings[name] for name in names})
     with psycopg.connect(right.dsn("loader")) as connection:
         assert connection.execute("select current_user").fetchone() == ("loader",)
     wrong = right.model_copy(update={"postgres_password_loader": SecretStr("wrong")})

@@ -20,12 +20,12 @@ from control.topics import administrator
 from core.errors import OutageError
 from core.kafka_login import librdkafka_login
 from core.layout import Layout
+from core.settings import Settings
 from warehouse.accept import accept_table
 from warehouse.delta_log import table_id
 from warehouse.proof import books, run_proof
 from warehouse.proof.audit_gaps import _joined
 from warehouse.read import LakeMismatchError
-from warehouse.settings import WarehouseSettings
 
 Load = Callable[..., list[dict[str, Any]]]
 Query = Callable[..., list[tuple[Any, ...]]]
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.services
 def settings(database: OwnDatabase, services: Handle) -> OwnDatabase:
     env = services.env
     given = {"kafka_bootstrap": env["KAFKA_BOOTSTRAP"], "kafka_password_auditor": env["KAFKA_PASSWORD_AUDITOR"]}
-    named = WarehouseSettings(**given)
+    named = Settings(**given)
     return database.model_copy(update={name: getattr(named, name) for name in given})
 
 

@@ -7,19 +7,17 @@ import psycopg
 
 from core.errors import TieoutError
 from core.layout import Layout, find_layout
+from core.settings import Settings, load_settings
 from warehouse import audit
 from warehouse.delta_log import Commit, commits_after, exists, newest_record, table_id
 from warehouse.errors import DatabaseAwayError
-from warehouse.settings import WarehouseSettings, read_settings
 from warehouse.watermark import BRONZE, DEAD_LETTERS, Watermark, read_watermark, write_watermark
 
 LEFT = "silver and the watermark are as the last load left them."
 NOTHING_READ = -1
 
 
-def accept_table(
-    accepted: str, reason: str, *, settings: WarehouseSettings | None = None, layout: Layout | None = None
-) -> None:
+def accept_table(accepted: str, reason: str, *, settings: Settings | None = None, layout: Layout | None = None) -> None:
     """Set the watermark before the first commit of a new table of the lake.
 
     After a new bronze the next loads read both tables from their begin: what silver has is counted as already loaded,
@@ -35,7 +33,7 @@ def accept_table(
             that would have to be read again is gone.
     """
     layout = layout or find_layout()
-    settings = settings or read_settings(layout)
+    settings = settings or load_settings(layout)
     try:
         with (
             psycopg.connect(settings.dsn("loader"), autocommit=True, options="-c timezone=UTC") as connection,

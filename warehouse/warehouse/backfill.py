@@ -19,11 +19,11 @@ from contracts.model import Contract, load_contract
 from core.errors import TieoutError
 from core.layout import Layout
 from core.niceness import pass_on
+from core.settings import Settings
 from warehouse import audit, stage, totals
 from warehouse.delta_log import exists
 from warehouse.errors import DatabaseAwayError, without_rows
 from warehouse.read import Found, open_workspace, view_events
-from warehouse.settings import WarehouseSettings
 from warehouse.watermark import BRONZE, Watermark, read_watermark
 
 Connection = psycopg.Connection[Any]
@@ -51,7 +51,7 @@ _OWNER = """(
 class Backfill:
     """Reads days again, one after the other; each is one transaction and done for good."""
 
-    def __init__(self, connection: Connection, settings: WarehouseSettings, layout: Layout, run_id: str | None) -> None:
+    def __init__(self, connection: Connection, settings: Settings, layout: Layout, run_id: str | None) -> None:
         self._connection = connection
         self._settings = settings
         self._layout = layout
@@ -189,7 +189,7 @@ class Backfill:
 
 
 @contextmanager
-def open_backfill(settings: WarehouseSettings, layout: Layout, run_id: str | None) -> Iterator[Backfill]:
+def open_backfill(settings: Settings, layout: Layout, run_id: str | None) -> Iterator[Backfill]:
     """Connect as the loader.
 
     Raises:

@@ -74,10 +74,10 @@ def migrate() -> None:
 
     Example: ./scripts/tieout migrate
     """
+    from core.settings import load_settings
     from warehouse import migrate as migrations
-    from warehouse.settings import read_settings
 
-    settings = read_settings()
+    settings = load_settings()
     migrations.migrate(settings.dsn("owner"))
     migrations.let_reader_read_marts(settings.dsn("dbt"))
     typer.echo("the warehouse has the newest schema")

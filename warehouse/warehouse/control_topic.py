@@ -16,8 +16,8 @@ from psycopg.types.json import Jsonb
 
 from contracts.control_total import ControlTotal, ControlTotalError, parse_control_total
 from core.kafka_login import librdkafka_login
+from core.settings import Settings
 from core.topic_id import as_kafka_spells
-from warehouse.settings import WarehouseSettings
 from warehouse.told import Taken
 
 LONGEST_SECONDS = 10.0
@@ -93,7 +93,7 @@ class ControlTopic:
         say: told why control totals are not read.
     """
 
-    def __init__(self, settings: WarehouseSettings, topic: str, say: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, topic: str, say: Callable[[str], None]) -> None:
         self._settings = settings
         self._topic = topic
         self._say = say

@@ -7,9 +7,9 @@ import duckdb
 import psycopg
 
 from core.layout import Layout
+from core.settings import Settings
 from warehouse.delta_log import Commit, _actions, _versions, commits_after, exists, read_commit, table_id
 from warehouse.errors import DatabaseAwayError
-from warehouse.settings import WarehouseSettings
 from warehouse.watermark import BRONZE, read_watermark
 
 NOTHING_READ = "nothing was read or written."
@@ -17,7 +17,7 @@ NOTHING_READ = "nothing was read or written."
 JUST_NOW_SECONDS = 15 * 60
 
 
-def look_at_bronze(layout: Layout, settings: WarehouseSettings, now: datetime) -> dict[str, Any]:
+def look_at_bronze(layout: Layout, settings: Settings, now: datetime) -> dict[str, Any]:
     """Return how many rows wait for a load, when the newest row arrived, and how old the newest commit with rows is.
 
     rows_waiting is 0 and the others are None where bronze is not there or empty.
@@ -39,7 +39,7 @@ def look_at_bronze(layout: Layout, settings: WarehouseSettings, now: datetime) -
     }
 
 
-def look_at_loads(layout: Layout, settings: WarehouseSettings, run_id: str, now: datetime) -> dict[str, Any]:
+def look_at_loads(layout: Layout, settings: Settings, run_id: str, now: datetime) -> dict[str, Any]:
     """Return the loads of a run, what they read, what the lake's log holds for them, and what they left behind.
 
     Raises:
@@ -78,7 +78,7 @@ def look_at_loads(layout: Layout, settings: WarehouseSettings, run_id: str, now:
     }
 
 
-def _waiting(layout: Layout, settings: WarehouseSettings) -> tuple[Commit, ...]:
+def _waiting(layout: Layout, settings: Settings) -> tuple[Commit, ...]:
     try:
         with psycopg.connect(settings.dsn("loader")) as connection:
             watermark = read_watermark(connection, BRONZE)

@@ -13,6 +13,7 @@ from core import failpoints
 from core.errors import TieoutError
 from core.layout import Layout, find_layout
 from core.niceness import pass_on
+from core.settings import Settings, load_settings
 from core.text import shown_lines
 from warehouse import audit, cuts, feeds, fresh, gaps, losses, settle, stage, told, totals
 from warehouse.control_topic import ControlTopic, Told, read_control_watermark, write_control_watermark
@@ -22,7 +23,6 @@ from warehouse.errors import DatabaseAwayError, without_rows
 from warehouse.plan import LoadRange, plan_lost, plan_next, plan_nothing
 from warehouse.quality import prune_quality, write_quality
 from warehouse.read import open_workspace, read_load
-from warehouse.settings import WarehouseSettings, read_settings
 from warehouse.statuses import Pairs, find_pairs, write_statuses
 from warehouse.watermark import BRONZE, DEAD_LETTERS, loaded_ends, read_watermark, write_watermark
 
@@ -31,7 +31,7 @@ DISK_FULL = "53100"
 
 
 def run_loads(
-    settings: WarehouseSettings | None = None,
+    settings: Settings | None = None,
     layout: Layout | None = None,
     *,
     try_fresh: bool = True,
@@ -55,7 +55,7 @@ def run_loads(
             were finished before stay; the failed one left nothing but its audit row.
     """
     layout = layout or find_layout()
-    settings = settings or read_settings(layout)
+    settings = settings or load_settings(layout)
     say = say or _say_on_stderr
     if not exists(layout.bronze):
         say("there is no lake yet: nothing to load")
@@ -112,7 +112,7 @@ def _summary(load: dict[str, Any]) -> str:
     return f"load {load['load_id']}: versions {first}-{last}: {told} in {load['seconds']:.1f} s"
 
 
-def _connect(settings: WarehouseSettings) -> Connection:
+def _connect(settings: Settings) -> Connection:
     try:
         connection = psycopg.connect(settings.dsn("loader"), autocommit=True)
     except psycopg.OperationalError as error:
@@ -144,7 +144,7 @@ class _Loader:
         self,
         connection: Connection,
         layout: Layout,
-        settings: WarehouseSettings,
+        settings: Settings,
         contract: Contract,
         control: Mapping[str, ControlTopic],
         *,

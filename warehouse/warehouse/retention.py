@@ -5,8 +5,8 @@ from datetime import datetime
 import psycopg
 
 from core.niceness import pass_on
+from core.settings import Settings
 from warehouse.errors import DatabaseAwayError
-from warehouse.settings import WarehouseSettings
 
 BOOKS = {
     "dead_letters": "select metadata.expire_dead_letters(%s)",
@@ -15,7 +15,7 @@ BOOKS = {
 }
 
 
-def expire(settings: WarehouseSettings, before: dict[str, datetime]) -> dict[str, int]:
+def expire(settings: Settings, before: dict[str, datetime]) -> dict[str, int]:
     """Remove what is older, each book in one transaction with the note of it; return how much went, by book.
 
     Args:

@@ -32,8 +32,8 @@ from bench.lake import make_lake
 from bench.served import Served, served
 from bench.silver_rows import TARGET, Silver, write_parquet
 from core.layout import Layout
+from core.settings import load_settings
 from warehouse.load import run_loads
-from warehouse.settings import read_settings
 
 LOADER = "loader"
 COPY = "COPY of the same rows as CSV"
@@ -138,7 +138,7 @@ def _timed(work: Callable[[], object]) -> float:
 
 
 def _load(ground: Ground, lake: Layout) -> float:
-    settings = read_settings(ground.layout)
+    settings = load_settings(ground.layout)
     return _timed(lambda: run_loads(settings, lake, say=lambda _: None))
 
 

@@ -14,11 +14,11 @@ from pyspark.sql import DataFrame
 
 from contracts.model import load_contract
 from core.layout import CHECKOUT, Layout, find_layout
+from core.settings import load_settings
 from spark_streaming import broker
 from spark_streaming.classify import classify
 from spark_streaming.job import _prepare
 from spark_streaming.session import start_session
-from spark_streaming.settings import load_settings
 
 
 class Work:
@@ -111,7 +111,7 @@ class Work:
         reader: Any = self.spark.readStream if streaming else self.spark.read
         reader = (
             reader.format("kafka")
-            .options(**broker.source_options(self.settings, self.layout))
+            .options(**broker.source_options(self.settings))
             .option("subscribe", load_contract().topics["transactions"].name)
             .option("startingOffsets", "earliest")
             .option("includeHeaders", "true")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from contracts.model import load_contract
 from core.layout import find_layout
+from core.settings import load_settings
 from spark_streaming import broker
 from spark_streaming.session import start_session
-from spark_streaming.settings import load_settings
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
     settings = load_settings(layout)
     spark = start_session(settings, layout, "bench stock", ui=False)
     spark.sparkContext.setLogLevel("ERROR")
-    options = broker.client_options(settings, layout)
+    options = broker.client_options(settings)
     kinds = {"decimal": "DECIMAL(20,4)", "boolean": "BOOLEAN", "timestamp": "TIMESTAMP"}
     schema = ", ".join(f"{field.name} {kinds.get(field.type, 'STRING')}" for field in contract.fields)
     names = [f"e.{field.name} AS {field.stored_as}" for field in contract.fields]

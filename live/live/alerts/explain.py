@@ -9,11 +9,11 @@ from psycopg.rows import dict_row
 
 from contracts.alerts import AlertRules, load_alert_rules
 from core.errors import TieoutError
+from core.settings import Settings, load_settings
 from live.alerts.judge import judge
 from live.alerts.memory import Memory, Seen
 from live.engine import connect, database_away
 from live.events import Place
-from live.settings import LiveSettings, read_settings
 
 Connection = psycopg.Connection[Any]
 
@@ -63,7 +63,7 @@ class Explanation:
     meaning: str
 
 
-def explain(name: str, settings: LiveSettings | None = None) -> Explanation:
+def explain(name: str, settings: Settings | None = None) -> Explanation:
     """Compute an alert again.
 
     Args:
@@ -75,7 +75,7 @@ def explain(name: str, settings: LiveSettings | None = None) -> Explanation:
         OutageError: the database is away.
     """
     try:
-        with closing(connect(settings or read_settings())) as connection:
+        with closing(connect(settings or load_settings())) as connection:
             alert = _find(connection, name)
             return recompute(connection, alert, load_alert_rules())
     except psycopg.OperationalError as error:

@@ -7,10 +7,10 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from core.settings import Settings, load_settings
 from core.text import shown
 from live.alerts.explain import Explanation
 from live.engine import connect, database_away
-from live.settings import LiveSettings, read_settings
 
 _LIST = """
 select alert_id, rule_code, customer_id, amount::text as amount, currency, merchant_category, occurred_at, arrived_at,
@@ -22,7 +22,7 @@ order by arrived_at desc limit %(limit)s
 
 
 def list_alerts(
-    rule: str | None, customer: str | None, limit: int, settings: LiveSettings | None = None
+    rule: str | None, customer: str | None, limit: int, settings: Settings | None = None
 ) -> list[dict[str, Any]]:
     """Return the newest alerts.
 
@@ -31,7 +31,7 @@ def list_alerts(
     """
     try:
         with (
-            closing(connect(settings or read_settings())) as connection,
+            closing(connect(settings or load_settings())) as connection,
             connection.cursor(row_factory=dict_row) as cursor,
         ):
             return cursor.execute(_LIST, {"rule": rule, "customer": customer, "limit": limit}).fetchall()

@@ -7,8 +7,8 @@ import orjson
 import psycopg
 from confluent_kafka import KafkaError, Message, Producer
 
+from core.settings import Settings
 from live.alerts.judge import Alert
-from live.settings import LiveSettings
 
 Connection = psycopg.Connection[Any]
 
@@ -32,13 +32,13 @@ class Outbox:
     What was not acknowledged when a process died is sent again by the next: same key, same value.
     """
 
-    def __init__(self, settings: LiveSettings, topic: str) -> None:
+    def __init__(self, settings: Settings, topic: str) -> None:
         self._topic = topic
         self._delivered: list[str] = []
         self._lost = False
         self._producer = Producer(
             {
-                **settings.kafka_login(),
+                **settings.kafka_login("live"),
                 "client.id": "tieout-live-alerts",
                 "enable.idempotence": True,
                 "acks": "all",

@@ -10,8 +10,8 @@ import psycopg
 
 from core.errors import OutageError
 from core.locks import AdvisoryKey, hold_advisory
+from core.settings import Settings
 from warehouse.errors import DatabaseAwayError, refused_value
-from warehouse.settings import WarehouseSettings
 
 Connection = psycopg.Connection[Any]
 DEAD_LETTERS, REJECTED = "dead_letters", "rejected_transactions"
@@ -20,7 +20,7 @@ LEFT = "what was written down is finished by the next redrive, with the same byt
 
 
 @contextmanager
-def open_books(settings: WarehouseSettings) -> Iterator[Connection]:
+def open_books(settings: Settings) -> Iterator[Connection]:
     """Open the warehouse as role redrive.
 
     Raises:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from contracts.model import load_contract
-from core.errors import TieoutError, missing_secret
+from core.errors import TieoutError
 from core.layout import Layout, find_layout
+from core.settings import load_settings
 from core.text import shown_lines
 from warehouse.dlq import listing
 from warehouse.dlq.books import DEAD_LETTERS, REJECTED, log_unmask, open_books
@@ -28,7 +29,6 @@ from warehouse.dlq.sender import Sender
 from warehouse.dlq.show import chain, meanings, view_bytes
 from warehouse.dlq.sources import FromFile, FromLake, Source
 from warehouse.dlq.write_off import write_off
-from warehouse.settings import WarehouseSettings, read_settings
 
 SAY_EVERY_SECONDS = 10.0
 GROUPS = ("reason", "day", "source", "state")
@@ -66,7 +66,7 @@ def list_letters(selection: Selection, *, by: str, letters: bool, limit: int) ->
     groups = tuple(word.strip() for word in by.split(",") if word.strip())
     if not groups or set(groups) - set(GROUPS):
         raise TieoutError(f"{by!r} is not a list of {', '.join(GROUPS)}.", NOTHING, "--by reason,day")
-    with open_books(read_settings()) as connection:
+    with open_books(load_settings()) as connection:
         states = count_states(connection, selection.within(None))
         found: dict[str, Any] = {"book": selection.book, "states": states, "by": list(groups)}
         found["groups"] = listing.list_groups(connection, selection, by=groups)
@@ -81,7 +81,7 @@ def show_letter(selection: Selection, *, unmask: bool) -> dict[str, Any]:
     (_, first, last) = selection.offsets[0]
     if len(selection.offsets) != 1 or first != last:
         raise TieoutError("show takes one letter, such as 0:17.", NOTHING, "./scripts/tieout dlq list --letters")
-    with open_books(read_settings(layout)) as connection:
+    with open_books(load_settings(layout)) as connection:
         found = listing.list_letters(connection, selection, 1)
         if not found:
             raise TieoutError(
@@ -115,7 +115,7 @@ def export(selection: Selection, file: Path) -> dict[str, Any]:
     layout = find_layout()
     selected = selection.within("OPEN")
     with (
-        open_books(read_settings(layout)) as connection,
+        open_books(load_settings(layout)) as connection,
         open_letters(layout, selection.book, select_letters(connection, selected)) as letters,
     ):
         if not letters.count:
@@ -135,14 +135,14 @@ def redrive_letters(
 ) -> dict[str, Any]:
     """Put letters back; with neither file nor choice only finish what was left."""
     layout, contract = find_layout(), load_contract()
-    settings = read_settings(layout)
+    settings = load_settings(layout)
     source = _source(layout, selection, file=file, chosen=chosen, skip_decided=skip_decided)
     with open_books(settings) as connection:
         return redrive(
             connection,
             source,
             contract,
-            lambda: Sender(settings.kafka_bootstrap, _password(settings), contract),
+            lambda: Sender(settings.kafka_bootstrap, settings.secret("KAFKA_PASSWORD_REDRIVE", NOTHING), contract),
             say=_say,
             show=_Progress(),
             dry_run=dry_run,
@@ -157,15 +157,9 @@ def _source(
     return FromLake(layout, selection, skip_decided=skip_decided) if chosen else None
 
 
-def _password(settings: WarehouseSettings) -> str:
-    if settings.kafka_password_redrive is None:
-        raise missing_secret("KAFKA_PASSWORD_REDRIVE", NOTHING)
-    return settings.kafka_password_redrive.get_secret_value()
-
-
 def write_off_letters(selection: Selection, reason: str, name: str, *, dry_run: bool) -> dict[str, Any]:
     """Write off the open letters of a selection."""
-    with open_books(read_settings()) as connection:
+    with open_books(load_settings()) as connection:
         return write_off(connection, selection, reason, name, dry_run=dry_run)
 
 

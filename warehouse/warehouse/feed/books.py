@@ -11,13 +11,13 @@ import psycopg
 from contracts.control_total import NO_FEED, sender_of
 from contracts.model import load_contract
 from core.errors import OutageError, TieoutError
+from core.settings import Settings
 from core.text import shown
 from warehouse.asking import in_words, one_snapshot
 from warehouse.audit import only_loader
 from warehouse.dlq.books import asked_by
 from warehouse.proof.equation import DIFFERENT, OK, OPEN, UNATTESTED, VOID
 from warehouse.proof.feeds import FeedBooks, judge, read_feeds
-from warehouse.settings import WarehouseSettings
 from warehouse.settle import Ends
 from warehouse.watermark import BRONZE, read_watermark
 
@@ -66,7 +66,7 @@ def _verdict(verdicts: set[str]) -> str:
     return next((verdict for verdict in VERDICTS if verdict in verdicts), OK)
 
 
-def list_feeds(settings: WarehouseSettings, verdicts: Sequence[str], limit: int) -> dict[str, Any]:
+def list_feeds(settings: Settings, verdicts: Sequence[str], limit: int) -> dict[str, Any]:
     """Return the newest feeds of some verdicts, and how many there are of each.
 
     Raises:
@@ -82,7 +82,7 @@ def list_feeds(settings: WarehouseSettings, verdicts: Sequence[str], limit: int)
     }
 
 
-def void_feeds(settings: WarehouseSettings, names: Sequence[str], reason: str, *, dry_run: bool) -> dict[str, Any]:
+def void_feeds(settings: Settings, names: Sequence[str], reason: str, *, dry_run: bool) -> dict[str, Any]:
     """End feeds in the books, all of them or none: E0 shows them as VOID and compares them no more.
 
     Args:

@@ -32,14 +32,14 @@ def list_(
 
     Example: ./scripts/tieout feed list --verdict different
     """
+    from core.settings import load_settings
     from warehouse.feed.books import list_feeds
-    from warehouse.settings import read_settings
 
     word = (verdict or "").lower()
     words = (*NOT_OK, "ok") if word == "all" else NOT_OK if verdict is None else (word,)
     if not set(words) <= {*NOT_OK, "ok"}:
         raise typer.BadParameter(f"{shown(verdict)} is none of {', '.join(NOT_OK)}, ok, all.", param_hint="--verdict")
-    found = list_feeds(read_settings(), [word.upper() for word in words], limit)
+    found = list_feeds(load_settings(), [word.upper() for word in words], limit)
     if as_json:
         typer.echo(json.dumps(found))
     else:
@@ -61,15 +61,15 @@ def void(
 
     Example: ./scripts/tieout feed void partner-7 --reason "the partner began its count at 1 again"
     """
+    from core.settings import load_settings
     from warehouse.feed.books import LONGEST_REASON, void_feeds
-    from warehouse.settings import read_settings
 
     reason = reason.strip()
     if not reason or not reason.isprintable() or len(reason) > LONGEST_REASON:
         raise typer.BadParameter(
             f"say why, in one line of 1 to {LONGEST_REASON} characters: it goes to the books.", param_hint="--reason"
         )
-    outcome = void_feeds(read_settings(), feeds, reason, dry_run=dry_run)
+    outcome = void_feeds(load_settings(), feeds, reason, dry_run=dry_run)
     if as_json:
         typer.echo(json.dumps(outcome))
         return

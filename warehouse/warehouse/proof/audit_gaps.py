@@ -11,10 +11,10 @@ from typing import Any
 import psycopg
 
 from contracts.model import load_contract
+from core.settings import Settings
 from warehouse.feeds import as_multirange, as_ranges
 from warehouse.gaps import Spans, as_spans
 from warehouse.proof.kafka_records import auditor, read_records, topic_state
-from warehouse.settings import WarehouseSettings
 
 # Spans that are closer than so many offsets are read as one.
 READ_ON = 2_000
@@ -51,7 +51,7 @@ class Finding:
         return markers, aborted
 
 
-def explain_missing(connection: psycopg.Connection[Any], settings: WarehouseSettings, after_load: int) -> None:
+def explain_missing(connection: psycopg.Connection[Any], settings: Settings, after_load: int) -> None:
     """Read again what loads have passed without an event, and write down what it is.
 
     Args:
@@ -73,7 +73,7 @@ def explain_missing(connection: psycopg.Connection[Any], settings: WarehouseSett
                 connection.commit()
 
 
-def read_again(settings: WarehouseSettings, topic_id: str | None, missing: Mapping[int, Spans]) -> dict[int, Finding]:
+def read_again(settings: Settings, topic_id: str | None, missing: Mapping[int, Spans]) -> dict[int, Finding]:
     """Return what the missing offsets of a topic's partitions are; nothing where the topic was made anew.
 
     Raises:

@@ -17,17 +17,17 @@ import pyarrow as pa
 from contracts.control_total import LONGEST_RUN, NO_FEED
 from contracts.model import load_contract
 from core.layout import Layout
+from core.settings import Settings
 from warehouse.delta_log import exists, newest_record
 from warehouse.proof.equation import Equation, Side
 from warehouse.proof.forward import plus
 from warehouse.proof.kafka_records import auditor, read_records
 from warehouse.read import open_workspace
-from warehouse.settings import WarehouseSettings
 
 Sides = dict[tuple[str, str | None], Side]
 
 
-def prove_with_kafka(settings: WarehouseSettings, layout: Layout, unattested: list[str]) -> Iterable[Equation]:
+def prove_with_kafka(settings: Settings, layout: Layout, unattested: list[str]) -> Iterable[Equation]:
     """Yield E1 per partition, Kafka's records = the lake's, and E0 of feeds without totals, by what Kafka holds.
 
     Only offsets that Kafka still has and the lake already has are judged.

@@ -12,12 +12,12 @@ from psycopg.rows import dict_row
 
 from contracts.model import load_contract
 from core.layout import Layout
+from core.settings import Settings
 from warehouse.proof.equation import DIFFERENT, Equation
 from warehouse.proof.feeds import CONTRADICTING
 from warehouse.proof.lake import read_lake
 from warehouse.proof.rows import make_differences, read_silver
 from warehouse.read import open_workspace
-from warehouse.settings import WarehouseSettings
 
 MOST = 50
 DAYS_NAMED = 5
@@ -82,7 +82,7 @@ def name_days(connection: psycopg.Connection[Any], equations: list[Equation]) ->
 
 
 def explain_differences(
-    connection: psycopg.Connection[Any], layout: Layout, settings: WarehouseSettings, equations: list[Equation]
+    connection: psycopg.Connection[Any], layout: Layout, settings: Settings, equations: list[Equation]
 ) -> list[dict[str, Any]]:
     """Return, for each difference, the offsets and transactions behind it: up to fifty each."""
     explained = []
@@ -105,9 +105,7 @@ def explain_differences(
 
 
 @contextmanager
-def _lake(
-    different: list[Equation], layout: Layout, settings: WarehouseSettings
-) -> Iterator[duckdb.DuckDBPyConnection]:
+def _lake(different: list[Equation], layout: Layout, settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     with open_workspace(layout.state / "load", settings.loader_memory) as workspace:
         if any(equation.name in {"E1", "E2"} for equation in different):
             read_lake(workspace, layout, load_contract())

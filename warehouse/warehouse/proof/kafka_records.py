@@ -7,17 +7,17 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
-from core.errors import OutageError, TieoutError
+from core.errors import OutageError
 from core.kafka_login import kafka_python_login
+from core.settings import Settings
 from core.topic_id import as_kafka_spells
-from warehouse.settings import WarehouseSettings
 
 BATCH = 20_000
 SILENCE_SECONDS = 60.0
 
 
 @contextmanager
-def auditor(settings: WarehouseSettings, isolation: str = "read_committed") -> Iterator[Any]:
+def auditor(settings: Settings, isolation: str = "read_committed") -> Iterator[Any]:
     """Yield a consumer of the auditor's.
 
     Args:
@@ -42,7 +42,7 @@ def auditor(settings: WarehouseSettings, isolation: str = "read_committed") -> I
         yield consumer
 
 
-def topic_state(settings: WarehouseSettings, topic: str) -> tuple[str, bool]:
+def topic_state(settings: Settings, topic: str) -> tuple[str, bool]:
     """Return the id of a topic, and whether it is compacted: then single records may be gone.
 
     Raises:
@@ -58,15 +58,13 @@ def topic_state(settings: WarehouseSettings, topic: str) -> tuple[str, bool]:
 
 
 @contextmanager
-def _client(settings: WarehouseSettings, connect: Callable[[dict[str, Any]], Any]) -> Iterator[Any]:
+def _client(settings: Settings, connect: Callable[[dict[str, Any]], Any]) -> Iterator[Any]:
     from kafka.errors import KafkaError  # noqa: PLC0415  (only a proof that reads Kafka needs it)
 
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # refusals are raised; it logs each of them as well
-    password = settings.kafka_password_auditor
-    if password is None:
-        raise TieoutError("KAFKA_PASSWORD_AUDITOR is not set.", "nothing was read.", "./scripts/setup.sh")
+    password = settings.secret("KAFKA_PASSWORD_AUDITOR", "nothing was read.")
     try:
-        client = connect(kafka_python_login(settings.kafka_bootstrap, "auditor", password.get_secret_value()))
+        client = connect(kafka_python_login(settings.kafka_bootstrap, "auditor", password))
         try:
             yield client
         finally:

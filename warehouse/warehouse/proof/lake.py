@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from contracts.model import Contract, load_contract
 from core.layout import Layout
+from core.settings import Settings
 from warehouse.delta_log import exists, newest_record
 from warehouse.gaps import spans_without
 from warehouse.proof.audit_gaps import read_again
@@ -21,7 +22,6 @@ from warehouse.proof.lake_feeds import feeds_in_lake
 from warehouse.proof.rows import rows_that_differ
 from warehouse.read import LakeMismatchError, open_workspace
 from warehouse.rules import identity_sql, status_sql
-from warehouse.settings import WarehouseSettings
 from warehouse.totals import currency_sql
 from warehouse.watermark import loaded_ends
 
@@ -54,7 +54,7 @@ _COLUMNS = """
 
 
 def prove_lake(
-    connection: psycopg.Connection[Any], settings: WarehouseSettings, layout: Layout, by_totals: list[Equation]
+    connection: psycopg.Connection[Any], settings: Settings, layout: Layout, by_totals: list[Equation]
 ) -> Iterable[Equation]:
     """Yield E0 to E2 from the lake's files and silver's rows, and what the books of the loads say otherwise.
 
@@ -115,7 +115,7 @@ def offsets_in_lake(
     workspace: duckdb.DuckDBPyConnection,
     topic_id: str | None,
     ends: dict[int, int],
-    settings: WarehouseSettings,
+    settings: Settings,
 ) -> Iterable[Equation]:
     """Yield E1 per partition: recorded ends of bronze = different offsets in the lake, none of them twice.
 
@@ -157,7 +157,7 @@ def offsets_in_lake(
 def _ahead_of_loads(
     connection: psycopg.Connection[Any],
     workspace: duckdb.DuckDBPyConnection,
-    settings: WarehouseSettings,
+    settings: Settings,
     topic_id: str | None,
     ends: dict[int, int],
 ) -> dict[int, tuple[int, int]]:

@@ -10,6 +10,7 @@ from psycopg.types.json import Jsonb
 
 from core.layout import Layout, find_layout
 from core.niceness import pass_on
+from core.settings import Settings, load_settings
 from warehouse.delta_log import newest_record
 from warehouse.errors import DatabaseAwayError
 from warehouse.proof import books, feeds, marts
@@ -19,7 +20,6 @@ from warehouse.proof.equation import DIFFERENT, OPEN, UNATTESTED, Equation
 from warehouse.proof.explain import explain_differences, name_days
 from warehouse.proof.forward import Forward, read_forward, write_forward
 from warehouse.proof.lake import prove_lake
-from warehouse.settings import WarehouseSettings, read_settings
 from warehouse.settle import Ends
 from warehouse.watermark import BRONZE, read_watermark
 
@@ -31,7 +31,7 @@ def run_proof(
     deep: bool = False,
     explain: bool = False,
     run_id: str | None = None,
-    settings: WarehouseSettings | None = None,
+    settings: Settings | None = None,
     layout: Layout | None = None,
 ) -> dict[str, Any]:
     """Prove E0 to E4 and write the result to metadata.proof.
@@ -54,7 +54,7 @@ def run_proof(
         TieoutError: the database is away, or the lake or Kafka cannot be read.
     """
     layout = layout or find_layout()
-    settings = settings or read_settings(layout)
+    settings = settings or load_settings(layout)
     checked_at = datetime.now(UTC)
     explained: list[dict[str, Any]] | None = None
     try:
@@ -101,7 +101,7 @@ class _Proof:
     """
 
     def __init__(
-        self, connection: psycopg.Connection[Any], settings: WarehouseSettings, layout: Layout, before: Forward | None
+        self, connection: psycopg.Connection[Any], settings: Settings, layout: Layout, before: Forward | None
     ) -> None:
         self._connection = connection
         self._settings = settings

@@ -13,13 +13,13 @@ from uuid import uuid4
 from contracts.model import load_contract
 from core.files import replacing
 from core.layout import Layout, find_layout
+from core.settings import Settings, load_settings
 from warehouse.asking import one_snapshot
 from warehouse.reconcile import compare as comparing
 from warehouse.reconcile.dialect import Dialect
 from warehouse.reconcile.errors import MisuseError, StatementFileError
 from warehouse.reconcile.footer import FooterCheck, check_footer, days_of_footer
 from warehouse.reconcile.statement_file import StatementFile
-from warehouse.settings import WarehouseSettings, read_settings
 
 SHOWN_DIFFERENCES = 1_000
 _LONGEST_PERIOD = 3_660
@@ -33,7 +33,7 @@ def reconcile(
     dates: bool = True,
     require_footer: bool = False,
     out: Path | None = None,
-    settings: WarehouseSettings | None = None,
+    settings: Settings | None = None,
     layout: Layout | None = None,
 ) -> dict[str, Any]:
     """Compare an outside statement with silver and gold, and write down what was found.
@@ -59,7 +59,7 @@ def reconcile(
     """
     begun = time.monotonic()
     layout = layout or find_layout()
-    settings = settings or read_settings(layout)
+    settings = settings or load_settings(layout)
     statement = StatementFile(file, dialect, dict(load_contract().currencies))
     sha256 = statement.sha256()
     run_id, checked_at = uuid4(), datetime.now(UTC)

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from core.settings import Settings, load_settings
 from core.spans import parse_span
 from warehouse.asking import one_snapshot
-from warehouse.settings import WarehouseSettings, read_settings
 
 _OPEN = """
 from raw.transactions as p
@@ -22,7 +22,7 @@ order by p.status_at, p.transaction_id limit %(limit)s
 """
 
 
-def list_pending(older_than: str, limit: int, *, settings: WarehouseSettings | None = None) -> dict[str, Any]:
+def list_pending(older_than: str, limit: int, *, settings: Settings | None = None) -> dict[str, Any]:
     """Return the PENDING payments of silver that have no final status and are older than an age.
 
     Args:
@@ -36,7 +36,7 @@ def list_pending(older_than: str, limit: int, *, settings: WarehouseSettings | N
     Raises:
         TieoutError: the database is away.
     """
-    settings = settings or read_settings()
+    settings = settings or load_settings()
     age = parse_span(older_than)
     with one_snapshot(settings.dsn("dbt"), "nothing was changed.") as db:
         row = db.execute("select max(status_at) from raw.transactions").fetchone()

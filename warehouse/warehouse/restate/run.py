@@ -8,10 +8,10 @@ import psycopg
 
 from core.errors import TieoutError
 from core.files import replacing
+from core.settings import Settings, load_settings
 from warehouse.asking import one_snapshot
 from warehouse.restate.moments import moment, require_summary
 from warehouse.restate.states import MEASURES, causes, copy_causes, count_causes, find_changed, groups
-from warehouse.settings import WarehouseSettings, read_settings
 
 SHOWN_TRANSACTIONS = 1_000
 
@@ -21,7 +21,7 @@ def restate(
     vs: datetime | None = None,
     *,
     transactions: Path | None = None,
-    settings: WarehouseSettings | None = None,
+    settings: Settings | None = None,
 ) -> dict[str, Any]:
     """Compare what the daily summary said after the last build finished by a moment with what it says now.
 
@@ -39,7 +39,7 @@ def restate(
     Raises:
         TieoutError: nothing was built yet, a build is under way, or the database is away.
     """
-    settings = settings or read_settings()
+    settings = settings or load_settings()
     with one_snapshot(settings.dsn("dbt"), "nothing was changed.") as db:
         require_summary(db)
         then, other = moment(db, as_of), moment(db, vs)

@@ -1,7 +1,7 @@
 """Control totals by sender: the first content stands, another one is kept, and an operator can end a feed.
 
 Revision ID: 0011
-Revises: 0009
+Revises: 0010
 """
 
 from alembic import op

@@ -1,7 +1,7 @@
 """Offsets that no event has: what a load passed, and what the auditor has found them to be.
 
 Revision ID: 0012
-Revises: 0009
+Revises: 0011
 """
 
 from alembic import op

@@ -1,12 +1,12 @@
 """What a rejected event disagrees with, and what the role redrive asks before it promises anything.
 
-Revision ID: 0014
-Revises: 0009
+Revision ID: 0013
+Revises: 0012
 """
 
 from alembic import op
 
-revision = "0014"
+revision = "0013"
 down_revision = "0012"
 branch_labels = None
 depends_on = None
