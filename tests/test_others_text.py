@@ -33,6 +33,8 @@ from live.alerts.explain import Explanation
 from live.alerts.listing import as_text as alert_as_text
 from live.alerts.listing import list_as_text
 from live.drift import Check, Line
+from live.set_aside import SetAside
+from live.show import Report
 from live.show import as_text as check_as_text
 from warehouse.dlq.display import show_letter, show_list, show_outcome
 from warehouse.proof import show_proof
@@ -69,7 +71,13 @@ def proof(text: str) -> None:
 def reconciliation(text: str) -> None:
     amounts = {"their_count": 1, "their_amount": "1.00", "our_count": 0, "our_amount": "0"}
     row = {"line": 1, "transaction_id": text, "kind": "MISSING_WITH_US", "their_date": "2026-03-01"}
-    row |= {"their_amount": "1.00", "their_currency": "INR", "their_status": "SUCCESS", "redrive_of": None}
+    row |= {
+        "their_amount": "1.00",
+        "their_currency": "INR",
+        "their_status": "SUCCESS",
+        "redrive_of": None,
+        "reasons": [text],
+    }
     row |= dict.fromkeys(("our_date", "our_amount", "our_status", "gold_amount", "gold_status"))
     show_reconciliation({
         "ok": False, "file": text, "lines": 1, "period": {"from": "2026-03-01", "to": "2026-03-01", "days": 1},
@@ -105,11 +113,19 @@ def letter(text: str) -> dict[str, Any]:
     return {
         "letter": "0:1", "book": "dead_letters", "topic_id": text, "source": text, "seq": 1, "reasons": [text],
         "arrived_at": AT.isoformat(), "age_seconds": 5, "currency": text, "amount": "1.00", "value_bytes": 7,
-        "state": "OPEN", "is_unconfirmed": False, "redriven": None, "redrive_of": None, "successor": None,
+        "state": "OPEN", "is_unconfirmed": False, "redriven": None, "redrive_of": None, "successor": None, "load_id": 1,
+        "conflict": None,
     }  # fmt: skip
 
 
+def conflict(text: str) -> dict[str, Any]:
+    standing = {"partition": 0, "offset": 1, "book": "transactions", "run": text, "seq": 1, "load_id": 1}
+    return {"standing": standing, "differs": [{"field": "city", "standing": text, "rejected": None}]}
+
+
 def letters(text: str) -> None:
+    clash = letter(text) | {"conflict": conflict(text)}
+    show_list({"letters": [clash], "by": ["reason"], "book": "rejected_transactions", "states": {"OPEN": 1}})
     show_list({"letters": [letter(text)], "by": ["reason"], "book": "dead_letters", "states": {"OPEN": 1}})
 
 
@@ -124,7 +140,9 @@ def one_letter(text: str) -> None:
     field = {"name": text, "value": text}
     content = {"bytes": 7, "sha256": "00", "key": text, "fields": [field], "raw": text}
     chain = [letter(text), letter(text)]
-    show_letter({**letter(text), "meanings": {text: "a rule"}, "content": content, "chain": chain})
+    show_letter(
+        {**letter(text), "conflict": conflict(text), "meanings": {text: "a rule"}, "content": content, "chain": chain}
+    )
 
 
 def outcomes(text: str) -> None:
@@ -151,9 +169,10 @@ def alerts(text: str) -> None:
 
 def live_check(text: str) -> None:
     line = Line(currency=text, status=text, live_count=1, live_amount=Decimal(1), gold_count=0, gold_amount=Decimal(0))
-    check = Check(UUID(int=0), {}, [line], "DIFFERENT")
-    print(check_as_text(check))
-    print(check_as_text(replace(check, verdict="UNCHECKED", why=text)))
+    report = Report(Check(UUID(int=0), {}, [line], "DIFFERENT"), True, (), SetAside(1, 1))
+    print(check_as_text(report))
+    print(check_as_text(replace(report, trouble=text)))
+    print(check_as_text(replace(report, check=replace(report.check, verdict="UNCHECKED", why=text))))
 
 
 def round_that_failed(text: str) -> None:

@@ -112,7 +112,7 @@ def test_every_kafka_user_has_rights_and_only_writers_may_write():
     assert set(allowed) == set(USERS)
     writers = {user for user, each in allowed.items() if any(operation == "WRITE" for operation, _ in each)}
     assert writers == {"gateway", "redrive", "live"}
-    assert allowed["stream"] == [("READ", "transactions")]
+    assert allowed["stream"] == [("READ", "transactions"), ("DESCRIBE_CONFIGS", "transactions")]
 
 
 def test_each_sender_alone_may_write_its_topic_of_control_totals():

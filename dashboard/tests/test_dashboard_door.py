@@ -150,7 +150,8 @@ def test_a_cookie_of_an_earlier_run_of_another_account_or_too_old_opens_nothing(
         patch.setattr(door, "account_of", lambda *_: 4711)
         assert knock(cookie=cookie)[0] == 401
     with monkeypatch.context() as patch:
-        patch.setattr(door.time, "time", lambda: NOW + door.KEPT_SECONDS + 1)
+        too_late = time.time() + door.KEPT_SECONDS
+        patch.setattr(door.time, "time", lambda: too_late)
         assert knock(cookie=cookie)[0] == 401
     name, _, value = cookie.partition("=")
     issued, _, seal = value.partition(".")
@@ -162,7 +163,8 @@ def test_a_cookie_is_strict_hidden_from_scripts_and_renewed_after_an_hour(monkey
     assert {"HttpOnly", "SameSite=Strict"} <= set(given.split("; "))
     cookie = given.split(";")[0]
     assert "set-cookie" not in knock(cookie=cookie)[1]
-    monkeypatch.setattr(door.time, "time", lambda: NOW + door.RENEWED_AFTER_SECONDS + 9)
+    later = time.time() + door.RENEWED_AFTER_SECONDS + 9
+    monkeypatch.setattr(door.time, "time", lambda: later)
     renewed = cookie_of(knock(cookie=cookie)[1])
     assert renewed != cookie
     assert knock(cookie=renewed)[2] == REACHED

@@ -105,7 +105,8 @@ grid("t", rows, file=False, currency="currency", failed_count="failed", value="v
 """
     app = AppTest.from_string(page).run()
     assert not app.exception
-    assert caplog.text == ""
+    # Without a server Streamlit says so once; that is not about the table.
+    assert [each for each in caplog.messages if "missing ScriptRunContext" not in each] == []
     shown = app.dataframe[0].value
     assert shown["failed"].iloc[0] == 2
     assert shown["value"].tolist() == ["7", "seven"]
