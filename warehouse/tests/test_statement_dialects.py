@@ -226,6 +226,14 @@ def test_rows_without_any_value_are_as_empty_as_an_empty_line(tmp_path: Path) ->
     assert len(lines) == len(file.footer) == 1
 
 
+@pytest.mark.parametrize(("header", "line"), [("", ","), ("", ",, \t,"), (",", ""), (",,", ","), (",", ",,")])
+def test_empty_values_behind_the_last_column_are_none(tmp_path: Path, header: str, line: str) -> None:
+    content = f"{HEADER[:-1]}{header}\nt1,1{END[:-1]}{line}\n"
+    assert len(read(tmp_path, content)[0]) == 1
+    assert "values, the header has" in refusal(tmp_path, f"{HEADER[:-1]}{header}\nt1,1,INR,SUCCESS\n")
+    assert "values, the header has" in refusal(tmp_path, f"{HEADER[:-1]}{header}\nt1,1{END[:-1]},,,x\n")
+
+
 @pytest.mark.parametrize("line", ["Total,12.50", "***END OF FILE***", "Total amount,12.50,EUR,1,", "Summe,1,EUR,1,"])
 def test_what_stands_behind_the_payments_and_is_no_footer_is_refused_by_its_line(tmp_path: Path, line: str) -> None:
     said = refusal(tmp_path, f"{HEADER}t1,1{END}{line}\n")

@@ -35,6 +35,15 @@ class Header:
     delimiter: str
     places: Mapping[str, int]
 
+    def fit(self, row: list[str]) -> bool:
+        """Bring a row to the header's width, if what it has too much or too little is empty; say whether it is so."""
+        width = len(self.cells)
+        while len(row) > width and not row[-1].strip():
+            row.pop()
+        while len(row) < width and not self.cells[len(row)].strip():
+            row.append("")
+        return len(row) == width
+
     def place(self, name: str) -> int:
         """Return where a column is.
 

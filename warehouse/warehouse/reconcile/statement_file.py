@@ -149,7 +149,7 @@ class _Reading:
         identity, take, others = place["transaction_id"], self._taking(place), _Others(header, self._file.dialect)
         for row in reader:
             if any(cell and not cell.isspace() for cell in row):
-                if len(row) != width:
+                if len(row) != width and not header.fit(row):
                     raise self.error(f"has {len(row)} values, the header has {width}", _MEND)
                 name = row[identity]
                 try:
