@@ -70,9 +70,7 @@ def _plan(marker: Path) -> dict[str, object]:
 
 
 def _keep(marker: Path, plan: dict[str, object]) -> None:
-    beside = marker.with_suffix(".new")
-    beside.write_text(json.dumps(plan), encoding="utf-8")
-    beside.replace(marker)
+    own_file(marker, json.dumps(plan), None)
 
 
 def _produce(platform: Platform, plan: dict[str, object], environment: dict[str, str]) -> None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 
 from control import airflow, supervision
+from control.accounts import own_file
 from control.airflow_preparation import Preparation
 from control.airflow_rest import Rest
 from control.say import say, step
@@ -85,9 +86,7 @@ def let_dags_run(platform: Platform, *, demo: bool) -> None:
         rest.pause(name, not runs)
         changed[name] = runs
     if changed != before:
-        beside = kept.with_suffix(".new")
-        beside.write_text(json.dumps(changed), encoding="utf-8")
-        beside.replace(kept)
+        own_file(kept, json.dumps(changed), None)
 
 
 def _has_a_file(layout: Layout, name: str) -> bool:
