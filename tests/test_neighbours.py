@@ -118,7 +118,7 @@ def test_another_account_reads_below_the_home_what_the_table_says(platform: Any)
         for path, can in found.items()
         if not any(fnmatch.fnmatchcase(path, pattern) and set(can) <= set(may) for pattern, may in allowed)
     }
-    assert more == {}
+    assert more == {}, json.dumps(more)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another account for a while")
@@ -188,9 +188,8 @@ def test_sparks_page_shows_and_neither_tells_nor_does_anything(platform: Any) ->
     assert "kill" not in shown[0][1]
     for path in ("/jobs/job/kill/?id=0", "/stages/stage/kill/?id=0"):
         for method in ("GET", "POST"):
-            status, _ = get(base + path, method)
-            assert status in {200, 404, 405, 500}
-    assert platform.json("run")["ok"]
+            assert get(base + path, method)[0] == 200  # led back to the page
+    assert platform.json("status")["ok"]
 
 
 def test_pages_that_show_payments_ask_who_is_there(platform: Any) -> None:

@@ -12,7 +12,6 @@ from control.accounts import own_file
 from control.say import say, step
 from control.services import Platform
 from core.errors import TieoutError
-from core.files import write_file
 
 PAYMENTS = 20_000
 MARKER = "first-load.json"
@@ -36,7 +35,7 @@ def produce_first_load(platform: Platform) -> dict[str, object] | None:
         with step(f"first load: {PAYMENTS:,} payments over the last 30 days, 1 % broken"):
             _produce(platform, plan, _environment(platform))
         plan = plan | {"produced": True}
-        write_file(marker, json.dumps(plan))
+        own_file(marker, json.dumps(plan), None)
     return plan
 
 
@@ -54,7 +53,7 @@ def run_first_load(platform: Platform, plan: dict[str, object]) -> None:
             "all services run; the payments are in Kafka.",
             "./scripts/tieout run, or ./scripts/start.sh again",
         )
-    write_file(platform.layout.state / MARKER, json.dumps(plan | {"done": True}))
+    own_file(platform.layout.state / MARKER, json.dumps(plan | {"done": True}), None)
 
 
 def _environment(platform: Platform) -> dict[str, str]:
@@ -66,7 +65,7 @@ def _plan(marker: Path) -> dict[str, object]:
         return dict(json.loads(marker.read_text(encoding="utf-8")))
     now = datetime.now(UTC).replace(microsecond=0)
     plan: dict[str, object] = {"seed": secrets.randbelow(2**31), "start": now.isoformat()}
-    write_file(marker, json.dumps(plan))
+    own_file(marker, json.dumps(plan), None)
     return plan
 
 

@@ -5,12 +5,12 @@ import time
 from collections.abc import Mapping
 
 from control import airflow, supervision
+from control.accounts import own_file
 from control.airflow_preparation import Preparation
 from control.airflow_rest import Rest
 from control.say import say, step
 from control.services import Platform, loop_services
 from core.errors import OutageError, TieoutError
-from core.files import write_file
 from core.layout import Layout
 
 # Our DAGs, and whether they run by themselves in a platform that repeats nothing: one without a schedule does no harm.
@@ -86,7 +86,7 @@ def let_dags_run(platform: Platform, *, demo: bool) -> None:
         rest.pause(name, not runs)
         changed[name] = runs
     if changed != before:
-        write_file(kept, json.dumps(changed))
+        own_file(kept, json.dumps(changed), None)
 
 
 def _has_a_file(layout: Layout, name: str) -> bool:

@@ -39,7 +39,7 @@ HEADERS = {
         "connect-src 'self' data:; "
         "worker-src 'self' blob:; frame-ancestors 'none'; form-action 'self'"
     ),
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",  # with none at all a browser would not say where the form comes from, either
     "x-content-type-options": "nosniff",
 }
 
