@@ -94,8 +94,9 @@ class JsonLimits:
 
     Attributes:
         nesting_levels: arrays and objects within each other, the event's own among them.
-        number_digits: digits of one number, those of its fraction and exponent among them.
-        key_characters: characters of one key, escapes resolved.
+        number_digits: digits of one number, those of its fraction and exponent among them; a zero that stands alone
+            before the point is none.
+        key_characters: characters of one key, escapes resolved; one beyond U+FFFF counts as two.
     """
 
     nesting_levels: int

@@ -113,11 +113,18 @@ def _is_beyond(text: str, limits: JsonLimits) -> bool:
         elif closes:
             level -= 1
         elif content is None:
-            if len(token[0]) > limits.number_digits and sum(map(str.isdigit, token[0])) > limits.number_digits:
+            # A zero that stands alone before the point is no digit: Jackson does not count it either.
+            written = token[0].removeprefix("0")
+            if len(written) > limits.number_digits and sum(map(str.isdigit, written)) > limits.number_digits:
                 return True
-        elif colon and len(content) > limits.key_characters and len(_unescaped(content)) > limits.key_characters:
+        elif colon and len(content) * 2 > limits.key_characters and _length(content) > limits.key_characters:
             return True
     return False
+
+
+def _length(content: str) -> int:
+    """Return the length of a key as Java counts it: a character beyond U+FFFF is two."""
+    return len(_unescaped(content).encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _unescaped(content: str) -> str:

@@ -25,13 +25,16 @@ AT_A_LIMIT: dict[str, Callable[[int], bytes]] = {
     "objects with an escape": lambda more: b'"n":' + b'{"a":' * (LEVELS + more) + rb'"\u0041"' + b"}" * (LEVELS + more),
     "digits": lambda more: b'"n":' + b"9" * (DIGITS + more),
     "digits behind a sign": lambda more: b'"n":-' + b"9" * (DIGITS + more),
-    "digits of a fraction": lambda more: b'"n":0.' + b"9" * (DIGITS - 1 + more),
+    "digits of a fraction": lambda more: b'"n":-0.' + b"9" * (DIGITS + more),
     "digits of an exponent": lambda more: b'"n":1e-' + b"0" * (DIGITS - 1 + more),
+    "digits of all three": lambda more: b'"n":12.' + b"9" * (DIGITS - 4 + more) + b"e+10",
     "digits in a list": lambda more: b'"n":[1,{"a":' + b"9" * (DIGITS + more) + b"}]",
     "a key": lambda more: b'"' + b"k" * (CHARACTERS + more) + b'":1',
     "a key before blanks": lambda more: b'"' + b"k" * (CHARACTERS + more) + b'" \r\n\t:1',
     "a key of escapes": lambda more: b'"' + rb"\u0041" * (CHARACTERS + more) + b'":1',
     "a key of other letters": lambda more: b'"' + "é".encode() * (CHARACTERS + more) + b'":1',
+    "a key of emoji": lambda more: b'"' + "\U0001f600".encode() * (CHARACTERS // 2 + more) + b'":1',
+    "a key of escaped emoji": lambda more: b'"' + rb"\ud83d\ude00" * (CHARACTERS // 2 + more) + b'":1',
     "a key within": lambda more: b'"n":[{"' + b"k" * (CHARACTERS + more) + b'":1}]',
 }
 

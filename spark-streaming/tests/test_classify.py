@@ -146,8 +146,15 @@ AT_A_LIMIT = {
     "levels of objects": lambda more: (b"n", b'{"a":' * (LEVELS - 1 + more) + b"1" + b"}" * (LEVELS - 1 + more)),
     "digits": lambda more: (b"n", b"9" * (DIGITS + more)),
     "digits behind a sign": lambda more: (b"n", b"-" + b"9" * (DIGITS + more)),
+    "digits of a fraction": lambda more: (b"n", b"0." + b"9" * (DIGITS + more)),
+    "digits of a fraction behind a sign": lambda more: (b"n", b"-0." + b"9" * (DIGITS + more)),
+    "digits of a fraction behind a digit": lambda more: (b"n", b"7." + b"9" * (DIGITS - 1 + more)),
+    "digits of an exponent": lambda more: (b"n", b"1e-" + b"0" * (DIGITS - 1 + more)),
+    "digits of an exponent behind a zero": lambda more: (b"n", b"0e" + b"1" * (DIGITS + more)),
+    "digits of all three": lambda more: (b"n", b"12." + b"9" * (DIGITS - 4 + more) + b"e+10"),
     "characters of a key": lambda more: (b"k" * (CHARACTERS + more), b"1"),
     "characters of an escaped key": lambda more: (rb"\u0041" * (CHARACTERS + more), b"1"),
+    "characters of a key of emoji": lambda more: ("\U0001f600".encode() * (CHARACTERS // 2 + more), b"1"),
     "characters of a key with letters of two bytes": lambda more: ("\u00e9".encode() * (CHARACTERS + more), b"1"),
 }
 
