@@ -127,10 +127,6 @@ _COLUMNS = """kind, line, transaction_id, their_date, our_date, their_currency, 
 _DIFFERENCES = f"select {_COLUMNS} from compared where kind <> 'MATCHED' order by kind, line, transaction_id"  # noqa: S608
 
 
-# The tables of what was found know no reasons. To them a rejected payment is what it also is: none that silver has.
-STORED_AS = {"REJECTED_WITH_US": "MISSING_WITH_US"}
-
-
 @dataclass(frozen=True)
 class Total:
     """Count and amount of one currency and kind, on their side and on ours."""
@@ -224,11 +220,8 @@ def copy_differences(db: Connection, path: Path) -> None:
 
 def keep_differences(db: Connection, run_id: Any) -> None:
     """Write the first differences to metadata."""
-    names = [name.strip() for name in _COLUMNS.split(",") if name.strip() not in ("kind", "reasons")]
-    stored = " ".join(f"when '{kind}' then '{known}'" for kind, known in STORED_AS.items())
     db.execute(
-        f"insert into metadata.reconciliation_differences (run_id, kind, {', '.join(names)})"  # noqa: S608
-        f" select %s, case kind {stored} else kind end, {', '.join(names)}"
-        f" from ({_DIFFERENCES} limit {KEPT_DIFFERENCES}) as kept",
+        f"insert into metadata.reconciliation_differences (run_id, {_COLUMNS})"  # noqa: S608
+        f" select %s, {_COLUMNS} from ({_DIFFERENCES} limit {KEPT_DIFFERENCES}) as kept",
         [run_id],
     )

@@ -5,7 +5,6 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -141,21 +140,6 @@ def _write_csv(db: comparing.Connection, path: Path, files: ExitStack) -> None:
         raise StatementFileError(path, f"the differences cannot be written: {error.strerror}", "--out FILE") from None
 
 
-def _as_stored(totals: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return totals under the kinds that the tables know."""
-    kept: dict[tuple[str, str], dict[str, Any]] = {}
-    for total in totals:
-        kind = comparing.STORED_AS.get(total["kind"], total["kind"])
-        so_far = kept.get((total["currency"], kind))
-        kept[total["currency"], kind] = {**total, "kind": kind} if so_far is None else _sum(so_far, total)
-    return list(kept.values())
-
-
-def _sum(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    counts = {name: one[name] + other[name] for name in ("their_count", "our_count")}
-    return one | counts | {n: str(Decimal(one[n]) + Decimal(other[n])) for n in ("their_amount", "our_amount")}
-
-
 def _keep(db: comparing.Connection, result: dict[str, Any]) -> None:
     kept = min(result["difference_count"], comparing.KEPT_DIFFERENCES)
     period = result["period"]
@@ -176,6 +160,6 @@ def _keep(db: comparing.Connection, result: dict[str, Any]) -> None:
         cursor.executemany(
             "insert into metadata.reconciliation_totals values"
             " (%(run_id)s, %(currency)s, %(kind)s, %(their_count)s, %(their_amount)s, %(our_count)s, %(our_amount)s)",
-            [{"run_id": result["run_id"], **total} for total in _as_stored(result["totals"])],
+            [{"run_id": result["run_id"], **total} for total in result["totals"]],
         )
     comparing.keep_differences(db, result["run_id"])

@@ -1,4 +1,4 @@
-"""What a rejected event disagrees with, and what the role redrive asks before it promises anything.
+"""What a rejected event disagrees with, what redrive asks before it promises, and rejected lines of statements.
 
 Revision ID: 0013
 Revises: 0012
@@ -68,7 +68,19 @@ do $$ begin
 end $$
 """
 
+_KINDS = """check (kind in ('MATCHED', 'MISSING_WITH_US', 'MISSING_WITH_THEM', 'AMOUNT_DIFFERS', 'STATUS_DIFFERS',
+    'DATE_DIFFERS', 'DUPLICATE_IN_FILE', 'GOLD_DIFFERS', 'REJECTED_WITH_US'))"""
+STATEMENTS = f"""
+alter table metadata.reconciliation_totals drop constraint reconciliation_totals_kind_check,
+    add constraint reconciliation_totals_kind_check {_KINDS};
+alter table metadata.reconciliation_differences drop constraint reconciliation_differences_kind_check,
+    add constraint reconciliation_differences_kind_check {_KINDS},
+    add column reasons text;
+comment on column metadata.reconciliation_differences.reasons is
+    'The rules that the payment broke, with commas between; null where it was not rejected.';
+"""
+
 
 def upgrade() -> None:
-    for statements in (CONFLICT, BOOK, GRANTS, TEMPORARY):
+    for statements in (CONFLICT, BOOK, GRANTS, TEMPORARY, STATEMENTS):
         op.get_bind().exec_driver_sql(statements)
