@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import duckdb
 import psycopg
@@ -255,7 +256,7 @@ def _files(bronze: Path, first: date | None, last: date | None) -> list[str]:
             and (high.toordinal() < first.toordinal() - 1 or low.toordinal() > last.toordinal() + 1)
         )
         if not outside:
-            found.append(str(bronze / path))
+            found.append(str(bronze / unquote(path)))
     return found
 
 

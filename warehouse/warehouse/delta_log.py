@@ -79,6 +79,20 @@ def _log_of(table: Path) -> Path:
     return table / "_delta_log"
 
 
+def live_files(table: Path) -> list[Path]:
+    """Return the files of a table's newest version; none where there is no table.
+
+    The log writes paths as URIs. delta-rs's own `file_uris` keeps that spelling, which no file system knows.
+    """
+    if not exists(table):
+        return []
+    import pyarrow as pa  # noqa: PLC0415  (heavy)
+    from deltalake import DeltaTable  # noqa: PLC0415  (heavy)
+
+    paths = pa.table(DeltaTable(str(table)).get_add_actions()).column("path").to_pylist()
+    return sorted(table / unquote(path) for path in paths)
+
+
 def exists(table: Path) -> bool:
     """Say whether a Delta table stands there."""
     return _log_of(table).is_dir() and bool(_versions(table))

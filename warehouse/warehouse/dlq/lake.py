@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from core.errors import TieoutError
 from core.layout import Layout
-from warehouse.delta_log import exists
+from warehouse.delta_log import live_files
 from warehouse.dlq.books import DEAD_LETTERS
 from warehouse.dlq.selection import Coordinates, Wanted
 from warehouse.read import open_workspace
@@ -162,10 +162,6 @@ def _read(workspace: duckdb.DuckDBPyConnection, table: Path, days: set[date]) ->
 
 
 def _files(table: Path, days: set[date]) -> list[str]:
-    if not days or not exists(table):
-        return []
-    from deltalake import DeltaTable  # noqa: PLC0415  (heavy)
-
     folders = tuple(f"/year={day.year}/month={day.month}/day={day.day}/" for day in days)
-    uris = DeltaTable(str(table)).file_uris()
-    return sorted(uri.removeprefix("file://") for uri in uris if any(folder in uri for folder in folders))
+    files = map(str, live_files(table)) if days else ()
+    return [file for file in files if any(folder in file for folder in folders)]

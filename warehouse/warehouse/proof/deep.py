@@ -18,7 +18,7 @@ from contracts.control_total import LONGEST_RUN, NO_FEED
 from contracts.model import load_contract
 from core.layout import Layout
 from core.settings import Settings
-from warehouse.delta_log import exists, newest_record
+from warehouse.delta_log import live_files, newest_record
 from warehouse.proof.equation import Equation, Side
 from warehouse.proof.forward import plus
 from warehouse.proof.kafka_records import auditor, read_records
@@ -124,16 +124,12 @@ def _money(value: bytes | None, currencies: set[str]) -> tuple[str | None, Decim
 
 
 def _read_lake(workspace: duckdb.DuckDBPyConnection, layout: Layout, topic_id: str | None) -> None:
-    from deltalake import DeltaTable  # noqa: PLC0415  (heavy, and only --deep needs it)
-
     workspace.execute(
         'create table lake ("partition" integer, "offset" bigint, digest varchar, currency varchar, '
         "amount decimal(20,4), in_bronze boolean)"
     )
     for table in (layout.bronze, layout.dead_letters):
-        if not exists(table):
-            continue
-        files = [uri.removeprefix("file://") for uri in DeltaTable(str(table)).file_uris()]
+        files = [str(file) for file in live_files(table)]
         money = "currency, amount, true" if table == layout.bronze else "null, null, false"
         if files:
             listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)

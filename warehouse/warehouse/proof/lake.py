@@ -13,7 +13,7 @@ import pyarrow as pa
 from contracts.model import Contract, load_contract
 from core.layout import Layout
 from core.settings import Settings
-from warehouse.delta_log import exists, newest_record
+from warehouse.delta_log import live_files, newest_record
 from warehouse.gaps import spans_without
 from warehouse.proof.audit_gaps import read_again
 from warehouse.proof.books import Sides, e2, without_event
@@ -93,21 +93,13 @@ def read_lake(workspace: duckdb.DuckDBPyConnection, layout: Layout, contract: Co
     }
     for table in (layout.bronze, layout.dead_letters):
         in_bronze = table == layout.bronze
-        files = _files(table)
+        files = [str(file) for file in live_files(table)]
         if files:
             listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
             workspace.execute(
                 f'insert into lake select topic_id, "partition", "offset", run, seq, {in_bronze}, {fields[in_bronze]} '
                 f"from read_parquet([{listed}], hive_partitioning = false, union_by_name = true)"
             )
-
-
-def _files(table: Any) -> list[str]:
-    if not exists(table):
-        return []
-    from deltalake import DeltaTable  # noqa: PLC0415  (heavy, and only --full needs it)
-
-    return [uri.removeprefix("file://") for uri in DeltaTable(str(table)).file_uris()]
 
 
 def offsets_in_lake(
