@@ -102,7 +102,7 @@ def test_every_kafka_user_has_rights_and_only_writers_may_write():
     assert set(allowed) == set(USERS)
     writers = {user for user, each in allowed.items() if any(operation == "WRITE" for operation, _ in each)}
     assert writers == {"gateway", "redrive", "live"}
-    assert allowed["stream"] == [("READ", "transactions")]
+    assert allowed["stream"] == [("READ", "transactions"), ("DESCRIBE_CONFIGS", "transactions")]
 
 
 def test_a_taken_port_moves_to_the_next_free_one_and_takes_the_brokers_address_along(layout):
