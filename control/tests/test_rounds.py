@@ -89,7 +89,7 @@ def test_the_lake_stands_where_the_slower_of_its_two_tables_stands(layout, monke
 def test_a_topic_that_was_made_anew_is_refused_and_not_taken_for_an_old_one(layout, monkeypatch):
     monkeypatch.setattr("warehouse.delta_log.newest_record", lambda _: ("the old one", {0: 15}))
     monkeypatch.setattr(catching_up, "topic_id", lambda *_: "the new one")
-    monkeypatch.setattr(catching_up, "end_offsets", lambda *_: {0: 7})
+    monkeypatch.setattr(catching_up, "held_back", lambda *_: ({0: 7}, 0))
     with pytest.raises(TieoutError, match="made anew: its id is the new one"):
         catching_up.catch_up(layout, {}, service_runs=True)
 
