@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,11 +44,12 @@ class Platform:
     """A started platform: its home, and how to use it as a person would."""
 
     home: Path
+    loop: str
 
     @property
     def environment(self) -> dict[str, str]:
-        """Airflow is there, and runs the pipeline only when it is triggered."""
-        told = {"LOOP": "airflow", "PIPELINE_SCHEDULE": "off"}
+        """Airflow, where it is there, runs the pipeline only when it is triggered."""
+        told = {"LOOP": self.loop, "PIPELINE_SCHEDULE": "off"}
         return os.environ | told | {"TIEOUT_HOME": str(self.home), "NO_COLOR": "1"}
 
     @property
@@ -110,15 +112,12 @@ def services() -> Iterator[Handle]:
         yield handle
 
 
-@pytest.fixture(scope="session")
-def platform() -> Iterator[Platform]:
-    """A platform without demo data, with Airflow, in which nothing repeats by itself; one for the whole run of tests.
-
-    It is started by the script that people use, and stopped by theirs and removed at the end.
-    """
+@contextmanager
+def _started_platform(loop: str) -> Iterator[Platform]:
+    """Yield a platform, started by the script that people use; stop it by theirs, and remove it."""
     home = Path(tempfile.mkdtemp(prefix="tieout test ä-", dir="/var/tmp"))
     home.chmod(0o755)
-    started = Platform(home)
+    started = Platform(home, loop)
     ports = zip(LISTENING, free_ports(len(LISTENING)), strict=True)
     (home / ".env").write_text("".join(f"{name}={port}\n" for name, port in ports), encoding="utf-8")
     result = started.script("start.sh", "--no-demo")
@@ -128,3 +127,17 @@ def platform() -> Iterator[Platform]:
     assert result.returncode == 0, result.stdout + result.stderr
     assert started.processes() == []
     shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def platform() -> Iterator[Platform]:
+    """A platform without demo data, with Airflow, in which nothing repeats by itself: one for the whole run."""
+    with _started_platform("airflow") as started:
+        yield started
+
+
+@pytest.fixture
+def own_platform() -> Iterator[Platform]:
+    """A platform of a test's own, without Airflow, for what no later test should find."""
+    with _started_platform("off") as started:
+        yield started
