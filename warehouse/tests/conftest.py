@@ -80,6 +80,6 @@ def books(
         "kafka_password_redrive": SecretStr(services.env["KAFKA_PASSWORD_REDRIVE"]),
     }
     settings = database.model_copy(update=told)
-    monkeypatch.setattr(commands, "read_settings", lambda *_: settings)
+    monkeypatch.setattr(commands, "load_settings", lambda *_: settings)
     monkeypatch.setattr(commands, "find_layout", lambda: layout)
     return Books(settings, layout, SmallStream(services.env, layout), load, query)

@@ -44,7 +44,7 @@ def contradicted(
     """A feed that is told with two contents."""
     gateway = Gateway()
     monkeypatch.setattr("warehouse.load.ControlTopic", gateway)
-    monkeypatch.setattr("warehouse.settings.load_settings", lambda _=None: database)
+    monkeypatch.setattr("core.settings.load_settings", lambda _=None: database)
     lake.commit([*sent(1, 2, run="sftp in"), *sent(1, run="other")])
     gateway.say(2, 1, closed=True, run="sftp in")
     gateway.say(2, 1, closed=True, run="sftp in", amounts=None)
