@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contracts.model import load_contract
+from warehouse.reconcile import header
 from warehouse.reconcile.dialect import Dialect, folded, make_dialect
 from warehouse.reconcile.errors import MisuseError, StatementFileError
 from warehouse.reconcile.statement_file import StatementFile
@@ -200,6 +201,19 @@ def test_debit_and_credit_are_one_amount_and_rows_of_other_kinds_are_left_out(tm
         assert "line 2, column " in said
 
 
+def test_a_footer_of_two_columns_may_have_both_and_is_credit_less_debit(tmp_path: Path) -> None:
+    columns = "transaction_id,credit,debit,currency,status,date\n"
+    rows = "a1,8.00,,EUR,SUCCESS,2025-03-01\na2,,5.00,EUR,SUCCESS,2025-03-01\n"
+    options = ("--map", "credit=credit,debit=debit")
+    for footer, total in (("8.00,5.00", "3.00"), ("5.00,8.00", "-3.00"), (f"{'9' * 24}.99,0.01", f"{'9' * 24}.98")):
+        lines, file = read(tmp_path, f"{columns}{rows}TOTAL,{footer},EUR,2,\n", *options)
+        assert [line[1] for line in lines] == ["8.00", "-5.00"]
+        assert file.footer[0].amount == total
+    assert "a credit and a debit in one row" in refusal(
+        tmp_path, columns + rows.replace("8.00,", "8.00,1.00"), *options
+    )
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -287,6 +301,9 @@ def test_a_hint_of_the_reader_leads_to_a_command_that_works(
     [
         ("sep=,\n" + HEADER + "t1,1" + END, "--skip-lines 1"),
         ("Account;1\n\nfrom;to\n" + HEADER + "t1,1" + END, "--skip-lines 3"),
+        ('"Account 1\nfrom,to\n' + HEADER + "t1,1" + END, "--skip-lines 2"),
+        ('Account of "The Shop\n' + HEADER + "t1,1" + END, "--skip-lines 1"),
+        ('"Account 1\n' + HEADER + f"t1,1{END}" * 25_000, "--skip-lines 1"),
         ((HEADER + "t1,1" + END).encode("utf-16-le"), "--encoding utf-16-le"),
         ((HEADER + "t1,1" + END).encode("utf-16-be"), "--encoding utf-16-be"),
         ((HEADER + "té,1" + END).encode("cp1252"), "--encoding cp1252"),
@@ -300,7 +317,44 @@ def test_a_hint_about_the_header_leads_to_a_command_that_works(tmp_path: Path, c
     option, value = shlex.split(hint)
     form = {"--map": f"--map {value.partition('=')[0]}=", "--encoding": "--encoding"}.get(option, hint)
     assert form in said
-    assert len(read(tmp_path, content, option, value)[0]) == 1
+    assert len(read(tmp_path, content, option, value)[0]) >= 1
+
+
+def test_a_quote_that_is_never_closed_swallows_few_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    ways = header._ways
+    monkeypatch.setattr(header, "_ways", lambda lines, dialect: taken.append(len(lines)) or ways(lines, dialect))
+    for content in ('"Account 1\n' + "x,y\n" * 5_000, f'"{"a" * 9_000}\n{"b" * 2_000}\n' + "c\n" * 5_000):
+        assert "the header has no column transaction_id" in refusal(tmp_path, content)
+    assert 2 <= max(taken) <= 20
+    assert len(taken) < 300
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "words"),
+    [
+        ("amount,currency,status,date", [], "--map transaction_id=NAME"),
+        ("transaction_id,currency,status,date", [], "--map credit=NAME,debit=NAME"),
+        ("transaction_id,debit,currency,status,date", ["--map", "credit=credit,debit=debit"], "--map credit=NAME"),
+    ],
+)
+def test_a_column_that_no_constant_can_stand_for_is_not_said_to_have_one(
+    tmp_path: Path, columns: str, options: list[str], words: str
+) -> None:
+    said = refusal(tmp_path, f"{columns}\n1,2,3,4\n", *options)
+    assert words in said
+    assert "==" not in said
+
+
+@pytest.mark.parametrize(
+    ("footer", "hint"), [("TOTAL,1.000,EUR,1,", "--group point"), ('Total,"5,50",EUR,1,', "--decimal ,")]
+)
+def test_a_footers_wrong_value_has_the_hint_of_the_value(tmp_path: Path, footer: str, hint: str) -> None:
+    content = f"{HEADER}t1,5,EUR,SUCCESS,2025-03-01\n{footer}\n"
+    said = refusal(tmp_path, content)
+    assert "line 3" in said
+    assert hint in said
+    assert len(read(tmp_path, content, *hint.split())[0]) == 1
 
 
 WRONG = [

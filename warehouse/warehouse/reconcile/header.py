@@ -2,15 +2,21 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 from core.text import shown, shown_list
-from warehouse.reconcile.dialect import COLUMNS, DELIMITERS, Dialect, folded
+from warehouse.reconcile.dialect import DELIMITERS, Dialect, folded
 from warehouse.reconcile.errors import StatementFileError
 
 _LONGEST_LINE = 1_000_000
+# What all lines of a file may have in common.
+_CONSTANTS = frozenset({"currency", "status", "date"})
+# A column's name may have line breaks; a quote that is never closed must not swallow the file.
+_MOST_LINES = 20
+_MOST_CHARACTERS = 10_000
 # How far below the first line a header is looked for, only to name its place.
 _LOOKED_THROUGH = 100
 _SHOWN = 300
@@ -74,67 +80,76 @@ def find_header(path: Path, dialect: Dialect, text: io.TextIOBase) -> tuple[Head
         raise StatementFileError(
             path, f"has {read} lines, --skip-lines leaves out {dialect.skip_lines}", "--skip-lines N with a smaller N"
         )
-    record, began = "", read + 1
-    while not record.strip():
-        began, record = read + 1, text.readline(_LONGEST_LINE)
+    line = ""
+    while not line.strip():
+        line = text.readline(_LONGEST_LINE)
         read += 1
-        if not record:
+        if not line:
             raise StatementFileError(path, "holds no header line", "name another file", read)
-    found = _match(record, dialect)
-    while found is None and record.count('"') % 2 and len(record) < _LONGEST_LINE:
-        more = text.readline(_LONGEST_LINE)
-        if not more:
-            break
-        record, read = record + more, read + 1
-        found = _match(record, dialect)
+    began, lines = read, [line]
+    found = _match(lines, dialect)
+    while found is None and _goes_on(lines, dialect) and (line := text.readline(_LONGEST_LINE)):
+        lines.append(line)
+        found = _match(lines, dialect)
+    read += len(lines) - 1
     if found is None:
-        raise StatementFileError(path, *_missing(dialect, record, text, read), began)
+        raise StatementFileError(path, *_missing(dialect, lines, text, began), began)
     cells, delimiter = found
     header = Header(path, began, cells, delimiter, {})
     places = {ours: header.place(folded(theirs)) for ours, theirs in dialect.columns.items()}
     return Header(path, began, cells, delimiter, places), read
 
 
-def _match(record: str, dialect: Dialect) -> tuple[list[str], str] | None:
+def _match(lines: Sequence[str], dialect: Dialect) -> tuple[list[str], str] | None:
     wanted = {folded(name) for name in dialect.columns.values()}
-    return next(((cells, sign) for cells, sign in _ways(record, dialect) if wanted <= set(map(folded, cells))), None)
+    return next(((cells, sign) for cells, sign, _ in _ways(lines, dialect) if wanted <= set(map(folded, cells))), None)
 
 
-def _ways(record: str, dialect: Dialect) -> list[tuple[list[str], str]]:
-    signs = [dialect.delimiter] if dialect.delimiter else DELIMITERS.values()
-    found = []
-    for sign in signs:
-        cells = next(csv.reader(io.StringIO(record, newline=""), delimiter=sign), [])
-        found.append((cells, sign))
-    return found
+def _goes_on(lines: Sequence[str], dialect: Dialect) -> bool:
+    """Say whether the header may go on in the next line: a quote at a cell's begin is still open."""
+    if len(lines) >= _MOST_LINES or sum(map(len, lines)) >= _MOST_CHARACTERS:
+        return False
+    return any(is_open for _, _, is_open in _ways(lines, dialect))
 
 
-def _missing(dialect: Dialect, record: str, text: io.TextIOBase, read: int) -> tuple[str, str]:
+def _ways(lines: Sequence[str], dialect: Dialect) -> Iterator[tuple[list[str], str, bool]]:
+    """Yield the cells by each delimiter, and whether a quote is open at the end."""
+    for sign in [dialect.delimiter] if dialect.delimiter else DELIMITERS.values():
+        reader = csv.reader(chain(lines, [""]), delimiter=sign)
+        cells = next(reader, [])
+        yield cells, sign, reader.line_num > len(lines)
+
+
+def _missing(dialect: Dialect, lines: Sequence[str], text: io.TextIOBase, began: int) -> tuple[str, str]:
     """Return what is missing, and what to do about it."""
-    cells = max((cells for cells, _ in _ways(record, dialect)), key=len)
+    cells = max((cells for cells, _, _ in _ways(lines, dialect)), key=len)
     names = {folded(cell) for cell in cells}
     missing = [name for name in dialect.columns.values() if folded(name) not in names]
-    ours = next((name for name in COLUMNS if dialect.columns.get(name) == missing[0]), "amount") if missing else ""
+    ours = next((ours for ours, theirs in dialect.columns.items() if theirs in missing), "amount")
+    record = "".join(lines)
     if "\0" in record:
         then = f"--encoding utf-16-{'be' if record.startswith(chr(0)) else 'le'} where it is UTF-16 without a mark"
     elif any("\ud800" <= char <= "\udfff" for char in record):
         then = "--encoding, such as cp1252, where the file is not UTF-8"
-    elif place := _header_below(dialect, text, read):
+    elif place := _header_below(dialect, chain(lines[1:], iter(lambda: text.readline(_LONGEST_LINE), "")), began):
         then = f"--skip-lines {place}, behind which the header stands"
-    else:
+    elif ours in _CONSTANTS:
         then = f"--map {ours}=NAME names the file's column, --map {ours}==VALUE says what all its lines have"
+    elif ours == "amount":
+        then = "--map amount=NAME names the file's column, --map credit=NAME,debit=NAME two of them"
+    else:
+        then = f"--map {ours}=NAME names the file's column"
     problem = f"the header has no column {shown_list(missing)}; it has '{_listed(cells)}'"
     return problem, then
 
 
-def _header_below(dialect: Dialect, text: io.TextIOBase, read: int) -> int | None:
-    for line in range(read, read + _LOOKED_THROUGH):
-        record = text.readline(_LONGEST_LINE)
-        if not record:
-            return None
-        if record.strip() and _match(record, dialect):
-            return line
-    return None
+def _header_below(dialect: Dialect, lines: Iterator[str], before: int) -> int | None:
+    found = (
+        place
+        for place, line in enumerate(islice(lines, _LOOKED_THROUGH), before)
+        if line.strip() and _match([line], dialect)
+    )
+    return next(found, None)
 
 
 def _listed(cells: Sequence[str]) -> str:

@@ -170,7 +170,7 @@ class _Reading:
     def _wrong(self, wrong: WrongValueError, row: Sequence[str], name: str) -> StatementFileError:
         column = self._file.dialect.columns.get(wrong.column, wrong.column)
         then = wrong.then
-        if name.casefold().lstrip("# ").startswith(_FOOTER_WORDS):
+        if not is_footer(name) and name.casefold().lstrip("# ").startswith(_FOOTER_WORDS):
             then = "if it is the footer, write TOTAL as its first value; if it is neither, take the line out"
         elif any("\ud800" <= char <= "\udfff" for char in "".join(row)):
             then = "--encoding, such as cp1252, where the file is not UTF-8; else mend the file"
@@ -201,14 +201,14 @@ class _Reading:
         return take
 
     def _amounts(
-        self, place: Mapping[str, int], *, most: int = MOST_DIGITS
+        self, place: Mapping[str, int], *, of_footer: bool = False
     ) -> Callable[[Sequence[str], str | None], str]:
-        values = self._values
+        values, most = self._values, MOST_OF_TOTAL if of_footer else MOST_DIGITS
         if "amount" in place:
             at = place["amount"]
             return lambda row, code: values.amount(row[at], code, most=most)
         credit, debit = place["credit"], place["debit"]
-        return lambda row, code: values.sides(row[credit], row[debit], code, most=most)
+        return lambda row, code: values.sides(row[credit], row[debit], code, most=most, both=of_footer)
 
     def _footer(self, row: Sequence[str], place: Mapping[str, int]) -> FooterLine:
         said = {name: row[at].strip() for name, at in place.items()}
@@ -222,7 +222,7 @@ class _Reading:
         return FooterLine(
             self._began,
             currency,
-            self._amounts(place, most=MOST_OF_TOTAL)(row, currency) if has_amount else None,
+            self._amounts(place, of_footer=True)(row, currency) if has_amount else None,
             int(count) if count else None,
             values.day(said["date"]) if said.get("date") else None,
         )

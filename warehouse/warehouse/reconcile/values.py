@@ -101,8 +101,13 @@ class Values:
             raise WrongValueError(column, f"{shown(text)} has more than {most} digits")
         return f"{whole}.{match['fraction']}" if match["fraction"] else whole
 
-    def sides(self, credit: str, debit: str, currency: str | None, *, most: int = MOST_DIGITS) -> str:
-        """Return what came in less what went out; a row has one of the two, or the other is zero."""
+    def sides(
+        self, credit: str, debit: str, currency: str | None, *, most: int = MOST_DIGITS, both: bool = False
+    ) -> str:
+        """Return what came in less what went out.
+
+        A payment has one of the two, or the other is zero; a footer may have both.
+        """
         found = {}
         for name, text in (("credit", credit), ("debit", debit)):
             if text.strip():
@@ -110,6 +115,8 @@ class Values:
                 if found[name].startswith("-"):
                     raise WrongValueError(name, f"{shown(text)} has a sign; the column is the sign")
         moved = {name: text for name, text in found.items() if Decimal(text) != 0}
+        if len(moved) > 1 and both:
+            return f"{Decimal(moved['credit']) - Decimal(moved['debit']):f}"
         if len(moved) > 1:
             raise WrongValueError("debit", "there is a credit and a debit in one row", _OTHER_ROWS)
         if not found:
