@@ -21,12 +21,13 @@ from data_generator.world import World
 
 Problems = tuple[tuple[str | None, str], ...]
 
-# What the reader of statements takes; the contract calls an id of more than 64 characters invalid.
+# The gateway's own limit: the reader of statements takes 4,096 characters, and the contract calls an id of more than 64
+# invalid.
 _LONGEST_ID: Final = 200
 _SHOWN: Final = 60
 # Of printable ASCII, far below the contract's limit: nothing of it can be malformed.
 _PLAIN_LINE: Final = 10_000
-_PLAIN_ID: Final = re.compile(r"[0-9a-fA-F]{1,64}")
+_PLAIN_ID: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,63}")
 _TEXTS: Final = ("merchant", "category", "first", "last", "city", "state", "trans_num")
 _PLAIN: Final = CardRow(1, 0, "4000000000000002", "a", "a", 1, "a", "a", "a", "a", "a", is_fraud=False)
 
@@ -38,19 +39,18 @@ def is_plain(text: str, row: CardRow) -> bool:
         text: the line without its end.
     """
     plain = text.isascii() and text.isprintable() and len(text) <= _PLAIN_LINE
-    return plain and _PLAIN_ID.fullmatch(row.trans_num) is not None
+    return plain and _PLAIN_ID.fullmatch(row.trans_num) is not None and not is_footer(row.trans_num)
 
 
 def problems(row: CardRow) -> Problems:
     """Return what makes a row impossible to send, by column; None stands for the row as a whole."""
     found: list[tuple[str | None, str]] = []
-    for column in _TEXTS:
-        reasons = _malformed(_PLAIN._replace(**{column: getattr(row, column)}))
-        if reasons:
-            found.append((column, reasons))
-    whole = "" if found else _malformed(row)
-    if whole:
-        found.append((None, whole))
+    # A column that is malformed by itself makes the row so: of a sound row no column is judged.
+    if whole := _malformed(row):
+        for column in _TEXTS:
+            if reasons := _malformed(_PLAIN._replace(**{column: getattr(row, column)})):
+                found.append((column, reasons))
+        found = found or [(None, whole)]
     identity = _unfit_for_statements(row.trans_num)
     if identity:
         found.append(("trans_num", f"{shown(row.trans_num[:_SHOWN])} {identity}"))
@@ -74,7 +74,7 @@ def _unfit_for_statements(identity: str) -> str | None:
     if is_footer(identity):
         return "is the word of a statement's footer"
     if len(identity) > _LONGEST_ID:
-        return f"... has {len(identity)} characters; a statement holds {_LONGEST_ID} at most"
+        return f"... has {len(identity)} characters; the gateway sends {_LONGEST_ID} at most"
     if shown(identity) != identity:
         return "has characters that cannot be seen: two such ids look alike"
     if guarded(identity) != identity:

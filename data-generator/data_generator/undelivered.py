@@ -63,7 +63,11 @@ def load(file: Path, largest: int) -> tuple[list[Message], ControlTotal | None]:
         if file.exists() and not file.is_file():
             raise ResendFileError(file, "it is no regular file")
         with file.open("rb") as lines:
-            for line_number, line in enumerate(lines, 1):  # noqa: B007 (named in the error)
+            # A message in base64 is a third longer than its bytes; what has no line end must not be read whole.
+            pieces = iter(lambda: lines.readline(2 * largest), b"")
+            for line_number, line in enumerate(pieces, 1):  # noqa: B007 (named in the error)
+                if len(line) >= 2 * largest:
+                    raise ValueError(f"the line has {2 * largest:,} bytes or more, and the broker takes {largest:,}")
                 held = json.loads(line)
                 if held.get("closing") is not None:
                     closing = parse_control_total(json.dumps(held["closing"]).encode())

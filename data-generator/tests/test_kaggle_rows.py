@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from contracts.model import load_contract
 from contracts.verdict import judge, read_instant
-from data_generator import card_file
+from data_generator import card_file, row_check
 from data_generator.card_file import CardFile
 from data_generator.card_row import BadRow, CardRow
 from data_generator.clock import zoned_text
@@ -112,7 +112,7 @@ def test_what_was_written_is_read_exactly_in_any_order_of_columns(
         ("trans_num", "\t6161", "cannot be seen"),
         ("trans_num", "61\x1b[31m61", "61<U+001B>[31m61 has characters that cannot be seen"),
         ("trans_num", "61\u200b61", "cannot be seen"),
-        ("trans_num", "7" * 250, "has 250 characters"),
+        ("trans_num", "7" * 250, "has 250 characters; the gateway sends 200 at most"),
         ("trans_num", '="0012"', "formula"),
         ("trans_num", "@sum", "formula"),
         ("amt", "$4.97", "plain decimal"),
@@ -161,6 +161,26 @@ def test_a_path_that_is_no_file_is_one_clear_error(tmp_path: Path, name: str) ->
     write(tmp_path, "")
     with pytest.raises(KaggleFileError, match="cannot be read"):
         list(read_rows(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("row", "times"),
+    [
+        ({"trans_num": "0b242abb623afc578575680df30655b9"}, 0),
+        ({"trans_num": "CX-2019_0001.b"}, 0),
+        ({"trans_num": "totals"}, 1),
+        ({"trans_num": "x y"}, 1),
+        ({"city": "S\u00e3o Paulo", "merchant": "Caf\u00e9"}, 1),
+    ],
+)
+def test_a_sound_row_is_judged_once_at_most(
+    tmp_path: Path, sound: Row, as_csv: AsCsv, monkeypatch: pytest.MonkeyPatch, row: Row, times: int
+) -> None:
+    judged: list[bytes] = []
+    monkeypatch.setattr(row_check, "judge", lambda value, contract: judged.append(value) or judge(value, contract))
+    (read,) = read_rows(write(tmp_path, as_csv([sound | row])))
+    assert isinstance(read, BadRow) is (row.get("trans_num") == "totals")
+    assert len(judged) == times
 
 
 def test_what_the_first_look_lets_through_the_strict_parser_takes_too(sample: CardFile) -> None:

@@ -49,6 +49,14 @@ def test_a_file_that_cannot_be_written_whole_leaves_what_was_there(
     assert [path.name for path in tmp_path.iterdir()] == ["run.jsonl"]
 
 
+def test_a_file_without_a_line_end_is_refused_and_not_read_whole(tmp_path: Path) -> None:
+    file = tmp_path / "run.jsonl"
+    with file.open("wb") as out:
+        out.truncate(1 << 40)  # without content: it takes no room, and no memory could hold it
+    with pytest.raises(ResendFileError, match="the line has 200,000 bytes or more, and the broker takes 100,000"):
+        undelivered.load(file, LARGEST)
+
+
 @pytest.mark.parametrize(
     "line",
     [
