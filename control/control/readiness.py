@@ -13,7 +13,7 @@ from control import airflow, orphans
 from control.catching_up import stream_is_ready
 from control.supervision import process_states
 from core.layout import Layout
-from core.locks import NOBODY, AdvisoryKey, advisory_holder
+from core.locks import AdvisoryKey, is_advisory_held
 
 # Which settings name the ports on which a service listens.
 PORTS = {
@@ -135,10 +135,10 @@ def _live(_: Layout, settings: Mapping[str, str], __: Mapping[str, Any]) -> str 
 
     try:
         with psycopg.connect(dsn(settings, "postgres"), autocommit=True) as connection:
-            holder = advisory_holder(connection, AdvisoryKey.LIVE)
+            is_held = is_advisory_held(connection, AdvisoryKey.LIVE, "live")
     except psycopg.OperationalError as error:
         return f"the database does not answer: {str(error).strip().splitlines()[0]}"
-    return None if holder != NOBODY else "it does not count yet"
+    return None if is_held else "it does not count yet"
 
 
 def _page(setting: str, path: str) -> Callable[[Layout, Mapping[str, str], Mapping[str, Any]], str | None]:

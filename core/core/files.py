@@ -87,6 +87,16 @@ def owner_of(path: Path) -> tuple[int, int]:
     return found.st_uid, found.st_gid
 
 
+def give_to_owner(path: Path, folder: Path) -> None:
+    """Give what root made to whom a folder belongs; others keep it.
+
+    Raises:
+        OSError: one of them is not there.
+    """
+    if os.geteuid() == 0:
+        os.chown(path, *owner_of(folder))
+
+
 def _remove_leftovers(path: Path) -> None:
     prefix = f".{path.name}"
     with suppress(OSError):

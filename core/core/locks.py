@@ -123,15 +123,25 @@ def hold_advisory(
 
 def advisory_holder(connection: Any, key: AdvisoryKey) -> str:
     """Return who holds an advisory lock: role, application and server process; NOBODY once it is free."""
-    row = connection.execute(
+    holders = _advisory_holders(connection, key)
+    if not holders:
+        return NOBODY
+    role, application, pid = holders[0]
+    name = f" ({application})" if application else ""
+    return f"role {role}{name}, server process {pid}"
+
+
+def is_advisory_held(connection: Any, key: AdvisoryKey, role: str) -> bool:
+    """Say whether a session of a role holds an advisory lock."""
+    return any(holder == role for holder, *_ in _advisory_holders(connection, key))
+
+
+def _advisory_holders(connection: Any, key: AdvisoryKey) -> list[tuple[str, str, int]]:
+    rows: list[tuple[str, str, int]] = connection.execute(
         "select usename, application_name, pid from pg_locks join pg_stat_activity using (pid)"
         " where locktype = 'advisory' and granted and objsubid = 1"
         " and database = (select oid from pg_database where datname = current_database())"
-        " and classid::bigint = %s and objid::bigint = %s limit 1",
+        " and classid::bigint = %s and objid::bigint = %s",
         [int(key) >> 32, int(key) & 0xFFFFFFFF],
-    ).fetchone()
-    if row is None:
-        return NOBODY
-    role, application, pid = row
-    name = f" ({application})" if application else ""
-    return f"role {role}{name}, server process {pid}"
+    ).fetchall()
+    return rows

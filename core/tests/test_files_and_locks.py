@@ -7,8 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from core.files import replacing, write_file
-from core.locks import exclusive, exclusive_now, is_record_locked
+from core.files import give_to_owner, owner_of, replacing, write_file
+from core.locks import (
+    NOBODY,
+    AdvisoryKey,
+    advisory_holder,
+    exclusive,
+    exclusive_now,
+    is_advisory_held,
+    is_record_locked,
+)
 
 
 def test_a_file_is_replaced_as_a_whole_and_is_private_from_its_first_moment(tmp_path: Path) -> None:
@@ -117,3 +125,35 @@ def test_nobody_else_may_open_a_lock_and_so_hold_it(tmp_path: Path) -> None:
         with exclusive(path):
             assert path.stat().st_mode & 0o777 == 0o600
         path.unlink()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_what_root_makes_belongs_to_the_owner_of_its_folder(tmp_path: Path) -> None:
+    folder, path = tmp_path / "folder", tmp_path / "folder" / "file"
+    folder.mkdir()
+    path.touch()
+    os.chown(folder, 12345, 54321)
+    give_to_owner(path, folder)
+    assert owner_of(path) == (12345, 54321)
+
+
+class Holders:
+    """Answers as a database whose lock these sessions hold."""
+
+    def __init__(self, *rows: tuple[str, str, int]) -> None:
+        self.rows = list(rows)
+
+    def execute(self, *_: object) -> "Holders":
+        return self
+
+    def fetchall(self) -> list[tuple[str, str, int]]:
+        return self.rows
+
+
+def test_a_lock_is_held_by_a_role_only_when_a_session_of_just_that_role_has_it() -> None:
+    held = Holders(("liver", "psql", 1), ("live", "", 2))
+    assert is_advisory_held(held, AdvisoryKey.LIVE, "live")
+    assert not is_advisory_held(Holders(("liver", "live", 1)), AdvisoryKey.LIVE, "live")
+    assert not is_advisory_held(Holders(), AdvisoryKey.LIVE, "live")
+    assert advisory_holder(held, AdvisoryKey.LIVE) == "role liver (psql), server process 1"
+    assert advisory_holder(Holders(), AdvisoryKey.LIVE) == NOBODY

@@ -1,6 +1,5 @@
 """What the gateway says of each payment: a small book on disk, so that feeds add up and a re-run doubles nothing."""
 
-import os
 import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from typing import Final
 
 import orjson
 
+from core.files import give_to_owner
 from core.locks import exclusive
 from data_generator.events import Line
 
@@ -51,18 +51,11 @@ group by transaction_id order by transaction_id
 """
 
 
-def give_to_owner_of(folder: Path, path: Path) -> None:
-    """Give a file that root made to whom its folder belongs: the platform's own gateway must go on with it."""
-    if os.geteuid() == 0:
-        owner = folder.stat()
-        os.chown(path, owner.st_uid, owner.st_gid)
-
-
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """Wait until no other gateway of this folder is within; let none in."""
     (folder / LOCK).touch()
-    give_to_owner_of(folder, folder / LOCK)
+    give_to_owner(folder / LOCK, folder)  # the platform's own gateway must go on with what root made
     with exclusive(folder / LOCK):
         yield
 
@@ -84,7 +77,7 @@ class StatementBook:
         with alone(folder):  # SQLite does not wait where two change the journal's mode at once
             if not path.exists():
                 path.touch(mode=0o600)
-                give_to_owner_of(folder, path)
+                give_to_owner(path, folder)
             self._db = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
             # A killed gateway loses nothing that was committed; only a power cut can, and never half a line.
             self._db.execute("pragma journal_mode = wal")

@@ -8,7 +8,7 @@ import psycopg
 
 from contracts.model import load_contract
 from core.errors import OutageError, TieoutError
-from core.locks import AdvisoryKey, advisory_holder
+from core.locks import AdvisoryKey, is_advisory_held
 from core.settings import Settings, load_settings
 from core.text import shown
 from live import set_aside
@@ -19,6 +19,7 @@ from live.gold import snapshot
 from live.set_aside import SetAside
 
 EQUAL, NOT_EQUAL, STILL_COUNTING = 0, 1, 75
+_COUNTED = "select partition from live.positions where topic_id = (select topic_id from live.opening)"
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,8 @@ def report_now(settings: Settings | None = None) -> Report:
         raise TieoutError(error.what, "nothing was written.", error.next) from error
     with closing(connection):
         check, aside = _compared(connection), set_aside.count(connection)
-        is_running = advisory_holder(connection, AdvisoryKey.LIVE).startswith("role live")
-        counted = {row[0] for row in connection.execute("select partition from live.positions")}
+        is_running = is_advisory_held(connection, AdvisoryKey.LIVE, "live")
+        counted = {row[0] for row in connection.execute(_COUNTED)}
     broker = Broker(settings, load_contract().topics["transactions"].name)
     try:
         there, trouble = broker.partitions(), None

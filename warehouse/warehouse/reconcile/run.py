@@ -1,6 +1,5 @@
 """One comparison from file to verdict, written down in one transaction."""
 
-import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -10,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from contracts.model import load_contract
-from core.files import replacing
+from core.files import give_to_owner, replacing
 from core.layout import Layout, find_layout
 from core.settings import Settings, load_settings
 from warehouse.asking import one_snapshot
@@ -132,9 +131,8 @@ def _write_csv(db: comparing.Connection, path: Path, files: ExitStack) -> None:
     try:
         new = not path.parent.exists()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if new and os.geteuid() == 0:  # in a home whose data belongs to the services' account
-            owner = path.parent.parent.stat()
-            os.chown(path.parent, owner.st_uid, owner.st_gid)
+        if new:  # in a home whose data belongs to the services' account
+            give_to_owner(path.parent, path.parent.parent)
         comparing.copy_differences(db, files.enter_context(replacing(path, mode=0o600)))
     except OSError as error:
         raise StatementFileError(path, f"the differences cannot be written: {error.strerror}", "--out FILE") from None
