@@ -86,7 +86,7 @@ def runner(services: Handle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("control.becoming.become_service_user", lambda *_: None)
     for name in STOPPED:
-        monkeypatch.setattr(name, stop, raising=False)
+        monkeypatch.setattr(name, stop)
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
     (tmp_path / "statement.csv").write_text(

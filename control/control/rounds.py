@@ -76,7 +76,7 @@ def run_round(layout: Layout, settings: Mapping[str, str], *, service_runs: bool
 def _remember(layout: Layout, outcome: Outcome) -> None:
     """Keep when the last good round was, for whoever watches."""
     known = {"finished_at": datetime.now(UTC).isoformat(), "steps": outcome.steps}
-    write_file(layout.run / "last-round.json", json.dumps(known))
+    write_file(layout.run / "last-round.json", json.dumps(known), mode=0o600)
 
 
 def _stream(layout: Layout, settings: Mapping[str, str], service_runs: bool) -> str:
