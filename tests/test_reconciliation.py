@@ -69,5 +69,5 @@ def test_a_file_that_is_no_statement_is_refused_with_its_place(platform: Any, tm
     done = platform.script("tieout", "reconcile", str(path))
     assert done.returncode == 1
     assert "comma.csv line 2, column amount: '1,50' is no plain decimal number." in done.stderr
-    assert "Next: --decimal ','" in done.stderr
+    assert "Next: --decimal , " in done.stderr
     assert done.stdout == ""

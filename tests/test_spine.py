@@ -46,7 +46,10 @@ def test_a_replayed_file_arrives_in_the_marts_to_the_cent(platform: Any, stateme
     outcome = platform.json("run")
     assert outcome["ok"]
     assert {e["name"] for e in outcome["proof"]["equations"]} == {"E0", "E1", "E2", "E3", "E4"}
-    assert {e["verdict"] for e in outcome["proof"]["equations"] if e["name"] == "E0"} == {"OK"}
+    # Other tests of this platform send feeds that nobody vouches for; the gateway vouches for this one.
+    newest = platform.rows("select run from metadata.feeds order by first_load_id desc, run desc limit 1")[0][0]
+    mine = {e["verdict"] for e in outcome["proof"]["equations"] if e["scope"].get("feed") == newest}
+    assert mine == {"OK"}
     after = amounts_by_currency(platform)
     count, amount = before.pop("USD", (0, Decimal(0)))
     assert (after["USD"][0] - count, after.pop("USD")[1] - amount) == truth(statement)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -149,7 +150,7 @@ def test_events_that_cannot_be_delivered_are_saved_and_sent_later(services: Any)
     assert producer.returncode == 1
     summary = json.loads(out)
     saved = Path(summary["undelivered_file"])
-    assert f"--resend {saved}" in err
+    assert f"--resend {shlex.quote(str(saved))}" in err
     assert saved.stat().st_mode & 0o777 == 0o600
     # The last line is the feed's closing total, for the time when all of them are delivered.
     assert summary["undelivered"] == len(saved.read_text().splitlines()) - 1 > 0
