@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from control import airflow
+from control.loopback import open_direct
 from core.errors import OutageError
 
 
@@ -85,7 +86,7 @@ class Rest:
             request.add_header("Content-Type", "application/json")
             data = json.dumps(body).encode()
         try:
-            with urllib.request.urlopen(request, data, timeout=60) as answer:  # noqa: S310
+            with open_direct(request, data, timeout=60) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError:
             raise

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 
 from contracts.model import load_contract
 from control import supervision
@@ -46,7 +47,8 @@ def make_folders(layout: Layout, accounts: Accounts) -> None:
     layout.state.chmod(0o755)
     own_folder(layout.logs, None, 0o711)  # passed through, not listed: each log is its writer's alone
     for log in layout.logs.glob("*.log*"):
-        log.chmod(0o600)  # also one that an earlier version began with wider rights
+        with suppress(FileNotFoundError):  # the supervisor renames a full one
+            log.chmod(0o600)  # also one that an earlier version began with wider rights
     own_folder(folder(layout), None, 0o700)
     own_folder(layout.run, accounts.services, 0o755)
     for part in (*(layout.state / name for name in SCRATCH), layout.logs / "dbt"):

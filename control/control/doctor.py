@@ -18,6 +18,7 @@ from control.java import INSTALL, SUPPORTED, java_version
 from control.logins import refused_logins
 from control.loop import PIPELINE
 from control.ports import LISTENING, is_free
+from control.readiness import ServiceStates, inspect_services
 from control.say import columns
 from control.services import MAY_STAND, loop_services
 from core.errors import TieoutError
@@ -131,21 +132,29 @@ def _processes(layout: Layout) -> Finding:
 
 
 def _ports(layout: Layout) -> Finding:
-    values: Mapping[str, str] = settings(layout)
+    values, free = settings(layout), "free"
     if supervision.running(layout):
-        return Finding("ports", True, "in use by this platform")
-    taken = [f"{name}={values[name]}" for name in LISTENING if not is_free(int(values[name]))]
-    detail = f"taken by others: {', '.join(taken)}" if taken else "free"
+        found, free = _seen(layout, values), "in use by this platform"
+        taken = [setting for name in found.states for setting in found.foreign_ports(name)]
+    else:
+        taken = [name for name in LISTENING if not is_free(int(values[name]))]
+    detail = f"taken by others: {', '.join(f'{name}={values[name]}' for name in taken)}" if taken else free
     return Finding("ports", not taken, detail, "./scripts/start.sh, which takes the next free ones")
 
 
+def _seen(layout: Layout, values: Mapping[str, str]) -> ServiceStates:
+    return inspect_services(layout, values, supervision.process_states(layout))
+
+
 def _services(layout: Layout) -> Finding:
-    states = supervision.process_states(layout)
-    if not states:
+    seen = _seen(layout, settings(layout))
+    if not seen.states:
         return Finding("services", False, "the platform does not run", "./scripts/start.sh")
-    ill = [name for name, info in states.items() if info["statename"] != "RUNNING" and name not in MAY_STAND]
-    detail = f"not running: {', '.join(ill)}" if ill else "all running"
-    return Finding("services", not ill, detail, f"./scripts/tieout logs {ill[0]}" if ill else "")
+    asked = [name for name, info in seen.states.items() if name not in MAY_STAND or info["statename"] != "STOPPED"]
+    ill = {name: why for name in asked if (why := seen.problem(name)) is not None}
+    detail = "; ".join(f"{name}: {why}" for name, why in ill.items()) or "all do their work"
+    logs = "".join(f"./scripts/tieout logs {name}, then " for name in list(ill)[:1])
+    return Finding("services", not ill, detail, f"{logs}./scripts/start.sh" if ill else "")
 
 
 def _logins(layout: Layout) -> Finding:

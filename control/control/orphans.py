@@ -36,7 +36,10 @@ def remember(layout: Layout, pid: int) -> None:
 
 
 def members(layout: Layout) -> list[psutil.Process]:
-    """Return the live processes of the session that was remembered, the supervisor first if it lives."""
+    """Return the live processes of the session that was remembered, the supervisor first if it lives.
+
+    A child of the supervisor belongs to it also where this account may not read the child's environment.
+    """
     file = folder(layout) / "session"
     try:
         known = json.loads(file.read_text(encoding="utf-8"))
@@ -47,7 +50,8 @@ def members(layout: Layout) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, ProcessLookupError, PermissionError):
-            ours = os.getsid(process.pid) == known["pid"] or process.environ().get(MARK) == str(layout.home)
+            ours = known["pid"] in {os.getsid(process.pid), process.ppid()}
+            ours = ours or process.environ().get(MARK) == str(layout.home)
             if ours and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return sorted(found, key=lambda process: process.pid != known["pid"])

@@ -3,18 +3,21 @@
 import socket
 from collections.abc import Collection, Mapping
 
+from control import airflow
 from control.services import runs_here
+from core.errors import TieoutError
 
-# The services of this platform and where each listens; a port that is taken moves up to the next free one.
-LISTENING = (
-    "KAFKA_PORT",
-    "KAFKA_CONTROLLER_PORT",
-    "POSTGRES_PORT",
-    "SPARK_UI_PORT",
-    "DOCS_PORT",
-    "AIRFLOW_PORT",
-    "DASHBOARD_PORT",
-)
+# Which settings name the ports on which a service listens; one that is taken moves up to the next free one.
+PORTS = {
+    "kafka": ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT"),
+    "postgres": ("POSTGRES_PORT",),
+    "stream": ("SPARK_UI_PORT",),
+    "lineage": ("DOCS_PORT",),
+    airflow.API: ("AIRFLOW_PORT",),
+    "dashboard": ("DASHBOARD_PORT",),
+}
+LISTENING = tuple(setting for settings in PORTS.values() for setting in settings)
+HIGHEST = 65_535
 
 
 def is_free(port: int) -> bool:
@@ -29,11 +32,25 @@ def is_free(port: int) -> bool:
     return True
 
 
-def next_free(port: int, taken: set[int]) -> int:
-    """Return the first port from here on that is free and not promised to another service."""
-    while port in taken or not is_free(port):
-        port += 1
-    return port
+def next_free(name: str, port: int, taken: set[int]) -> int:
+    """Return the first port from here on that is free and not promised to another service.
+
+    Args:
+        name: the setting that needs one, for the error.
+        port: where the search begins.
+        taken: promised ports.
+
+    Raises:
+        TieoutError: there is none up to the highest port.
+    """
+    found = next((each for each in range(port, HIGHEST + 1) if each not in taken and is_free(each)), None)
+    if found is None:
+        raise TieoutError(
+            f"{name}: no port from {port} to {HIGHEST} is free.",
+            "nothing was changed.",
+            f"set {name} in .env to a lower port, then ./scripts/start.sh",
+        )
+    return found
 
 
 def settle_ports(settings: Mapping[str, str], names: Collection[str] = LISTENING) -> dict[str, str]:
@@ -42,6 +59,9 @@ def settle_ports(settings: Mapping[str, str], names: Collection[str] = LISTENING
     Args:
         settings: all of them.
         names: the ports to settle; the others are taken already.
+
+    Raises:
+        TieoutError: no port is left for one of them.
     """
     promised = {int(settings[name]) for name in LISTENING if name not in names}
     moved: dict[str, str] = {}
@@ -49,7 +69,7 @@ def settle_ports(settings: Mapping[str, str], names: Collection[str] = LISTENING
     for name in names:
         if elsewhere.get(name.partition("_")[0]):
             continue
-        port = next_free(int(settings[name]), promised)
+        port = next_free(name, int(settings[name]), promised)
         promised.add(port)
         if str(port) != settings[name]:
             moved[name] = str(port)

@@ -1,29 +1,22 @@
 """Whether a service does its work: asked of itself, on its own port, of a process that is ours."""
 
 import socket
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import psutil
 
-from control import airflow, orphans
+from control import orphans
+from control.accounts import choose_accounts, ids
 from control.catching_up import stream_is_ready
+from control.loopback import open_direct
+from control.ports import PORTS
 from control.supervision import process_states
 from core.layout import Layout
 from core.locks import AdvisoryKey, is_advisory_held
+from core.tcp_table import LISTENING, tcp_sockets
 
-# Which settings name the ports on which a service listens.
-PORTS = {
-    "kafka": ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT"),
-    "postgres": ("POSTGRES_PORT",),
-    "stream": ("SPARK_UI_PORT",),
-    "lineage": ("DOCS_PORT",),
-    "dashboard": ("DASHBOARD_PORT",),
-    airflow.API: ("AIRFLOW_PORT",),
-}
 # The exit code by which a service says that a person has to decide (RefusalError); the supervisor leaves it stopped.
 WAITS_FOR_DECISION = 78
 # What cannot be asked has to live for so long: a wrong password, say, shows by then.
@@ -36,17 +29,28 @@ def waits_for_decision(info: Mapping[str, Any]) -> bool:
 
 
 def our_ports(layout: Layout) -> set[int] | None:
-    """Return the ports on which this platform's processes listen; None where this account may not look at them."""
+    """Return the ports on which this platform's processes listen; None where nobody tells this account.
+
+    Root without CAP_SYS_PTRACE, as in some containers, may not look at the processes of other accounts: there a port
+    counts as this platform's when one of its accounts listens on it.
+    """
     found: set[int] = set()
     for process in orphans.members(layout):
         try:
             connections = process.net_connections("tcp")
         except psutil.AccessDenied:
-            return None
+            return _ports_of_accounts(layout)
         except psutil.Error:
             continue
         found |= {each.laddr.port for each in connections if each.status == psutil.CONN_LISTEN}
     return found
+
+
+def _ports_of_accounts(layout: Layout) -> set[int] | None:
+    accounts = choose_accounts(layout)
+    uids = {ids(user)[0] for user in (accounts.services, accounts.postgres)}
+    waiting = [each for each in tcp_sockets() if each.state == LISTENING]
+    return {each.port for each in waiting if each.uid in uids} if waiting else None
 
 
 def answers(port: int) -> bool:
@@ -59,13 +63,13 @@ def answers(port: int) -> bool:
 
 
 @dataclass(frozen=True)
-class Look:
-    """One look at the services.
+class ServiceStates:
+    """The services at one moment.
 
     Attributes:
         states: what the supervisor says of each.
         answering: ports of theirs on which somebody accepts connections.
-        ours: ports on which this platform's processes listen; None where this account may not look.
+        ours: ports on which this platform's processes listen; None where nobody tells this account.
     """
 
     layout: Layout
@@ -92,6 +96,11 @@ class Look:
         for each in PORTS.get(name, ()):
             if int(self.settings[each]) not in self.answering:
                 return f"nothing answers on 127.0.0.1:{self.settings[each]}"
+        if self.ours is None and name in PORTS:
+            return f"this account cannot see whose program listens on 127.0.0.1:{self.settings[PORTS[name][0]]}"
+        return self._problem_at_work(name, info)
+
+    def _problem_at_work(self, name: str, info: Mapping[str, Any]) -> str | None:
         if name in _CHECKS:
             return _CHECKS[name](self.layout, self.settings, info)
         if name not in PORTS and info["now"] - info["start"] < PROVEN_SECONDS:
@@ -99,14 +108,16 @@ class Look:
         return None
 
 
-def look(layout: Layout, settings: Mapping[str, str], names: Iterable[str], before: Look | None = None) -> Look:
-    """Look at services once.
+def inspect_services(
+    layout: Layout, settings: Mapping[str, str], names: Iterable[str], before: ServiceStates | None = None
+) -> ServiceStates:
+    """Ask the supervisor and the ports about services once.
 
     Args:
         layout: the platform's home.
         settings: its settings.
         names: which services.
-        before: the look before this one: processes are searched for ports only where something has changed since.
+        before: what was found last: processes are searched for ports only where something has changed since.
     """
     ports = {int(settings[each]) for name in names for each in PORTS.get(name, ())}
     answering, states = frozenset(filter(answers, ports)), process_states(layout)
@@ -116,7 +127,7 @@ def look(layout: Layout, settings: Mapping[str, str], names: Iterable[str], befo
     elif answering:
         # Asked after the answers: what answered and was ours is still among them.
         ours = our_ports(layout)
-    return Look(layout, settings, states, answering, ours)
+    return ServiceStates(layout, settings, states, answering, ours)
 
 
 def _pids(states: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -144,9 +155,9 @@ def _live(_: Layout, settings: Mapping[str, str], __: Mapping[str, Any]) -> str 
 def _page(setting: str, path: str) -> Callable[[Layout, Mapping[str, str], Mapping[str, Any]], str | None]:
     def check(_: Layout, settings: Mapping[str, str], __: Mapping[str, Any]) -> str | None:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{settings[setting]}{path}", timeout=5):
+            with open_direct(f"http://127.0.0.1:{settings[setting]}{path}", timeout=5):
                 return None
-        except (urllib.error.URLError, OSError) as error:
+        except OSError as error:
             return f"its page does not answer: {error}"
 
     return check

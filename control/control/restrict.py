@@ -1,4 +1,4 @@
-"""What PostgreSQL lets every role do unless somebody says otherwise, and what is left of it here.
+"""Functions that every role may call by default; here they are revoked.
 
 Functions that take locks, end sessions or write are everybody's in a new database. They are taken back at each
 provisioning, also in the template of databases to come, and given to the roles that need them.

@@ -8,14 +8,14 @@ from typing import Any
 from control import supervision
 from control.env import change_env
 from control.kafka import prepare_broker
-from control.ports import is_free, settle_ports
-from control.readiness import PORTS, Look, look, our_ports, waits_for_decision
+from control.ports import PORTS, is_free, settle_ports
+from control.readiness import ServiceStates, inspect_services, our_ports, waits_for_decision
 from control.say import say
 from control.services import Platform
 from core.errors import TieoutError
 
 PATIENCE_SECONDS = 600.0
-# So long a service may end and be started again before that counts as its answer.
+# A service that keeps failing for this long is reported as not ready.
 FAILING_SECONDS = 60.0
 LIVES_SECONDS = 15
 SAY_EVERY_SECONDS = 10.0
@@ -58,7 +58,7 @@ def wait_until_ready(platform: Platform, names: Sequence[str], seconds: float = 
     moves, seen = 0, None
     while True:
         now = time.monotonic()
-        seen = look(platform.layout, platform.settings, names, seen)
+        seen = inspect_services(platform.layout, platform.settings, names, seen)
         _refuse_decisions(seen, names)
         foreign = [port for name in names for port in _foreign(platform, seen, name)]
         if foreign and moves < MOST_MOVES:
@@ -67,7 +67,7 @@ def wait_until_ready(platform: Platform, names: Sequence[str], seconds: float = 
             continue
         problems = {name: why for name in names if (why := seen.problem(name)) is not None}
         if not problems:
-            last = look(platform.layout, platform.settings, names)
+            last = inspect_services(platform.layout, platform.settings, names)
             if not any(last.problem(name) for name in names):
                 return platform
         for name in problems:
@@ -80,7 +80,7 @@ def wait_until_ready(platform: Platform, names: Sequence[str], seconds: float = 
 
 
 def _note_failure(name: str, info: Mapping[str, Any], failing: dict[str, float], now: float) -> None:
-    """Remember since when a service ends again and again; one that lives for a while is at it again."""
+    """Remember since when a service keeps failing; a service that has run for 15 s no longer counts as failing."""
     state = info.get("statename", "STOPPED")
     if state in {"BACKOFF", "FATAL", "EXITED", "STOPPED"}:
         failing.setdefault(name, now)
@@ -88,7 +88,7 @@ def _note_failure(name: str, info: Mapping[str, Any], failing: dict[str, float],
         failing.pop(name, None)
 
 
-def _foreign(platform: Platform, seen: Look, name: str) -> list[str]:
+def _foreign(platform: Platform, seen: ServiceStates, name: str) -> list[str]:
     """Return the port settings that another program keeps from a service, also one that listens for nobody."""
     found = seen.foreign_ports(name)
     if not found and seen.states.get(name, {}).get("statename") in {"BACKOFF", "FATAL"}:
@@ -117,24 +117,24 @@ def _move(platform: Platform, names: Sequence[str]) -> Platform:
     return platform
 
 
-def _refuse_decisions(seen: Look, names: Sequence[str]) -> None:
+def _refuse_decisions(seen: ServiceStates, names: Sequence[str]) -> None:
     for name in names:
         if waits_for_decision(seen.states.get(name, {})):
             raise TieoutError(
                 f"{name} waits for your decision: it refuses to go on by itself.",
-                "the other services run; the lake and the warehouse are as they were.",
+                "the services that were started still run; the lake and the warehouse are as they were.",
                 f"./scripts/tieout logs {name}, which names the choices; then ./scripts/start.sh",
             )
 
 
 def _refuse_failures(
-    seen: Look, problems: Mapping[str, str], failing: Mapping[str, float], now: float, deadline: float
+    seen: ServiceStates, problems: Mapping[str, str], failing: Mapping[str, float], now: float, deadline: float
 ) -> None:
     for name, why in problems.items():
         gave_up = seen.states.get(name, {}).get("statename") == "FATAL"
         if gave_up or now - failing.get(name, now) > FAILING_SECONDS or now > deadline:
             raise TieoutError(
                 f"{name} is not ready: {why}.",
-                "the other services run.",
+                "the services that were started still run.",
                 f"./scripts/tieout logs {name}, or ./scripts/tieout doctor",
             )

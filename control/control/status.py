@@ -7,7 +7,7 @@ from control import airflow
 from control.accounts import choose_accounts
 from control.airflow_rest import Rest
 from control.env import settings
-from control.readiness import Look, look, waits_for_decision
+from control.readiness import ServiceStates, inspect_services, waits_for_decision
 from control.say import columns
 from control.services import MAY_STAND, Service, all_services
 from control.stations import read_stations
@@ -27,7 +27,7 @@ def read_status(layout: Layout) -> dict[str, Any]:
     """
     values = settings(layout)
     services = all_services(layout, choose_accounts(layout), values)
-    seen = look(layout, values, services)
+    seen = inspect_services(layout, values, services)
     states = seen.states
     rows = [_service(service, seen) for service in services.values()]
     if next((row["state"] for row in rows if row["name"] == airflow.API), None) == "running":
@@ -37,7 +37,7 @@ def read_status(layout: Layout) -> dict[str, Any]:
     return {"ok": well and not any("error" in each for each in stations), "services": rows, "stations": stations}
 
 
-def _service(service: Service, seen: Look) -> dict[str, Any]:
+def _service(service: Service, seen: ServiceStates) -> dict[str, Any]:
     row: dict[str, Any] = {"name": service.name, "state": "stopped", "url": service.url, "seconds_up": None}
     info = seen.states.get(service.name)
     if info is None:

@@ -5,14 +5,14 @@ import socket
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
-from control import orphans, starting, supervision
+from control import doctor, orphans, starting, supervision
 from control.env import ensure_env, read_env
 from control.ports import LISTENING
-from control.readiness import look, waits_for_decision
+from control.readiness import inspect_services, waits_for_decision
 from control.services import WAIT_EXEC, Service
 from control.starting import start_services, wait_until_ready
 from control.testing import free_ports, temporary_home
@@ -115,8 +115,8 @@ def test_a_port_that_another_program_has_taken_meanwhile_is_left_to_it(small, ca
         assert started.settings["DOCS_PORT"] != small.settings["DOCS_PORT"]
         assert read_env(small.layout.env_file)["DOCS_PORT"] == started.settings["DOCS_PORT"]
         assert f"DOCS_PORT: {small.settings['DOCS_PORT']} is taken" in capsys.readouterr().err
-        assert "another program" in str(look(small.layout, small.settings, ["lineage"]).problem("lineage"))
-        assert look(small.layout, started.settings, ["lineage"]).problem("lineage") is None
+        assert "another program" in str(inspect_services(small.layout, small.settings, ["lineage"]).problem("lineage"))
+        assert inspect_services(small.layout, started.settings, ["lineage"]).problem("lineage") is None
 
 
 def test_a_port_that_is_taken_after_the_service_was_started_is_left_too(small):
@@ -125,6 +125,24 @@ def test_a_port_that_is_taken_after_the_service_was_started_is_left_too(small):
         supervision.start_service(small.layout, small.services["lineage"])  # as a start that came too late
         started = wait_until_ready(small, ["lineage"], 60)
         assert started.settings["DOCS_PORT"] != small.settings["DOCS_PORT"]
+
+
+def test_the_doctor_asks_the_services_themselves_and_sees_whose_ports_are_taken(small, monkeypatch):
+    page = replace(small, others=())
+    monkeypatch.setattr(doctor, "settings", lambda _: page.settings)
+    supervision.launch(page.layout, page.services.values())
+    assert "lineage: it is stopped" in doctor._services(page.layout).detail
+    with another_program_on(page.settings["DOCS_PORT"]):
+        supervision.start_service(page.layout, page.services["lineage"])
+        taken = doctor._ports(page.layout)
+        assert (taken.ok, taken.detail) == (False, f"taken by others: DOCS_PORT={page.settings['DOCS_PORT']}")
+        assert "./scripts/start.sh" in taken.repair
+        ill = doctor._services(page.layout)
+        assert (ill.ok, ill.repair) == (False, "./scripts/tieout logs lineage, then ./scripts/start.sh")
+        assert ill.detail.startswith("lineage: ")
+    wait_until_ready(start_services(page, ["lineage"]), ["lineage"], 60)
+    assert doctor._ports(page.layout).detail == "in use by this platform"
+    assert doctor._services(page.layout).ok
 
 
 def test_a_service_that_ends_again_and_again_is_not_ready_and_is_named(small, monkeypatch):
