@@ -1,5 +1,6 @@
 """Whose processes the services are: the caller's own, or, started by root, two accounts with no other rights."""
 
+import errno
 import hashlib
 import os
 import pwd
@@ -7,6 +8,8 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -133,21 +136,60 @@ def as_user(user: str | None) -> dict[str, object]:
 
 
 def own_folder(path: Path, user: str | None, mode: int) -> None:
-    """Make a folder that belongs to an account, with all that is in it when it changes hands."""
-    path.mkdir(parents=True, exist_ok=True)
-    path.chmod(mode)
+    """Make a folder that belongs to an account, with all that is in it when it changes hands.
+
+    Root follows no link: the folder that it lies in may be a service's, which could point to any other folder.
+
+    Raises:
+        TieoutError: the caller is root, and the path is a link.
+    """
+    if os.geteuid() != 0:
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(mode)
+        return
     uid, gid = ids(user)
-    if path.stat().st_uid != uid and os.geteuid() == 0:
-        hand_over(path, uid, gid)
+    with suppress(FileExistsError):
+        path.mkdir(parents=True)
+    with _opened(path) as descriptor:
+        os.fchmod(descriptor, mode)
+        if os.fstat(descriptor).st_uid != uid:
+            _give(descriptor, uid, gid)
 
 
 def hand_over(path: Path, uid: int, gid: int) -> None:
-    """Give a folder and all that is in it to an account."""
-    for root, folders, files in os.walk(path):
+    """Give a folder and all that is in it to an account; one that is not there stays so.
+
+    Raises:
+        TieoutError: the path is a link.
+    """
+    if path.is_symlink() or path.exists():
+        with _opened(path) as descriptor:
+            _give(descriptor, uid, gid)
+
+
+def _give(descriptor: int, uid: int, gid: int) -> None:
+    for _, folders, files, below in os.fwalk(".", dir_fd=descriptor):  # goes into no link
         for name in (*folders, *files):
-            os.chown(Path(root) / name, uid, gid, follow_symlinks=False)
-    if path.exists():
-        os.chown(path, uid, gid)
+            os.chown(name, uid, gid, dir_fd=below, follow_symlinks=False)
+    os.fchown(descriptor, uid, gid)
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno not in {errno.ELOOP, errno.ENOTDIR}:
+            raise
+        raise TieoutError(
+            f"{folder} is a link or a file, and has to be a folder: root changes no folder through a link.",
+            "what it points to is unchanged.",
+            f"look who made it (ls -l {folder}), put a folder in its place, then ./scripts/start.sh",
+        ) from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def own_file(path: Path, text: str, user: str | None, mode: int = 0o600) -> None:

@@ -1,7 +1,9 @@
 import configparser
 import os
+import pwd
 import re
 import socket
+import stat
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,12 +13,13 @@ import pytest
 
 from contracts.model import load_contract
 from control import airflow, jars, supervision
-from control.accounts import Accounts, reachable
+from control.accounts import Accounts, hand_over, own_folder, reachable
 from control.env import SECRETS, ensure_env
 from control.kafka import render_properties, scram
 from control.ports import next_free, settle_ports
 from control.services import GIVES_WAY, GOES_FIRST, KNOWS, WAIT_EXEC, all_services
 from control.topics import USERS, rights
+from core.errors import TieoutError
 from core.layout import find_layout
 
 
@@ -146,14 +149,56 @@ def test_a_broker_and_a_database_elsewhere_are_used_and_not_started(layout):
 
 
 def test_two_services_never_get_the_same_port():
-    first = next_free(21450, set())
-    assert next_free(first, {first}) > first
+    first = next_free("DOCS_PORT", 21450, set())
+    assert next_free("DOCS_PORT", first, {first}) > first
+
+
+def test_a_setting_for_which_no_port_is_left_is_named():
+    with pytest.raises(TieoutError, match="DASHBOARD_PORT: no port from 65530 to 65535 is free"):
+        next_free("DASHBOARD_PORT", 65530, set(range(65530, 65536)))
 
 
 def test_a_folder_below_a_closed_one_cannot_be_reached(tmp_path):
     tmp_path.chmod(0o700)
     assert not reachable(tmp_path / "below")
     assert reachable(Path("/usr/bin/env"))
+
+
+ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders away")
+
+
+@ROOT
+def test_root_follows_no_link_that_a_service_could_have_made(tmp_path):
+    foreign, link = tmp_path / "foreign", tmp_path / "undelivered"
+    foreign.mkdir(0o755)
+    (foreign / "file").touch()
+    before = [(path.stat().st_uid, path.stat().st_mode) for path in (foreign, foreign / "file")]
+    for target in (foreign, foreign / "file", tmp_path / "nowhere"):
+        link.symlink_to(target)
+        for change in (lambda: own_folder(link, "nobody", 0o700), lambda: hand_over(link, 65534, 65534)):
+            with pytest.raises(TieoutError, match="is a link or a file"):
+                change()
+        link.unlink()
+    assert [(path.stat().st_uid, path.stat().st_mode) for path in (foreign, foreign / "file")] == before
+    assert not (tmp_path / "nowhere").exists()
+
+
+@ROOT
+def test_a_folder_changes_hands_with_all_that_is_in_it_but_for_what_links_point_to(tmp_path):
+    folder, foreign = tmp_path / "folder", tmp_path / "foreign"
+    (folder / "below").mkdir(parents=True)
+    (folder / "below" / "file").touch()
+    foreign.mkdir()
+    (foreign / "file").touch()
+    (folder / "link").symlink_to(foreign)
+    own_folder(folder, "nobody", 0o700)
+    given = [folder, folder / "below", folder / "below" / "file", folder / "link"]
+    nobody = pwd.getpwnam("nobody").pw_uid
+    assert {path.lstat().st_uid for path in given} == {nobody}
+    assert {path.stat().st_uid for path in (foreign, foreign / "file")} == {0}
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    own_folder(folder / "new" / "deep", "nobody", 0o711)
+    assert (folder / "new" / "deep").stat().st_uid == nobody
 
 
 def test_the_jars_lock_tells_a_changed_and_a_missing_jar(tmp_path):
