@@ -1,7 +1,6 @@
 """`tieout backfill`: days or offsets of the lake, read again into silver and computed again in the marts."""
 
 import json
-import re
 from collections.abc import Iterable
 from datetime import date
 from typing import Annotated, Any
@@ -11,9 +10,7 @@ import typer
 from control.build_cli import LOCK_WAIT_SECONDS, From, To, days_between
 from control.say import say
 from core.layout import find_layout
-
-# No partition or offset is longer.
-SPAN = re.compile(r"([0-9]{1,9}):([0-9]{1,18})-([0-9]{1,18})")
+from core.spans import OFFSETS
 
 
 def mount(app: typer.Typer) -> None:
@@ -49,7 +46,7 @@ def backfill(
 def _spans(text: str | None) -> dict[int, tuple[int, int]]:
     found = {}
     for part in () if text is None else text.split(","):
-        match = SPAN.fullmatch(part.strip())
+        match = OFFSETS.fullmatch(part.strip())
         if match is None or int(match[2]) > int(match[3]) or int(match[1]) in found:
             raise typer.BadParameter(f"{part} is not P:FROM-TO, such as 3:100-250", param_hint="--offsets")
         found[int(match[1])] = (int(match[2]), int(match[3]) + 1)

@@ -1,19 +1,18 @@
 """`tieout check`: what an orchestrator asks before and after a load."""
 
 import json
-import os
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
-from control.env import read_env
 from core.errors import TieoutError
 from core.layout import Layout, find_layout
+from core.settings import Settings, load_settings
 from core.spans import parse_span
 from core.text import shown
 
-MAX_AGE = "26h"
+MAX_AGE = Settings.model_fields["bronze_max_age"].default
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable, on stdout.")]
 
@@ -23,12 +22,6 @@ checks = typer.Typer(no_args_is_help=True, help="Ask whether bronze is fresh, an
 def mount(app: typer.Typer) -> None:
     """Register `check`."""
     app.add_typer(checks, name="check")
-
-
-def optional_setting(name: str) -> str | None:
-    """Return a setting of the environment, else of the home's file where it may be read."""
-    path = find_layout().env_file
-    return os.environ.get(name) or (read_env(path).get(name) if os.access(path, os.R_OK) else None)
 
 
 def seconds_of(span: str, option: str) -> int:
@@ -57,15 +50,15 @@ def bronze(
 
     Example: ./scripts/tieout check bronze --max-age 26h
     """
-    from core.settings import load_settings
     from warehouse.freshness import look_at_bronze
 
     layout = find_layout()
     if catch_up:
         _wait_for_stream(layout)
-    max_age = max_age or optional_setting("BRONZE_MAX_AGE") or MAX_AGE
+    settings = load_settings(layout)
+    max_age = max_age or settings.bronze_max_age
     limit = seconds_of(max_age, "--max-age")
-    found = look_at_bronze(layout, load_settings(layout), datetime.now(UTC))
+    found = look_at_bronze(layout, settings, datetime.now(UTC))
     age = found["age_seconds"]
     found["fresh"] = age is not None and age <= limit
     _print(found, as_json, f"{found['rows_waiting']} rows wait for a load; the newest are {age} s old")
@@ -102,7 +95,6 @@ def loads(
 
     Example: ./scripts/tieout check loads --run-id nightly-2026-11-21
     """
-    from core.settings import load_settings
     from warehouse.freshness import look_at_loads
 
     layout = find_layout()

@@ -190,8 +190,13 @@ def run(
 
 
 def _settings_of_this_process(layout: Layout, names: frozenset[str]) -> dict[str, str]:
-    """Return what this process may know: its environment, and the home's file where it may read it."""
+    """Return what this process may know: its environment, and the home's file where it may read it.
+
+    Raises:
+        TieoutError: a value is not what its variable needs, or the auditor's password is nowhere to be found.
+    """
     from control.env import DEFAULTS, read_env
+    from core.settings import parse_settings
 
     readable = os.access(layout.env_file, os.R_OK)
     here = {name: os.environ[name] for name in names if os.environ.get(name)}
@@ -202,6 +207,7 @@ def _settings_of_this_process(layout: Layout, names: frozenset[str]) -> dict[str
             "nothing was read or written.",
             "./scripts/start.sh",
         )
+    parse_settings(found, layout)
     return found
 
 

@@ -60,6 +60,7 @@ def ensure_env(layout: Layout) -> dict[str, str]:
 def _require_usable(layout: Layout, values: Mapping[str, str]) -> None:
     ours = {name: value for name, value in values.items() if name in NAMES}
     require_usable_settings(ours, frozenset(SECRETS), layout.env_file)
+    parse_settings(ours, layout)
 
 
 # Broker and database keep these, and card numbers are hashed with the last: a new one would not fit what is there.
@@ -109,7 +110,6 @@ def settings(layout: Layout, environ: Mapping[str, str] | None = None) -> dict[s
             "./scripts/setup.sh writes what is missing and keeps what is there",
         )
     _require_usable(layout, found)
-    parse_settings(found, layout)
     return found
 
 

@@ -9,8 +9,8 @@ import typer
 
 from control.build_dbt import without_rows
 from control.build_steps import connect_books
-from control.check import optional_setting
 from control.say import say
+from core.settings import load_settings
 
 LONGEST = 2000
 PATIENCE_SECONDS = 10
@@ -38,11 +38,11 @@ def incident(  # noqa: PLR0917  (a command's options are its interface)
     """
     found = {"dag_id": dag, "task_id": task, "run_id": run_id, "try_number": try_number, "log_url": log_url}
     found["reason"] = (without_rows(reason) or "no reason was given")[:LONGEST]
-    report = write_incident(found, optional_setting("INCIDENT_WEBHOOK_URL"))
+    report = write_incident(found, load_settings().incident_webhook_url)
     typer.echo(json.dumps(report) if as_json else f"incident {report['incident_id']}")
 
 
-def write_incident(found: dict[str, Any], webhook: str | None) -> dict[str, Any]:
+def write_incident(found: dict[str, Any], webhook: str) -> dict[str, Any]:
     """Write an incident once, tell the webhook, and return both as they stand.
 
     Raises:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from control import airflow, kafka, orphans, postgres
 from control.accounts import Accounts
-from core.errors import TieoutError
 from core.layout import Layout
 
 BASE = ("kafka", "postgres")
@@ -124,18 +123,8 @@ class Platform:
 
 
 def loop_services(settings: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the names of the services that are the loop.
-
-    Raises:
-        TieoutError: LOOP is none of the three words.
-    """
-    try:
-        return LOOPS[settings["LOOP"]]
-    except KeyError:
-        words = ", ".join(LOOPS)
-        raise TieoutError(
-            f"LOOP is {settings['LOOP']!r}: it can be {words}.", "nothing was changed.", "set LOOP in .env"
-        ) from None
+    """Return the names of the services that are the loop; the settings' model knows the words for LOOP."""
+    return LOOPS[settings["LOOP"]]
 
 
 def runs_here(name: str, settings: Mapping[str, str]) -> bool:

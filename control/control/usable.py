@@ -8,9 +8,9 @@ from core.errors import TieoutError
 from core.layout import Layout
 from core.text import shown
 
-# Java's class path and PATH end a name at the colon, Kafka's and Spark's lists of folders at the comma; Hadoop, DuckDB
-# and shells take the others for patterns, escapes or quotes.
-NOT_IN_PATHS = ':,*?[]{}\\"'
+# Java's class path and PATH end a name at the colon, Kafka's and Spark's lists of folders at the comma, and Java's jar:
+# URLs a file's name at `!/`. Hadoop, DuckDB and shells take the others for patterns, escapes or quotes.
+NOT_IN_PATHS = '!:,*?[]{}\\"'
 # A secret is written into URLs, Java's login modules and files of other formats; a dollar sign begins a name in `.env`.
 NOT_IN_SECRETS = "\"'\\`$"
 DATABASE_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}")
@@ -60,8 +60,6 @@ def _what_is_wrong(name: str, value: str, *, is_secret: bool) -> str | None:
         return "it holds a letter that is not ASCII"
     if is_secret and any(char == " " or char in NOT_IN_SECRETS for char in value):
         return f"it holds a blank or one of {' '.join(NOT_IN_SECRETS)}"
-    if name.endswith("_PORT") and not (value.isascii() and value.isdecimal() and 0 < int(value[:6]) < 65536):
-        return "a port is a number from 1 to 65535"
     if name == "POSTGRES_DB" and not DATABASE_NAME.fullmatch(value):
         return "a database's name is letters, digits, _ and -"
     return None

@@ -13,7 +13,7 @@ import pytest
 
 from control import airflow, loop, orphans, sweep, tidy
 from control.accounts import Accounts
-from control.env import SECRETS, ensure_env
+from control.env import SECRETS, ensure_env, settings
 from control.services import KNOWS, SWEEP, Platform, all_services
 from core.errors import OutageError, TieoutError
 from core.layout import find_layout
@@ -138,8 +138,8 @@ def test_the_loop_is_the_one_that_is_set(platform, word, there, absent):
 
 
 def test_an_unknown_loop_is_refused_with_the_words_that_there_are(platform):
-    with pytest.raises(TieoutError, match="LOOP is 'cron': it can be airflow, follow, off"):
-        all_services(platform.layout, platform.accounts, {**platform.settings, "LOOP": "cron"})
+    with pytest.raises(TieoutError, match="LOOP is not as it should be: Input should be 'airflow', 'follow' or 'off'"):
+        settings(platform.layout, {**platform.settings, "LOOP": "cron"})
 
 
 class _Airflow:

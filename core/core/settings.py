@@ -6,20 +6,23 @@ read only where this account may read it: a service has what it needs in its env
 
 import io
 import os
+import re
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from dotenv.parser import parse_stream
 from psycopg.conninfo import make_conninfo
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from core.errors import TieoutError, missing_secret
 from core.kafka_login import librdkafka_login
 from core.layout import Layout, find_layout
+from core.spans import parse_span
 
 SECRET, WRITTEN, EMPTY, OURS = "secret", "written", "empty", "ours"
 
@@ -39,8 +42,42 @@ def _empty(default: object, about: str = "", **limits: Any) -> Any:
     return Field(default=default, description=about, json_schema_extra={"kind": EMPTY}, **limits)
 
 
-def _port(default: int, about: str = "") -> Any:
-    return _written(default, about, gt=0, le=65_535)
+def _plain_port(value: object) -> int:
+    """Take digits alone: programs that get the text itself read `8_0` or `80.0` in other ways, or not at all."""
+    if not re.fullmatch("[0-9]{1,5}", str(value), re.ASCII) or not 0 < int(str(value)) <= 65_535:
+        raise PydanticCustomError("port", "a port is a number from 1 to 65535")
+    return int(str(value))
+
+
+def _span(value: str) -> str:
+    try:
+        parse_span(value)
+    except ValueError:
+        words = "it is no number with s, m, h or d, such as 90m or 26h, of a hundred years at most"
+        raise PydanticCustomError("span", words) from None
+    return value
+
+
+def _matching(pattern: str, words: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value, re.ASCII):
+            raise PydanticCustomError("pattern", words)
+        return value
+
+    return AfterValidator(check)
+
+
+Port = Annotated[int, BeforeValidator(_plain_port)]
+Span = Annotated[str, AfterValidator(_span)]
+JavaMemory = Annotated[
+    str, _matching("[1-9][0-9]{0,8}[kKmMgGtT]", "it is no memory as Java takes it, such as 1500m or 2g")
+]
+DuckdbMemory = Annotated[
+    str,
+    _matching(
+        r"(?i)[0-9]{1,9}(\.[0-9]{1,3})? ?([KMGT]i?B?|%)", "it is no memory as DuckDB takes it, such as 800MB or 1.5GB"
+    ),
+]
 
 
 def _ours(default: object, about: str = "", **limits: Any) -> Any:
@@ -51,15 +88,15 @@ def _ours(default: object, about: str = "", **limits: Any) -> Any:
 class Settings(BaseSettings):
     """What the components of a platform need to know. Each process has the secrets of its own part only."""
 
-    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True)
 
     kafka_bootstrap: str = _written("127.0.0.1:9092")
-    kafka_port: int = _port(9092)
-    kafka_controller_port: int = _port(9093)
+    kafka_port: Port = _written(9092)
+    kafka_controller_port: Port = _written(9093)
     kafka_password_broker: SecretStr | None = _secret(
         "SCRAM-SHA-256 users. broker and admin are super users, the others have only the rights of their part: gateway "
-        "writes both topics, stream reads transactions, loader reads the control totals, redrive writes both topics, "
-        "live reads transactions and writes alerts, auditor reads all three."
+        "and redrive each write transactions and their own topic of control totals; loader reads those; stream reads "
+        "transactions; live reads transactions and writes alerts; auditor reads all."
     )
     kafka_password_admin: SecretStr | None = _secret()
     kafka_password_gateway: SecretStr | None = _secret()
@@ -68,10 +105,12 @@ class Settings(BaseSettings):
     kafka_password_redrive: SecretStr | None = _secret()
     kafka_password_live: SecretStr | None = _secret()
     kafka_password_auditor: SecretStr | None = _secret()
-    kafka_patience_seconds: int = _ours(30, "How long one question to the broker may take before it counts as away.")
+    kafka_patience_seconds: int = _ours(
+        30, "How long one question to the broker may take before it counts as away.", gt=0, le=86_400
+    )
 
     postgres_host: str = _written("127.0.0.1")
-    postgres_port: int = _port(5432)
+    postgres_port: Port = _written(5432)
     postgres_db: str = _written("payments")
     postgres_password_postgres: SecretStr | None = _secret(
         "Roles: postgres makes roles and databases, owner owns the schemas, loader writes silver, dbt makes the marts, "
@@ -89,25 +128,36 @@ class Settings(BaseSettings):
     card_hash_key: SecretStr | None = _secret(
         "Key of the hash that stands in for card numbers. Another key makes other customer ids out of the same file."
     )
-    producer_rate: float = _written(5, "Payments a second of the continuous producer.", gt=0, allow_inf_nan=False)
+    producer_rate: float = _written(
+        5, "Payments a second of the continuous producer.", gt=0, le=1_000_000, allow_inf_nan=False
+    )
 
-    spark_ui_port: int = _port(4040)
+    spark_ui_port: Port = _written(4040)
     spark_master: str = _written("local[2]")
-    spark_driver_memory: str = _written("1500m")
+    spark_driver_memory: JavaMemory = _written("1500m")
     max_offsets_per_trigger: int = _empty(
-        200_000, "The most events that one batch of the stream takes; bounds the memory that a backlog needs.", gt=0
+        200_000,
+        "The most events that one batch of the stream takes; bounds the memory that a backlog needs.",
+        gt=0,
+        le=10**9,
     )
     spark_java_options: str = _empty(
         "", "Options for the stream's Java, added to its own. Without any, Java compiles quickly where few events wait."
     )
 
     run_every_seconds: float = _written(
-        20, "Seconds from the begin of one round of `tieout run --follow` to the begin of the next.", gt=0
+        20,
+        "Seconds from the begin of one round of `tieout run --follow` to the begin of the next.",
+        gt=0,
+        le=86_400 * 31,
+        allow_inf_nan=False,
     )
-    max_rows_per_load: int = _written(500_000, gt=0)
-    bronze_max_age: str = _empty("26h", "How old the newest rows of the lake may be when the pipeline begins.")
-    loader_memory: str = _empty("1GB", "Memory of the loader before it spills to disk.")
-    loader_lock_wait_seconds: float = _empty(15, "Seconds to wait for another loader.", ge=0, allow_inf_nan=False)
+    max_rows_per_load: int = _written(500_000, gt=0, le=10**9)
+    bronze_max_age: Span = _empty("26h", "How old the newest rows of the lake may be when the pipeline begins.")
+    loader_memory: DuckdbMemory = _empty("1GB", "Memory of the loader before it spills to disk.")
+    loader_lock_wait_seconds: float = _empty(
+        15, "Seconds to wait for another loader.", ge=0, le=86_400, allow_inf_nan=False
+    )
 
     loop: Literal["airflow", "follow", "off"] = _written(
         "airflow",
@@ -115,9 +165,9 @@ class Settings(BaseSettings):
         "off.",
     )
     pipeline_schedule: str = _written("*/5 * * * *", "When Airflow runs the pipeline, as cron says it; `off` is never.")
-    airflow_port: int = _port(8080)
+    airflow_port: Port = _written(8080)
     airflow_keep_days: int = _written(
-        7, "Runs and task logs that are older are deleted once a day, by the service airflow-tidy.", gt=0
+        7, "Runs and task logs that are older are deleted once a day, by the service airflow-tidy.", gt=0, le=36_525
     )
     airflow_fernet_key: SecretStr | None = _secret(
         "Keys with which Airflow encrypts its stored connections, signs its sessions, and signs its tasks' tokens."
@@ -127,13 +177,15 @@ class Settings(BaseSettings):
     airflow_password_admin: SecretStr | None = _secret("Airflow's two users: admin may do everything, viewer looks.")
     airflow_password_viewer: SecretStr | None = _secret()
     full_tests_every_hours: float = _empty(
-        20, "Hours after which a run reads the whole marts again in its tests.", ge=0, allow_inf_nan=False
+        20, "Hours after which a run reads the whole marts again in its tests.", ge=0, le=1_000_000, allow_inf_nan=False
     )
     incident_webhook_url: str = _empty("", "Gets a JSON message for each failed task.")
-    docs_port: int = _port(8081, "The lineage site.")
+    docs_port: Port = _written(8081, "The lineage site.")
 
-    live_batch_events: int = _empty(2_000, "The most events of one database transaction.", gt=0)
-    live_linger_ms: int = _empty(100, "Milliseconds that a batch waits for more; half of it joins the delay.", gt=0)
+    live_batch_events: int = _empty(2_000, "The most events of one database transaction.", gt=0, le=1_000_000)
+    live_linger_ms: int = _empty(
+        100, "Milliseconds that a batch waits for more; half of it joins the delay.", gt=0, le=600_000
+    )
     live_keep_payments_hours: int = _empty(
         72, "Payments that silver has are forgotten after so many hours.", gt=0, le=1_000_000
     )
@@ -141,13 +193,25 @@ class Settings(BaseSettings):
     live_keep_alerts_days: int = _empty(90, "Alerts are forgotten after so many days.", gt=0, le=100_000)
 
     dashboard_address: str = _ours("127.0.0.1", "Where the pages listen.")
-    dashboard_port: int = _port(8501)
+    dashboard_port: Port = _written(8501)
     dashboard_token: SecretStr | None = _secret(
         "What a visitor has to know; ./scripts/start.sh prints the address with it."
     )
     dashboard_stale_after_seconds: int = _empty(
         3_600, "Payments that were loaded longer ago are shown as stale.", gt=0, le=10**9
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  (the signature is pydantic-settings')
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what is given and nothing else: `load_settings` alone reads the environment and `.env`."""
+        return (init_settings,)
 
     def secret(self, name: str, left: str = "nothing was read or written.") -> str:
         """Return a secret by its variable's name.

@@ -1,9 +1,11 @@
-"""Lengths of time as people write them."""
+"""Lengths of time and ranges of offsets as people write them."""
 
 import re
 from datetime import timedelta
 
 _SPAN = re.compile(r"([0-9]{1,12})\s*([smhd])")
+# P:FROM-TO; no partition or offset is longer.
+OFFSETS = re.compile(r"([0-9]{1,9}):([0-9]{1,18})-([0-9]{1,18})")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 # The calendar has ends: a moment so far from any moment of the data is still in it.
 LONGEST = timedelta(days=36_525)

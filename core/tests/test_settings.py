@@ -46,7 +46,13 @@ def test_the_environment_wins_over_the_file_and_an_empty_value_is_none(
 @pytest.mark.parametrize(
     ("name", "value"),
     [("POSTGRES_PORT", "x"), ("KAFKA_PORT", "65536"), ("PRODUCER_RATE", "inf"), ("LOOP", "sometimes"),
-     ("LOADER_LOCK_WAIT_SECONDS", "nan"), ("MAX_ROWS_PER_LOAD", "0"), ("LIVE_KEEP_SECONDS", "9" * 400)],
+     ("LOADER_LOCK_WAIT_SECONDS", "nan"), ("MAX_ROWS_PER_LOAD", "0"), ("LIVE_KEEP_SECONDS", "9" * 400),
+     ("RUN_EVERY_SECONDS", "inf"), ("RUN_EVERY_SECONDS", "nan"), ("AIRFLOW_KEEP_DAYS", "9" * 12),
+     ("MAX_ROWS_PER_LOAD", "9" * 30), ("LIVE_BATCH_EVENTS", "9" * 30), ("LIVE_LINGER_MS", "9" * 30),
+     ("MAX_OFFSETS_PER_TRIGGER", "9" * 30), ("BRONZE_MAX_AGE", "lots"), ("BRONZE_MAX_AGE", "99999999d"),
+     ("LOADER_MEMORY", "x'"), ("LOADER_MEMORY", "1GB'; select 1"), ("LOADER_MEMORY", "-1"),
+     ("SPARK_DRIVER_MEMORY", "lots"), ("SPARK_DRIVER_MEMORY", "1500mb"), ("SPARK_DRIVER_MEMORY", "2048"),
+     ("POSTGRES_PORT", "54_32"), ("POSTGRES_PORT", "5432.0")],
 )  # fmt: skip
 def test_a_value_that_cannot_be_is_named_and_not_repeated(
     tmp_path: Path, name: str, value: str, monkeypatch: pytest.MonkeyPatch
@@ -57,6 +63,26 @@ def test_a_value_that_cannot_be_is_named_and_not_repeated(
     assert name in caught.value.what
     assert name in caught.value.next
     assert "hush" not in str(caught.value)
+    assert len(value) < 4 or value not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("RUN_EVERY_SECONDS", "0.5"), ("AIRFLOW_KEEP_DAYS", "365"), ("MAX_ROWS_PER_LOAD", "5000000"),
+     ("BRONZE_MAX_AGE", "90 m"), ("LOADER_MEMORY", "1.5GiB"), ("LOADER_MEMORY", "800 mb"), ("LOADER_MEMORY", "40%"),
+     ("SPARK_DRIVER_MEMORY", "4g"), ("LIVE_LINGER_MS", "20")],
+)  # fmt: skip
+def test_a_value_that_people_use_is_taken(
+    tmp_path: Path, name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(name, raising=False)
+    assert str(getattr(load_settings(home(tmp_path, f"{name}={value}\n")), name.lower())) == value
+
+
+def test_settings_that_are_made_by_hand_do_not_read_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTGRES_DB", "another")
+    monkeypatch.setenv("CARD_HASH_KEY", "secret")
+    assert (Settings().postgres_db, Settings().card_hash_key) == ("payments", None)
 
 
 def test_nothing_in_a_value_is_replaced(tmp_path: Path) -> None:

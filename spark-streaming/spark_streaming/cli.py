@@ -7,9 +7,6 @@ from typing import Annotated
 
 import typer
 
-# No partition or offset is longer.
-SPAN = re.compile(r"([0-9]{1,9}):([0-9]{1,18})-([0-9]{1,18})")
-
 
 def mount(root: typer.Typer) -> None:
     """Register the stream's command on the root application."""
@@ -52,12 +49,13 @@ def stream(
     """
     from core.layout import find_layout
     from core.settings import load_settings
+    from core.spans import OFFSETS
     from spark_streaming.job import run_stream
     from spark_streaming.start import Acceptance, Loss
 
     losses = []
     for text in accept_loss or []:
-        match = SPAN.fullmatch(text)
+        match = OFFSETS.fullmatch(text)
         if not match:
             raise typer.BadParameter(f"{text} is not P:FROM-TO, such as 3:100-250", param_hint="--accept-loss")
         losses.append(Loss(*map(int, match.groups())))
