@@ -1,11 +1,15 @@
-"""CSV that people open in a spreadsheet: a text there never becomes a formula."""
+"""CSV that people open in a spreadsheet: a text never becomes a formula where commas separate the cells.
+
+A program that separates by semicolons, as spreadsheets of some countries do, may still split a text at one.
+"""
 
 import csv
 import re
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-# What a spreadsheet takes for a formula, also behind apostrophes, so that taking one away is exact.
+# What a spreadsheet takes for a formula. Leading apostrophes are matched too, so that `unguarded` removes exactly the
+# added one.
 _FORMULA = re.compile(r"'*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
 

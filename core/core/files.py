@@ -3,12 +3,16 @@
 import errno
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import get_ident
+from typing import BinaryIO
 
-_PARTIAL = re.compile(r"\.([0-9]+)-[0-9]+\.partial")
+_PARTIAL = re.compile(r"\.([0-9]{1,9})-[0-9]+\.partial")
+# A process of another container has a number of its own: what it has just begun to write is not taken for a dead one's.
+LEFT_AFTER_SECONDS = 60
 
 
 @contextmanager
@@ -16,8 +20,8 @@ def replacing(path: Path, *, mode: int = 0o644, owner: tuple[int, int] | None = 
     """Yield an empty file beside `path` that takes its place when the block ends well.
 
     Nobody sees a half-written file, and from its first moment the file has no wider rights than `mode`. Two
-    processes that write the same file do not disturb each other: the later one stays. What killed
-    processes left is removed.
+    processes that write the same file do not disturb each other: the later one stays. Partial files of dead processes
+    are removed.
 
     Args:
         path: the file.
@@ -27,30 +31,15 @@ def replacing(path: Path, *, mode: int = 0o644, owner: tuple[int, int] | None = 
     Raises:
         OSError: it cannot be written; what was there before is unchanged.
     """
-    if not path.name or (path.exists() and not path.is_file()):  # a folder, or a device that would be lost
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
-    if not path.name or (path.exists() and not path.is_file()):  # a folder, or a device that would be lost
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
-    _remove_leftovers(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}-{get_ident()}.partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    try:
-        try:
-            os.fchmod(descriptor, mode)
-            if owner is not None and os.geteuid() == 0:
-                os.fchown(descriptor, *owner)
-        finally:
-            os.close(descriptor)
+    with _partial(path, mode, owner) as (partial, file):
+        file.close()
         yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def write_file(
     path: Path, content: str | bytes, *, mode: int = 0o644, owner: tuple[int, int] | None = None, sync: bool = False
 ) -> None:
-    """Write a whole file in one step.
+    """Write a whole file in one step; also in a folder whose owner exchanges files, only the new file is written to.
 
     Args:
         path: the file.
@@ -63,13 +52,32 @@ def write_file(
         OSError: it cannot be written; what was there before is unchanged.
     """
     data = content.encode() if isinstance(content, str) else content
-    with replacing(path, mode=mode, owner=owner) as partial, partial.open("wb") as file:
+    with _partial(path, mode, owner) as (_, file):
         file.write(data)
+        file.flush()
         if sync:
-            file.flush()
             os.fsync(file.fileno())
     if sync:
         sync_folder(path.parent)
+
+
+@contextmanager
+def _partial(path: Path, mode: int, owner: tuple[int, int] | None) -> Iterator[tuple[Path, BinaryIO]]:
+    """Yield a new file's path and the file itself, open for writing; it takes its place when the block ends well."""
+    if not path.name or (path.exists() and not path.is_file()):  # a folder, or a device that would be lost
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    _remove_leftovers(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{get_ident()}.partial")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, mode)
+            if owner is not None and os.geteuid() == 0:
+                os.fchown(descriptor, *owner)
+            yield partial, file
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
@@ -102,8 +110,15 @@ def _remove_leftovers(path: Path) -> None:
     with suppress(OSError):
         for each in path.parent.iterdir():
             match = _PARTIAL.fullmatch(each.name.removeprefix(prefix)) if each.name.startswith(prefix) else None
-            if match and not Path(f"/proc/{match[1]}").exists() and int(match[1]) != os.getpid():
-                with suppress(OSError):
-                    os.kill(int(match[1]), 0)
-                    continue
+            if match and _is_dead(int(match[1])) and time.time() - each.lstat().st_mtime > LEFT_AFTER_SECONDS:
                 each.unlink(missing_ok=True)
+
+
+def _is_dead(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # it lives, as another account
+        return False
+    return False

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from core import files
 from core.files import give_to_owner, owner_of, replacing, write_file
 from core.locks import (
     NOBODY,
@@ -63,11 +64,49 @@ def test_what_a_killed_writer_left_is_removed_and_a_living_writer_s_file_is_not(
     dead = subprocess.run(
         [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
     )
-    (tmp_path / f".file.{dead.stdout.strip()}-1.partial").touch()
-    living = tmp_path / f".file.{os.getppid()}-1.partial"
-    living.touch()
+    left = tmp_path / f".file.{dead.stdout.strip()}-1.partial"
+    just_begun = tmp_path / f".file.{dead.stdout.strip()}-2.partial"
+    living, no_process = tmp_path / f".file.{os.getppid()}-1.partial", tmp_path / f".file.{'9' * 30}-1.partial"
+    for each in (left, just_begun, living, no_process):
+        each.touch()
+    for each in (left, living, no_process):
+        os.utime(each, (0, 0))
     write_file(path, "new")
-    assert sorted(tmp_path.iterdir()) == sorted([path, living])
+    assert sorted(tmp_path.iterdir()) == sorted([path, living, just_begun, no_process])
+
+
+def test_a_process_that_may_not_be_asked_is_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = tmp_path / ".file.4711-1.partial"
+
+    def kill(error: type[OSError]) -> None:
+        def refuse(*_: object) -> None:
+            raise error
+
+        monkeypatch.setattr(files.os, "kill", refuse)
+
+    for error, stays in ((PermissionError, True), (ProcessLookupError, False)):
+        left.touch()
+        os.utime(left, (0, 0))
+        kill(error)
+        write_file(tmp_path / "file", "new")
+        assert left.exists() == stays
+
+
+def test_what_is_written_goes_into_the_new_file_although_its_name_is_taken_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, real = tmp_path / "other", os.fchmod
+    other.write_text("untouched", encoding="utf-8")
+
+    def exchange(descriptor: int, mode: int) -> None:
+        real(descriptor, mode)
+        (partial,) = tmp_path.glob(".file.*.partial")
+        partial.unlink()
+        partial.symlink_to(other)
+
+    monkeypatch.setattr(files.os, "fchmod", exchange)
+    write_file(tmp_path / "file", "new")
+    assert other.read_text(encoding="utf-8") == "untouched"
 
 
 def test_two_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
