@@ -97,6 +97,17 @@ def test_a_cookie_that_was_not_given_here_does_not_open():
         assert knock(cookie=cookie)[0] == 401
 
 
+OTHER_COOKIES = ['a={"b": 1, "c": [2]}', "a b=c", "=x", "x", 'a="unclosed', "a@b=1", "a=\u00e9", "a=b,c=d", "[a]=/;;"]
+
+
+@pytest.mark.parametrize("other", OTHER_COOKIES)
+def test_cookies_of_other_ports_keep_nobody_out(other):
+    cookie = cookie_of(knock(query=f"token={TOKEN}")[1])
+    for both in (f"{other}; {cookie}", f"{cookie}; {other}"):
+        assert knock(cookie=both)[2] == REACHED
+    assert knock(cookie=f"{other}; {cookie}x")[0] == 401
+
+
 def test_the_way_back_never_leads_to_another_host_and_a_form_writes_no_page():
     assert knock("//evil.example/", query=f"token={TOKEN}")[1]["location"] == "/evil.example"
     body = knock(query="a=%22%3E%3Cscript%3E")[2]
