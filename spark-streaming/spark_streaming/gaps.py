@@ -6,6 +6,7 @@ records of an aborted one are given to nobody. Any other gap means that the brok
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 
 from pyspark.sql import DataFrame
 from pyspark.sql.functions import lag
@@ -56,12 +57,12 @@ def explain_gaps(
     for partition, count in missing.items():
         spans = [span for span in empty if span.partition == partition]
         if sum(span.end - span.first for span in spans) > count:
-            raise _refusal(spans, "the broker has fewer records than it delivered")
+            raise _refusal(spans, "the broker has fewer records than it delivered", start, first)
         lost += [part for span in spans if (part := _not_a_marker(span, first.get(partition, 0), is_compacted))]
     refused = [span for span in lost if not _is_accepted(span, acceptance)]
     if refused:
         why = "the topic is compacted" if is_compacted else "retention has removed them"
-        raise _refusal(refused, why)
+        raise _refusal(refused, why, start, first)
     return lost
 
 
@@ -90,10 +91,27 @@ def _is_accepted(span: Loss, acceptance: Acceptance | None) -> bool:
     )
 
 
-def _refusal(spans: list[Loss], why: str) -> OffsetsMissingError:
+def _to_accept(spans: list[Loss], start: Ends, first: Ends) -> list[Loss]:
+    """Return what accepts all of these spans in one run.
+
+    What lies below a partition's first offset is skipped when the lake is opened: from the lake's end up to there.
+    Of more spans than a person would type there is one a partition, which reaches over all of its own.
+    """
+    found = []
+    for partition, each in groupby(spans, key=lambda span: span.partition):
+        own, begin = list(each), first.get(partition, 0)
+        below = [Loss(partition, start[partition], begin)] if own[0].first < begin else []
+        above = [Loss(partition, max(span.first, begin), span.end) for span in own if span.end > begin]
+        if above and len(spans) > MOST_NAMED:
+            above = [Loss(partition, above[0].first, above[-1].end)]
+        found += below + above
+    return found
+
+
+def _refusal(spans: list[Loss], why: str, start: Ends, first: Ends) -> OffsetsMissingError:
     named = spans[:MOST_NAMED]
     more = f" and {len(spans) - MOST_NAMED} more spans" if len(spans) > MOST_NAMED else ""
-    options = " ".join(f"--accept-loss {span}" for span in named)
+    options = " ".join(f"--accept-loss {span}" for span in _to_accept(spans, start, first))
     return OffsetsMissingError(
         f"Kafka has no records at {', '.join(map(str, named))}{more} (partition:from-to), "
         f"and nothing shows that they were a transaction's markers: {why}.",

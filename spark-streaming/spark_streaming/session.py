@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -126,6 +127,16 @@ def _collector(own: str) -> list[str]:
     return ["-XX:+UseParallelGC", "-XX:-UseGCOverheadLimit", *large_pages]
 
 
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return True
+    return False
+
+
 def start_session(settings: Settings, layout: Layout, name: str, *, ui: bool) -> SparkSession:
     """Start Spark for this process.
 
@@ -134,7 +145,7 @@ def start_session(settings: Settings, layout: Layout, name: str, *, ui: bool) ->
         ui: serve Spark's UI on 127.0.0.1 at SPARK_UI_PORT.
 
     Raises:
-        StreamError: JARs are missing, or Java does not start.
+        StreamError: JARs are missing, Java does not start, or the page's port is taken.
     """
     # Read by Spark before its configuration is: without them the UI listens on every interface.
     os.environ["SPARK_LOCAL_IP"] = LOOPBACK
@@ -150,6 +161,12 @@ def start_session(settings: Settings, layout: Layout, name: str, *, ui: bool) ->
         require_token(spark)
         return spark
     except Exception as error:  # what PySpark raises here differs by what is wrong with Java
+        if ui and _is_taken(settings.spark_ui_port):  # Java has ended: its own words are in the log alone
+            raise StreamError(
+                f"Spark did not start: port {settings.spark_ui_port} of SPARK_UI_PORT is taken.",
+                "nothing was read or written.",
+                "./scripts/start.sh, which takes the next free one where another program has it",
+            ) from error
         raise StreamError(
             f"Spark did not start: {str(error).strip().splitlines()[0]}",
             "nothing was read or written.",

@@ -8,6 +8,7 @@ from small_lake import SmallLake, topic_of
 
 from core.layout import find_layout
 from core.settings import load_settings
+from core.spans import OFFSETS
 from spark_streaming.errors import LakeStateError, OffsetsMissingError
 from spark_streaming.failures import explain
 from spark_streaming.job import _with_all_partitions
@@ -85,15 +86,46 @@ def test_a_table_that_is_ahead_counts_only_the_gaps_that_it_does_not_have(
     assert sorted(lake.offsets(lake.bronze) + lake.offsets(lake.dead_letters)) == sorted(wanted)
 
 
-@pytest.mark.parametrize(("first", "compacted", "why"), [({0: 6}, False, "retention"), ({0: 0}, True, "compacted")])
-def test_a_gap_that_need_not_be_a_marker_stops_the_batch_until_it_is_accepted(
-    lake: SmallLake, first: dict[int, int], compacted: bool, why: str
-) -> None:
-    lake.markers, lake.first, lake.is_compacted = frozenset({(0, 4), (0, 5)}), first, compacted
+def accepted(refusal: OffsetsMissingError) -> Acceptance:
+    """Return what the printed command accepts."""
+    spans = [tuple(map(int, span.groups())) for span in OFFSETS.finditer(refusal.next)]
+    assert spans
+    return Acceptance("as printed", tuple(Loss(*span) for span in spans))
+
+
+def test_what_retention_took_in_a_batch_is_skipped_with_the_printed_command(lake: SmallLake) -> None:
+    lake.write(lake.open(topic_of({0: 2})), {0: 2})
+    lake.markers, lake.first = frozenset({(0, 4), (0, 5)}), {0: 6}
+    with pytest.raises(OffsetsMissingError, match="retention has removed them") as refusal:
+        lake.write(lake.open(topic_of({0: 10})), {0: 10})
+    assert "at 0:4-6 (" in refusal.value.what
+    assert "--once --accept-loss 0:2-6 --reason" in refusal.value.next
+    lake.write(lake.open(topic_of({0: 10}, first={0: 6}), accepted(refusal.value)), {0: 10})
+    for table in (lake.bronze, lake.dead_letters):
+        found = [each["lost"] for each in lake.metadata(table) if "lost" in each]
+        assert found == [[{"partition": 0, "from": 2, "to": 6, "reason": "as printed"}]]
+    assert sorted(lake.offsets(lake.bronze) + lake.offsets(lake.dead_letters)) == [(0, n) for n in (0, 1, 6, 7, 8, 9)]
+
+
+def test_many_gaps_are_accepted_with_one_span_a_partition(lake: SmallLake) -> None:
+    ends = {0: 100, 1: 50}
+    lake.markers = frozenset((p, n) for p, end in ends.items() for n in range(3, end, 2))
+    lake.is_compacted, lake.first = True, {0: 4, 1: 0}
+    with pytest.raises(OffsetsMissingError, match="and 53 more spans") as refusal:
+        lake.write(lake.open(topic_of(ends)), ends)
+    assert refusal.value.next.count("--accept-loss") == 3
+    assert "--accept-loss 0:0-4 --accept-loss 0:5-100 --accept-loss 1:3-50 --reason" in refusal.value.next
+    topic = topic_of(ends, first={0: 4, 1: 0})
+    lake.write(lake.open(topic, accepted(refusal.value)), ends)
+    assert lake.open(topic).position == ends
+
+
+def test_a_gap_of_a_compacted_topic_stops_the_batch_until_it_is_accepted(lake: SmallLake) -> None:
+    lake.markers, lake.is_compacted = frozenset({(0, 4), (0, 5)}), True
     topic = topic_of({0: 10})
     with pytest.raises(OffsetsMissingError, match="0:4-6") as refusal:
         lake.write(lake.open(topic), {0: 10})
-    assert why in refusal.value.what
+    assert "compacted" in refusal.value.what
     assert "--accept-loss 0:4-6 --reason" in refusal.value.next
     assert lake.offsets(lake.bronze) + lake.offsets(lake.dead_letters) == []
     with pytest.raises(OffsetsMissingError):

@@ -2,6 +2,9 @@
 
 import re
 import shlex
+import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -58,3 +61,25 @@ def test_a_home_with_a_blank_stays_one_option(tmp_path, monkeypatch):
     assert f"-Dderby.system.home={tmp_path}/my tieout ä/.tieout/spark" in options
     assert "%20" not in conf["spark.sql.warehouse.dir"]
     assert conf["spark.jars"].endswith("/a%20%C3%A4.jar")
+
+
+START = """
+import sys
+from pathlib import Path
+from core.layout import CHECKOUT, Layout
+from core.settings import Settings
+from spark_streaming.session import start_session
+start_session(Settings(spark_ui_port=int(sys.argv[2])), Layout(CHECKOUT, Path(sys.argv[1])), "tests", ui=True)
+"""
+
+
+@pytest.mark.services
+def test_a_page_whose_port_is_taken_is_named_and_no_other_port_is_used(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-c", START, tmp_path, str(port)], capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert f"port {port} of SPARK_UI_PORT is taken" in done.stderr
+    assert "Next: ./scripts/start.sh" in done.stderr
