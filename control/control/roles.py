@@ -33,6 +33,15 @@ GIVE_WAY = (
 )
 
 
+DEFAULTS = (
+    # Grants are the guard; these two keep an honest reader from harm.
+    "ALTER ROLE reader SET default_transaction_read_only = on",
+    "ALTER ROLE reader SET statement_timeout = '15s'",
+    # This one nobody but a superuser can change: what a question may write to disk while it is answered.
+    "ALTER ROLE reader SET temp_file_limit = '1GB'",
+)
+
+
 def dsn(settings: Mapping[str, str], role: str, database: str | None = None) -> str:
     """Return the connection string of a role."""
     from psycopg.conninfo import make_conninfo
@@ -83,8 +92,11 @@ def ensure_roles(settings: Mapping[str, str]) -> None:
     import psycopg
 
     with psycopg.connect(dsn(settings, "postgres", "postgres"), autocommit=True) as superuser:
-        for role, connections in ROLES.items():
-            _ensure_role(superuser, role, connections, settings[f"POSTGRES_PASSWORD_{role.upper()}"])
+        with superuser.transaction():  # no session begins between the old defaults and the new ones
+            for role, connections in ROLES.items():
+                _ensure_role(superuser, role, connections, settings[f"POSTGRES_PASSWORD_{role.upper()}"])
+            for statement in DEFAULTS:
+                superuser.execute(statement)
         payments = settings["POSTGRES_DB"]
         _ensure_database(superuser, payments, "owner")
         _ensure_database(superuser, "airflow", "airflow")
@@ -104,11 +116,6 @@ def _connect_rights() -> tuple[str, ...]:
         "REVOKE ALL ON DATABASE {payments}, airflow, postgres, template1 FROM PUBLIC",
         "GRANT CONNECT ON DATABASE {payments} TO loader, dbt, reader, redrive, live",
         "GRANT TEMPORARY ON DATABASE {payments} TO loader, dbt",
-        # Grants are the guard; these two keep an honest reader from harm.
-        "ALTER ROLE reader SET default_transaction_read_only = on",
-        "ALTER ROLE reader SET statement_timeout = '15s'",
-        # This one nobody but a superuser can change: what a question may write to disk while it is answered.
-        "ALTER ROLE reader SET temp_file_limit = '1GB'",
     )
 
 

@@ -26,7 +26,7 @@ from kafka.errors import KafkaError, TopicAuthorizationFailedError
 from psycopg import errors
 
 from contracts.model import load_contract
-from control import build_lock, catching_up, orphans, rounds
+from control import build_lock, catching_up, orphans, roles, rounds
 from control.accounts import choose_accounts
 from control.logins import refused_logins
 from control.offsets import end_offsets, held_back, topic_id
@@ -342,6 +342,18 @@ def test_what_a_role_has_changed_of_its_own_defaults_is_set_right_by_the_next_st
     with psycopg.connect(dsn(services.env, "reader")) as reader:
         assert reader.execute(question).fetchall() == before
     assert refused_logins(services.env) == []
+
+
+def test_roles_that_could_not_be_set_right_keep_the_defaults_that_they_had(services, monkeypatch):
+    question = "select setconfig from pg_db_role_setting where setrole = 'reader'::regrole"
+    with psycopg.connect(dsn(services.env, "reader")) as reader:
+        before = reader.execute(question).fetchall()
+        assert "temp_file_limit=1GB" in before[0][0]
+        reader.rollback()
+        monkeypatch.setattr(roles, "DEFAULTS", ("ALTER ROLE reader SET no_such_setting = on",))
+        with pytest.raises(errors.UndefinedObject):
+            ensure_roles(services.env)
+        assert reader.execute(question).fetchall() == before
 
 
 def test_a_build_that_cannot_take_its_lock_says_who_holds_it(services, monkeypatch):
