@@ -56,7 +56,7 @@ def wait_for_airflow(platform: Platform, seconds: float = 600) -> None:
             if fatal or time.monotonic() > deadline:
                 raise TieoutError(
                     f"airflow is not ready after {seconds:.0f} s: {last}",
-                    "the other services run.",
+                    "the services that were started still run.",
                     f"./scripts/tieout logs {(fatal or airflow.NAMES)[0]}, or ./scripts/tieout doctor",
                 )
             time.sleep(0.5)
