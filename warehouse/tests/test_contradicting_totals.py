@@ -19,6 +19,7 @@ from warehouse import told
 from warehouse.feed.books import list_feeds, void_feeds
 from warehouse.proof import feeds, run_proof
 from warehouse.proof.feeds import CONTRADICTING
+from warehouse.settle import Ends
 
 Load = Callable[..., list[dict[str, Any]]]
 Query = Callable[..., list[tuple[Any, ...]]]
@@ -181,8 +182,10 @@ def test_totals_that_come_again_in_any_order_change_nothing(
             ControlTotal("r", seq, seq == 40, {"INR": Money(seq, seq * AMOUNT)}, {0: seq}, contract="1", sent_at=AT)
             for seq in (10, 20, 30, 40)
         ]
-        told.write_control_totals(connection, row[0], load_contract(), "gateway", made)
-        told.write_control_totals(connection, row[0], load_contract(), "gateway", [made[place] for place in order])
+        given = {"arrived": (), "ends": Ends(connection, None, {})}
+        told.write_control_totals(connection, row[0], load_contract(), "gateway", made, **given)
+        again = [made[place] for place in order]
+        told.write_control_totals(connection, row[0], load_contract(), "gateway", again, **given)
         assert connection.execute("select contradictions, closed_seq from metadata.feeds").fetchall() == [(0, 40)]
         assert connection.execute("select count(*) from metadata.control_totals").fetchall() == [(4,)]
 
@@ -216,7 +219,7 @@ def test_a_total_counts_only_from_its_own_senders_topic(
 def test_what_the_gateways_topic_says_of_a_redrive_of_before_counts(
     load: Load, lake: LakeWriter, gateway: Gateway, prove: Prove, query: Query
 ) -> None:
-    query("insert into metadata.redrive_feeds (run, topic_id, selection, asked_by, told_gateway_topic) "
+    query("insert into metadata.redrive_feeds (run, topic_id, selection, asked_by, used_gateway_topic) "
           "values ('redrive-old', 't', 's', 'a', true)")  # fmt: skip
     lake.commit(sent(1, 2, run="redrive-old"))
     gateway.say(2, 1, run="redrive-old", closed=True)
@@ -295,7 +298,8 @@ def test_many_feeds_that_never_came_are_a_bounded_number_of_lines_and_rows(
     load: Load, lake: LakeWriter, gateway: Gateway, prove: Prove, query: Query, database: OwnDatabase,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(told, "MOST_FEEDS_TO_COME", 60)
+    monkeypatch.setattr(told, "MOST_FEEDS_TO_COME", 30)
+    monkeypatch.setattr(told, "MOST_FEEDS_NOT_LOADED", 30)
     monkeypatch.setattr(feeds, "MOST_WRONG_SHOWN", 10)
     settle_five(load, lake, gateway)
     for number in range(100):
@@ -315,6 +319,29 @@ def test_many_feeds_that_never_came_are_a_bounded_number_of_lines_and_rows(
     assert listed["verdicts"] == {"OK": 1, "OPEN": 30, "DIFFERENT": 31}
     void_feeds(database, [each["feed"] for each in listed["feeds"]], "never sent", dry_run=False)
     assert {line["verdict"] for line in prove()} == {"OK", "VOID"}
+
+
+def test_feeds_of_which_events_come_are_no_feeds_to_come_however_many_they_are(
+    load: Load, lake: LakeWriter, gateway: Gateway, prove: Prove, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(told, "MOST_FEEDS_TO_COME", 5)
+    for number in range(8):  # their offsets are not loaded yet
+        gateway.say(1, 8 + number, run=f"later{number}", closed=True)
+    for number in range(8):
+        gateway.say(1, number, run=f"same{number}", closed=True)
+    lake.commit([event for number in range(8) for event in sent(1, run=f"same{number}")])
+    load()
+    assert verdicts(prove()) == {f"same{number}": {"OK"} for number in range(8)} | {
+        f"later{number}": {"OPEN"} for number in range(8)
+    }
+    lake.commit([event for number in range(8) for event in sent(1, run=f"later{number}")])
+    load()
+    assert {line["verdict"] for line in prove()} == {"OK"}
+    for number in range(8):
+        gateway.say(1, 3, run=f"never{number}", closed=True)
+    load()
+    assert query("select count(*) from metadata.feeds where run like 'never%'") == [(5,)]
+    assert query("select refused_totals from metadata.control_watermark where sender = 'gateway'") == [(3,)]
 
 
 def test_a_feed_with_many_totals_keeps_a_bounded_number_of_them(

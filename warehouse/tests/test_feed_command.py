@@ -17,7 +17,10 @@ from psycopg.types.json import Jsonb
 from test_control_feeds import Gateway, sent
 from typer.testing import CliRunner
 
+from core.errors import OutageError
 from core.layout import Layout
+from core.locks import AdvisoryKey, take_advisory
+from warehouse.feed.books import void_feeds
 from warehouse.feed.cli import mount
 from warehouse.load import run_loads
 from warehouse.migrate import migrate
@@ -50,6 +53,17 @@ def contradicted(
     gateway.say(2, 1, closed=True, run="sftp in", amounts=None)
     run_loads(database, layout, say=lambda _: None)
     return database
+
+
+@pytest.mark.services
+def test_whoever_keeps_a_feed_from_being_ended_is_named(contradicted: OwnDatabase) -> None:
+    impatient = contradicted.model_copy(update={"loader_lock_wait_seconds": 0})
+    with contradicted.connect("loader") as connection:
+        assert take_advisory(connection, AdvisoryKey.LOADER, 1)
+        said = r"is running: role .*, server process \d+\. It may change"
+        with pytest.raises(OutageError, match=said) as caught:
+            void_feeds(impatient, ["sftp in"], "why", dry_run=False)
+    assert "no feed was ended" in caught.value.left
 
 
 @pytest.mark.services
@@ -154,6 +168,6 @@ def test_a_platform_of_before_goes_on_where_it_was(older: OwnDatabase, monkeypat
         assert connection.execute("select sender, ends from metadata.control_watermark").fetchall() == [
             ("gateway", {"0": 7})
         ]
-        assert connection.execute("select run, told_gateway_topic from metadata.redrive_feeds").fetchall() == [
+        assert connection.execute("select run, used_gateway_topic from metadata.redrive_feeds").fetchall() == [
             ("redrive-1", True)
         ]

@@ -13,6 +13,7 @@ from own_database import OwnDatabase
 from contracts.control_total import ControlTotalError, parse_control_total, sender_of
 from contracts.model import load_contract
 from warehouse import told
+from warehouse.settle import Ends
 
 CONTRACT = load_contract()
 SOUND = {
@@ -66,7 +67,8 @@ def test_any_message_is_a_total_that_the_database_takes_or_none(
         row = loader.execute("insert into metadata.load_audit (status) values ('RUNNING') returning load_id").fetchone()
         assert row is not None
         sender = sender_of(total.run, CONTRACT.control_senders)
-        taken = told.write_control_totals(loader, row[0], CONTRACT, sender, [total])
+        ends = Ends(loader, None, {})
+        taken = told.write_control_totals(loader, row[0], CONTRACT, sender, [total], arrived=(), ends=ends)
         assert (taken.runs, taken.foreign, taken.refused) == ({total.run}, 0, 0)
         loader.execute("select (each.key)::int, each.value::bigint + 1 from metadata.control_totals, "
                        "jsonb_each_text(last_offsets) each").fetchall()  # fmt: skip

@@ -20,7 +20,7 @@ from contracts.control_total import LONGEST_RUN, NO_FEED, Money, amounts_as_json
 from contracts.model import Contract
 
 Seqs = Multirange[int]
-# Of an event with the columns run and seq, in the lake's SQL.
+# Of an event with the columns run and seq, in the SQL of both databases.
 HAS_FEED = f"(run is not null and seq >= 1 and length(run) between 1 and {LONGEST_RUN} and run <> '{NO_FEED}')"
 
 
@@ -60,16 +60,12 @@ def as_ranges(seqs: Seqs) -> list[tuple[int, int]]:
     return [(int(each.lower or 0), int(each.upper or 0)) for each in seqs]
 
 
-def count_feeds(
-    connection: psycopg.Connection[Any],
-    workspace: duckdb.DuckDBPyConnection,
-    contract: Contract,
-    before: Mapping[int, int],
-) -> list[Portion]:
-    """Count the workspace's events and dead letters by feed.
+def gather_arrived(
+    workspace: duckdb.DuckDBPyConnection, contract: Contract, before: Mapping[int, int]
+) -> frozenset[str]:
+    """Make the table arrived of a load's events and dead letters; return their feeds.
 
     Args:
-        connection: the loader's, inside its transaction, with the load's new control totals in it.
         workspace: DuckDB with events and dead.
         contract: the currencies.
         before: the offset behind the last one that any load had, by partition: what lies before has been counted.
@@ -87,7 +83,20 @@ def count_feeds(
         ) left join counted_before using ("partition")
         where "offset" >= coalesce(behind, 0)
     """)
-    runs = [run for (run,) in workspace.execute("select distinct run from arrived").fetchall()]
+    return frozenset(run for (run,) in workspace.execute("select distinct run from arrived").fetchall())
+
+
+def count_feeds(
+    connection: psycopg.Connection[Any], workspace: duckdb.DuckDBPyConnection, arrived: Iterable[str]
+) -> list[Portion]:
+    """Count the table arrived by feed.
+
+    Args:
+        connection: the loader's, inside its transaction, with the load's new control totals in it.
+        workspace: DuckDB, after gather_arrived.
+        arrived: the feeds of the table.
+    """
+    runs = list(arrived)
     _register_seen(connection, workspace, runs)
     _register_cuts(connection, workspace, runs)
     workspace.execute("""

@@ -1,7 +1,7 @@
 """`tieout load`: from the lake to silver, in loads that are one PostgreSQL transaction each."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import ExitStack, closing, suppress
 from typing import Any
 
@@ -256,19 +256,24 @@ class _Loader:
     def _count_feeds(
         self, workspace: Any, load: LoadRange, load_id: int, before: dict[int, int], new: Mapping[str, Told]
     ) -> None:
-        runs = self._take_control_totals(load_id, new)
-        portions = feeds.count_feeds(self._connection, workspace, self._contract, before)
+        ends = settle.Ends(self._connection, load.topic_id, {**before, **load.end})
+        arrived = feeds.gather_arrived(workspace, self._contract, before)
+        runs = self._take_control_totals(load_id, new, arrived, ends)
+        portions = feeds.count_feeds(self._connection, workspace, arrived)
         feeds.write_feeds(self._connection, load_id, portions)
         cuts.cut_earlier_portions(self._connection, self._contract, runs)
         runs |= losses.feeds_of(self._connection, load.topic_id) if load.lost else set()
-        ends = settle.Ends(self._connection, load.topic_id, {**before, **load.end})
         settle.settle(self._connection, load_id, runs | {portion.run for portion in portions}, ends)
 
-    def _take_control_totals(self, load_id: int, new: Mapping[str, Told]) -> set[str]:
+    def _take_control_totals(
+        self, load_id: int, new: Mapping[str, Told], arrived: Container[str], ends: settle.Ends
+    ) -> set[str]:
         """Write each sender's totals and how far its topic is read; return the feeds that they speak of."""
         runs: set[str] = set()
         for sender, read in new.items():
-            taken = told.write_control_totals(self._connection, load_id, self._contract, sender, read.totals)
+            taken = told.write_control_totals(
+                self._connection, load_id, self._contract, sender, read.totals, arrived=arrived, ends=ends
+            )
             write_control_watermark(self._connection, load_id, sender, read, taken)
             runs |= taken.runs
             topic = self._contract.control_topics[sender].name
@@ -278,7 +283,7 @@ class _Loader:
                 )
             if taken.refused:
                 self._tell(
-                    f"{taken.refused} control totals on {topic} were passed over: of {told.MOST_FEEDS_TO_COME:,} feeds "
+                    f"{taken.refused} control totals on {topic} were passed over: of too many feeds "
                     "that they speak of no event has come. Next: ./scripts/tieout feed list"
                 )
         return runs

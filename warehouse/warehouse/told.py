@@ -3,7 +3,8 @@
 A load writes new totals before it counts, so that what it brings is cut where a total ends.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,9 +21,12 @@ from contracts.control_total import (
     sender_of,
 )
 from contracts.model import Contract
+from warehouse.settle import Ends
 
-# A sender cannot fill the books: feeds that no event has come of, totals of a feed that wait, and other contents kept.
+# A sender cannot fill the books. Limits of feeds without an event: those whose total names loaded offsets, and those
+# whose offsets are still to be loaded. Limits of a feed: totals that wait, and other contents that are kept.
 MOST_FEEDS_TO_COME = 1_000
+MOST_FEEDS_NOT_LOADED = 20_000
 MOST_WAITING = 500
 MOST_CONTRADICTING = 10
 
@@ -36,7 +40,7 @@ class Taken:
     Attributes:
         runs: feeds of which the books have a new total or a contradiction.
         foreign: totals of feeds of another sender.
-        refused: totals of feeds of which no event has come, beyond the most that are kept.
+        refused: totals of feeds without an event, beyond the most that are kept.
     """
 
     runs: set[str] = field(default_factory=set)
@@ -52,25 +56,45 @@ class _Standing:
 
 
 def write_control_totals(
-    connection: Connection, load_id: int, contract: Contract, sender: str, totals: Iterable[ControlTotal]
+    connection: Connection,
+    load_id: int,
+    contract: Contract,
+    sender: str,
+    totals: Iterable[ControlTotal],
+    *,
+    arrived: Container[str],
+    ends: Ends,
 ) -> Taken:
-    """Write the new control totals of a sender's topic: only those of its own feeds count."""
+    """Write the new control totals of a sender's topic: only those of its own feeds count.
+
+    Args:
+        connection: the loader's, inside its transaction.
+        load_id: the load.
+        contract: for the senders.
+        sender: whose topic it is.
+        totals: new on the topic.
+        arrived: feeds of which this load has events, which are counted after the totals.
+        ends: how far the topics are loaded, this load included.
+    """
     senders = contract.control_senders
     taken, totals = Taken(), list(totals)
     foreign = {total.run for total in totals if sender_of(total.run, senders) != sender}
-    foreign -= _told_here_before(connection, sender, foreign)
-    to_come: set[str] | None = None
+    foreign -= _used_gateway_topic(connection, sender, foreign)
+    to_come: Counter[bool] | None = None
     for total in totals:
         if total.run in foreign:
             taken.foreign += 1
             continue
         feed = _read_feed(connection, total.run)
         if feed is None:
-            to_come = _feeds_to_come(connection, contract, sender) if to_come is None else to_come
-            if len(to_come) >= MOST_FEEDS_TO_COME:
-                taken.refused += 1
-                continue
-            to_come.add(total.run)
+            if total.run not in arrived:
+                if to_come is None:
+                    to_come = _feeds_to_come(connection, contract, sender, arrived, ends)
+                is_loaded = ends.passed(total.topic_id, _as_text(total.last_offsets))
+                if to_come[is_loaded] >= (MOST_FEEDS_TO_COME if is_loaded else MOST_FEEDS_NOT_LOADED):
+                    taken.refused += 1
+                    continue
+                to_come[is_loaded] += 1
             connection.execute(
                 "insert into metadata.feeds (run, first_load_id, last_load_id) values (%s, %s, %s)",
                 [total.run, load_id, load_id],
@@ -84,12 +108,12 @@ def write_control_totals(
     return taken
 
 
-def _told_here_before(connection: Connection, sender: str, runs: set[str]) -> set[str]:
+def _used_gateway_topic(connection: Connection, sender: str, runs: set[str]) -> set[str]:
     """Return redrives of the time when there was the gateway's topic only."""
     if sender != GATEWAY or not runs:
         return set()
     rows = connection.execute(
-        "select run from metadata.redrive_feeds where told_gateway_topic and run = any(%s)", [list(runs)]
+        "select run from metadata.redrive_feeds where used_gateway_topic and run = any(%s)", [list(runs)]
     ).fetchall()
     return {run for (run,) in rows}
 
@@ -102,9 +126,27 @@ def _read_feed(connection: Connection, run: str) -> tuple[int, int | None, bool]
     ).fetchone()
 
 
-def _feeds_to_come(connection: Connection, contract: Contract, sender: str) -> set[str]:
-    rows = connection.execute("select run from metadata.feeds where events = 0 and not is_void").fetchall()
-    return {run for (run,) in rows if sender_of(run, contract.control_senders) == sender}
+def _feeds_to_come(
+    connection: Connection, contract: Contract, sender: str, arrived: Container[str], ends: Ends
+) -> Counter[bool]:
+    """Return how many feeds of a sender have no event, by whether their newest total names loaded offsets only."""
+    rows = connection.execute(
+        """
+        select f.run, newest.topic_id, newest.last_offsets from metadata.feeds f cross join lateral (
+            select topic_id, last_offsets from metadata.control_totals t where t.run = f.run order by seq desc limit 1
+        ) as newest
+        where f.events = 0 and not f.is_void
+        """
+    ).fetchall()
+    return Counter(
+        ends.passed(topic_id, last_offsets)
+        for run, topic_id, last_offsets in rows
+        if run not in arrived and sender_of(run, contract.control_senders) == sender
+    )
+
+
+def _as_text(last_offsets: Mapping[int, int]) -> dict[str, int]:
+    return {str(partition): offset for partition, offset in last_offsets.items()}
 
 
 def _take(connection: Connection, load_id: int, total: ControlTotal, settled_seq: int, highest: int | None) -> None:
@@ -133,7 +175,7 @@ def _take(connection: Connection, load_id: int, total: ControlTotal, settled_seq
 def _contradicts(total: ControlTotal, standing: _Standing | None, settled_seq: int, highest: int) -> bool:
     """Say whether a total is not what its sender has said before.
 
-    Totals of a feed grow: one below the settled number is known, or was never told in its turn.
+    A total contradicts if its number is below the settled one and no kept total has that number.
     """
     if total.closed and total.seq < highest and not (standing and standing.closed):
         return True
@@ -188,7 +230,7 @@ def _write_total(connection: Connection, load_id: int, total: ControlTotal) -> N
         """,
         [
             *(total.run, total.seq, total.closed, _as_json(total.amounts), Jsonb(dict(total.broken))),
-            Jsonb({str(partition): offset for partition, offset in total.last_offsets.items()}),
+            Jsonb(_as_text(total.last_offsets)),
             *(total.topic_id, total.contract, total.sent_at, load_id),
         ],
     )

@@ -40,14 +40,14 @@ class Feed:
     def as_json(self) -> dict[str, Any]:
         """Return the feed as `tieout feed list --json` shows it."""
         books, void = self.books, self.books.void
-        told = [books.settled[0].seq if books.settled else 0, *(total.seq for total, _ in books.waiting)]
+        stated = [books.settled[0].seq if books.settled else 0, *(total.seq for total, _ in books.waiting)]
         return {
             "feed": books.run,
             "sender": None if books.run == NO_FEED else sender_of(books.run, load_contract().control_senders),
             "verdict": self.verdict,
             "events": books.events,
-            "told": max(told),
-            "agreed": told[0],
+            "stated": max(stated),
+            "agreed": stated[0],
             "closed": books.closed_seq,
             "contradictions": books.contradictions,
             "ended_by": void[0] if void else None,
@@ -99,9 +99,9 @@ def void_feeds(settings: Settings, names: Sequence[str], reason: str, *, dry_run
             connection.execute("set timezone = 'UTC'")
             try:
                 stack.enter_context(only_loader(connection, settings.loader_lock_wait_seconds))
-            except OutageError:
+            except OutageError as error:
                 raise OutageError(
-                    "a load is running, and may change what the books say of a feed.",
+                    f"{error.what} It may change what the books say of a feed.",
                     NOTHING,
                     "./scripts/tieout status shows it; then the same command again",
                 ) from None

@@ -28,7 +28,7 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="The most feeds that are shown.")] = 50,
     as_json: Json = False,
 ) -> None:
-    """List feeds, newest first: what arrived of each, what its sender has told, and the verdict of E0.
+    """List feeds, newest first: what arrived of each, what its sender has stated, and the verdict of E0.
 
     Example: ./scripts/tieout feed list --verdict different
     """
@@ -84,10 +84,10 @@ def _show(found: dict[str, Any]) -> None:
     from core.console import PlainConsole, PlainTable
 
     console = PlainConsole()
-    table = PlainTable("feed", "verdict", "events", "told", "agreed", "closed", "ended by", "reason",
+    table = PlainTable("feed", "verdict", "events", "stated", "agreed", "closed", "ended by", "reason",
                        right=frozenset({2, 3, 4, 5}))  # fmt: skip
     for each in found["feeds"]:
-        numbers = (each["events"], each["told"], each["agreed"], each["closed"])
+        numbers = (each["events"], each["stated"], each["agreed"], each["closed"])
         table.add_row(
             each["feed"],
             each["verdict"],

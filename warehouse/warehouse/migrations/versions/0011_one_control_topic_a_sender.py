@@ -48,8 +48,8 @@ alter table metadata.control_watermark
     add column refused_totals bigint not null default 0,
     drop constraint control_watermark_pkey,
     add primary key (sender);
-alter table metadata.redrive_feeds add column told_gateway_topic boolean not null default false;
-update metadata.redrive_feeds set told_gateway_topic = true;
+alter table metadata.redrive_feeds add column used_gateway_topic boolean not null default false;
+update metadata.redrive_feeds set used_gateway_topic = true;
 """
 
 # Of differences that repeat, the first of each day stays: a thousand a day at most.
@@ -98,7 +98,7 @@ $$;
 COMMENTS = """
 comment on table metadata.contradicting_totals is
     'Control totals from a feed''s own sender whose counts, amounts or broken kinds are not those of the total that '
-    'stands, or that close below a number told before: the first few of each feed. The feed is DIFFERENT until it is '
+    'stands, or that close below a number stated before: the first few of each feed. The feed is DIFFERENT until it is '
     'ended.';
 comment on table metadata.feed_voids is
     'Feeds that an operator has ended: who, when, why, and what the books said of them then. E0 compares them no more.';
@@ -108,7 +108,7 @@ comment on column metadata.control_watermark.sender is 'Whose topic of control t
 comment on column metadata.control_watermark.foreign_totals is 'Totals of feeds of another sender: passed over.';
 comment on column metadata.control_watermark.refused_totals is
     'Totals that were passed over because no event has come of too many feeds already.';
-comment on column metadata.redrive_feeds.told_gateway_topic is
+comment on column metadata.redrive_feeds.used_gateway_topic is
     'Of before redrives had a topic of control totals of their own: what the gateway''s topic says of it counts.';
 comment on column metadata.proof.is_kept is 'A difference that is kept for good: the first of its kind on its day.';
 """
