@@ -107,6 +107,14 @@ def test_a_letter_of_a_former_topic_is_named_with_that_topic() -> None:
     assert intent.redrive_of == "3:1207@topic"
 
 
+def test_what_a_killed_export_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    left = tmp_path / f".letters.jsonl.{2**22 + 1}-1.partial"  # no process has so high a number
+    left.write_text("private")
+    os.utime(left, (0, 0))
+    write_letters(tmp_path / "letters.jsonl", [[letter(b"{")]], "dead_letters")
+    assert [path.name for path in tmp_path.iterdir()] == ["letters.jsonl"]
+
+
 def test_a_file_of_letters_is_its_owners_alone_and_never_overwritten(tmp_path: Path) -> None:
     file = tmp_path / "letters.jsonl"
     assert write_letters(file, [[letter(b"{")], [letter(None)]], "dead_letters") == 2

@@ -1,6 +1,6 @@
-"""What the loader will make of letters, said before they are sent: its own judgement, on tables that nobody keeps.
+"""What the loader will make of dead letters, said before they are sent: its own judgement, on tables that nobody keeps.
 
-It knows silver as the last load left it, the letters of the same redrive, and those of a killed one, which go first.
+It knows silver as the last load left it, the dead letters of the same redrive, and first those of a killed one.
 It does not know what has been sent and no load has taken yet.
 """
 
@@ -67,7 +67,7 @@ class _Sent(NamedTuple):
 
 
 class Forecast:
-    """Letters of one redrive, judged together."""
+    """Dead letters of one redrive, judged together."""
 
     def __init__(
         self, connection: Connection, workspace: duckdb.DuckDBPyConnection, contract: Contract, topic_id: str, run: str
@@ -78,7 +78,7 @@ class Forecast:
         self._malformed: list[tuple[int, str, str, list[str]]] = []
 
     def add(self, planned: Iterable[Intent]) -> None:
-        """Take a page of the letters, in the order in which they will be sent."""
+        """Take a page of the dead letters, in the order in which they will be sent."""
         sound = []
         for intent in planned:
             if not intent.expected:
@@ -88,18 +88,18 @@ class Forecast:
         self._stage(sound, self._now)
 
     def add_unfinished(self) -> None:
-        """Take the letters of killed redrives, which are sent before all others."""
+        """Take the dead letters of killed redrives, which are sent before all others."""
         with self._connection.cursor("unfinished") as cursor:
             cursor.execute(_UNFINISHED)
             while rows := cursor.fetchmany(PAGE_LETTERS):
                 self._stage([_Sent(*row) for row in rows], self._now - timedelta(seconds=1))
 
     def outcome(self) -> dict[str, Any]:
-        """Return what will become of the letters.
+        """Return what will become of the dead letters.
 
         Returns:
-            new, duplicates, rejected_letters: counts; new_amounts by currency; rejected: by reason code, a letter with
-            two reasons under both; not_new: the first letters that will not be new, with the book of each and why.
+            new, duplicates, rejected_letters: counts; new_amounts by currency; rejected: by reason code, one with two
+            reasons under both; not_new: the first that will not be new, with the book of each and why.
         """
         self._connection.execute("analyze stage")
         judge_stage(self._connection, 0)
@@ -153,7 +153,7 @@ def open_forecast(connection: Connection, contract: Contract, topic_id: str, run
     Args:
         connection: of role redrive.
         contract: fields and rules.
-        topic_id: of the topic that the letters would be sent to.
+        topic_id: of the topic that the dead letters would be sent to.
         run: the feed that they would be sent as.
     """
     with (

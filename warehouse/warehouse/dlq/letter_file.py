@@ -21,6 +21,7 @@ from typing import IO, Any, BinaryIO, NamedTuple
 import orjson
 
 from core.errors import TieoutError
+from core.files import replacing
 from warehouse.dlq.lake import Letter
 from warehouse.dlq.selection import NOTHING, Coordinates
 
@@ -51,25 +52,20 @@ def write_letters(file: Path, pages: Iterable[list[Letter]], book: str) -> int:
     """
     if not file.name:
         raise TieoutError(f"{file} is no name of a file.", NOTHING, "name another file")
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     count = 0
     try:
         if file.exists():
             raise FileExistsError(17, "the file is there already")
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+        with replacing(file, mode=0o600) as partial, partial.open("wb") as out:
             for page in pages:
                 out.writelines(as_line(letter, book) for letter in page)
                 count += len(page)
             out.flush()
             os.fsync(out.fileno())
-        partial.rename(file)
     except OSError as error:
         raise TieoutError(
             f"{file} cannot be written: {error.strerror}.", "no half-written file is left.", "name another file"
         ) from None
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
     return count
 
 
