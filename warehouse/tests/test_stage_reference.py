@@ -35,7 +35,7 @@ EVENTS = st.builds(
     st.sampled_from(["10", "10", "10", "10", "20", "-1"]),
     st.sampled_from(["A", "A", "B"]),
     st.integers(0, 1),
-    st.sampled_from(["feed-1", "feed-1", "feed-2", None]),
+    st.sampled_from(["feed-1", "feed-1", "feed-2", None, "(none)", "x" * 201]),
     st.sampled_from([1, 2, 3, 4, None]),
     st.integers(0, 2),  # many arrive at one moment
 )
@@ -50,7 +50,8 @@ def in_order(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return event["arrived_at"], event["partition"], event["offset"]
 
     def feed(event: dict[str, Any]) -> tuple[Any, ...] | None:
-        return (event["transaction_id"], event["run"]) if event["run"] and event["seq"] else None
+        has_feed = event["run"] in ("feed-1", "feed-2") and event["seq"]
+        return (event["transaction_id"], event["run"]) if has_feed else None
 
     first: dict[Any, tuple[Any, ...]] = {}
     for event in events:

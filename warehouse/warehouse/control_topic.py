@@ -128,7 +128,7 @@ class ControlTopic:
             self._is_away = True
             self._say("control totals are not read: KAFKA_PASSWORD_LOADER is not set; ./scripts/setup.sh sets it")
             return False
-        self._connection: dict[str, Any] = {
+        connection: dict[str, Any] = {
             **librdkafka_login(self._settings.kafka_bootstrap, "loader", password.get_secret_value()),
             "log_level": 2,
         }
@@ -141,7 +141,8 @@ class ControlTopic:
             "auto.offset.reset": "error",
             "error_cb": self._on_error,
         }
-        self._consumer = Consumer(self._connection | reading, logger=_LOG)
+        self._consumer = Consumer(connection | reading, logger=_LOG)
+        self._admin = AdminClient(connection, logger=_LOG)
         return True
 
     def _on_error(self, error: KafkaError) -> None:
@@ -149,8 +150,7 @@ class ControlTopic:
             self._trouble = error.str()
 
     def _topic_id(self) -> str:
-        admin = AdminClient(self._connection, logger=_LOG)
-        described = admin.describe_topics(TopicCollection([self._topic]), request_timeout=ANSWER_SECONDS)
+        described = self._admin.describe_topics(TopicCollection([self._topic]), request_timeout=ANSWER_SECONDS)
         return as_kafka_spells(str(described[self._topic].result(timeout=ANSWER_SECONDS + 1).topic_id))
 
     def _read(self, known: ControlWatermark) -> Told | None:

@@ -11,7 +11,6 @@ import duckdb
 import psycopg
 
 from contracts.model import Contract
-from contracts.status_time import NOT_BELIEVED_SQL
 from warehouse.read import Found, find_broken
 from warehouse.rules import event_rules
 from warehouse.totals import currency_sql
@@ -33,21 +32,13 @@ def write_quality(
     Returns:
         how many events claim a time of their status that cannot be true.
     """
-    claimed, not_believed = _status_times(workspace)
-    header = ("HEADERS", "STATUS_AT_NOT_BELIEVED", None, claimed, not_believed, None)
-    rows = [*_rule_rows(workspace, contract), *_column_rows(workspace, contract), *([header] if claimed else [])]
+    columns, not_believed = _column_rows(workspace, contract)
+    rows = [*_rule_rows(workspace, contract), *columns]
     with connection.cursor() as cursor:
         cursor.executemany(f"{_INSERT} values (%s, %s, %s, %s, %s, %s, %s)", [(load_id, *row) for row in rows])
     _write_warehouse_rules(connection, load_id, contract)
     _write_dead_letters(connection, load_id, found)
     return not_believed
-
-
-def _status_times(workspace: duckdb.DuckDBPyConnection) -> tuple[int, int]:
-    """Return how many events have a header status_at, and of how many it is not believed."""
-    query = f"select count(status_at), count(*) filter (where {NOT_BELIEVED_SQL}) from delivered"
-    claimed, not_believed = workspace.execute(query).fetchall()[0]
-    return int(claimed), int(not_believed)
 
 
 def _rule_rows(workspace: duckdb.DuckDBPyConnection, contract: Contract) -> list[tuple[object, ...]]:
@@ -67,15 +58,25 @@ def _rule_rows(workspace: duckdb.DuckDBPyConnection, contract: Contract) -> list
     ]
 
 
-def _column_rows(workspace: duckdb.DuckDBPyConnection, contract: Contract) -> list[tuple[object, ...]]:
+def _column_rows(workspace: duckdb.DuckDBPyConnection, contract: Contract) -> tuple[list[tuple[object, ...]], int]:
+    """Return how full the columns are and what headers claim, and how many claimed times are not believed."""
     columns = [field.stored_as for field in contract.fields]
     counts = ", ".join(f"count(*) - count({column})" for column in columns)
-    query = f"select {counts}, count(*) filter (unknown_fields > 0), count(*) from events"
-    *nulls, unknown, rows = workspace.execute(query).fetchall()[0]
+    query = f"""
+        select {counts}, count(*) filter (unknown_fields > 0), count(claimed_at),
+            count(*) filter (claimed_at <> status_at), count(*)
+        from events
+    """
+    *nulls, unknown, claimed, not_believed, rows = workspace.execute(query).fetchall()[0]
     if not rows:
-        return []
-    empty = [("NULLS", column, None, rows, count, None) for column, count in zip(columns, nulls, strict=True)]
-    return [*empty, ("UNKNOWN_FIELDS", "UNKNOWN_FIELDS", None, rows, unknown, None)]
+        return [], 0
+    found: list[tuple[object, ...]] = [
+        ("NULLS", column, None, rows, count, None) for column, count in zip(columns, nulls, strict=True)
+    ]
+    found.append(("UNKNOWN_FIELDS", "UNKNOWN_FIELDS", None, rows, unknown, None))
+    if claimed:
+        found.append(("HEADERS", "STATUS_AT_NOT_BELIEVED", None, claimed, not_believed, None))
+    return found, int(not_believed)
 
 
 def _write_warehouse_rules(connection: psycopg.Connection[Any], load_id: int, contract: Contract) -> None:

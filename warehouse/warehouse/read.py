@@ -174,7 +174,7 @@ def judged_sql(contract: Contract, where: str = "true") -> str:
             arrived_at as known_at, unhex(md5(identity || state_of)) as content_hash,
             unhex(md5(identity)) as identity_hash
         from (
-            select *, {identity_sql(contract)} as identity, {status_sql(contract)} as state_of,
+            select *, status_at as claimed_at, {identity_sql(contract)} as identity, {status_sql(contract)} as state_of,
                 {reasons_sql(contract)} as reasons
             from delivered where {where}
         )

@@ -3,7 +3,7 @@
 
 Order is the sender's. Across loads the first loaded stands. Within a load, per transaction, feeds are ordered by their
 first arrival of it, and events of a feed by seq; then arrival, topic, partition and offset count. An event without a
-feed is one by itself.
+feed is one by itself; the books call those the feed (none).
 `docs/decisions` 7 and 32 have the reasons; test_stage_reference.py has the same as a loop in Python.
 """
 
@@ -16,6 +16,7 @@ from contracts.model import Contract
 from warehouse.columns import COORDINATES, DUPLICATE, quoted, transaction_columns
 from warehouse.conflict import conflict_sql, standing_sql
 from warehouse.copy import copy_rows
+from warehouse.feeds import HAS_FEED
 
 # verdict: NEW, DUPLICATE, ALREADY_LOADED, or the reason code of a rejection; EVENT_RULES when the event broke some.
 # of_redrive: it is what a redrive of the same letter was that came before.
@@ -26,7 +27,7 @@ with repeated as (
 ),
 contending as (
     select s.ctid as place, s.transaction_id, s.redrive_of, s.content_hash::text as content, s.known_at, s.topic_id,
-        s."partition", s."offset", s.seq, case when s.seq >= 1 then s.run end as feed,
+        s."partition", s."offset", s.seq, case when {has_feed} then s.run end as feed,
         coalesce({owner}, {load_id}) as load_id
     from stage s
     where s.redrive_of is not null or s.transaction_id in (select transaction_id from repeated)
@@ -190,7 +191,9 @@ def judge_stage(
     """Make the temporary table verdicts: what becomes of each row of stage, and by which load it counts."""
     is_loaded = f"({_IS_LOADED})" if reread else "false"
     connection.execute(
-        _JUDGE.format(before=_BEFORE, is_loaded=is_loaded, owner=owner, load_id=f"{int(load_id)}::bigint")
+        _JUDGE.format(
+            has_feed=HAS_FEED, before=_BEFORE, is_loaded=is_loaded, owner=owner, load_id=f"{int(load_id)}::bigint"
+        )
     )
 
 
