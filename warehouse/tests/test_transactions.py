@@ -4,10 +4,11 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import OFFSET_END, TopicPartition
 from confluent_kafka.admin import AdminClient
 from kafka.admin import ConfigResource
 from lake_writer import LakeWriter, payment
@@ -23,7 +24,7 @@ from core.layout import Layout
 from core.settings import Settings
 from warehouse.accept import accept_table
 from warehouse.delta_log import table_id
-from warehouse.proof import books, run_proof
+from warehouse.proof import audit_gaps, books, run, run_proof
 from warehouse.proof.audit_gaps import _joined
 from warehouse.read import LakeMismatchError
 
@@ -92,6 +93,7 @@ def compacted(services: Handle) -> Iterator[None]:
 def test_committed_payments_are_loaded_and_aborted_ones_are_nowhere_and_both_stand_in_the_books(
     services: Handle, stream: SmallStream, load: Load, prove: Prove, query: Query, settings: OwnDatabase
 ) -> None:
+    forget(services, OFFSET_END)  # what other tests have sent is in no lake of this test
     transact(services, 2)
     transact(services, 1, abort=True, first=2)
     assert stream.drain() == 2
@@ -180,6 +182,46 @@ def test_gaps_of_a_topic_that_was_made_anew_are_not_looked_for_in_the_new_one(
     stream.drain()
     load()
     assert lines(prove()) == [(2, 1, {}, "DIFFERENT")] * 2
+
+
+def test_a_load_that_commits_while_older_gaps_are_read_again_is_in_the_same_proof(
+    services: Handle, stream: SmallStream, load: Load, prove: Prove, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explain, loads = run.explain_missing, iter(range(2))
+
+    def explain_and_load(*given: Any) -> set[int]:
+        asked = explain(*given)
+        for number in islice(loads, 1):
+            transact(services, 1, first=number + 10)
+            stream.drain()
+            load()
+        return asked
+
+    monkeypatch.setattr(run, "explain_missing", explain_and_load)
+    transact(services, 1)
+    stream.drain()
+    load()
+    assert lines(prove()) == [(6, 6, {"MARKER": 3}, "OK")]
+
+
+def test_between_joined_spans_only_the_offsets_that_are_asked_about_are_kept(
+    services: Handle, stream: SmallStream, settings: OwnDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[int] = []
+    records = audit_gaps._records
+
+    def counting(*given: Any) -> dict[int, set[int]]:
+        found = records(*given)
+        kept.extend(map(len, found.values()))
+        return found
+
+    monkeypatch.setattr(audit_gaps, "_records", counting)
+    begin = stream._next[3]
+    transact(services, 50)
+    stream.drain()
+    found = audit_gaps.read_again(settings, stream._topic_id, {3: [(begin, begin + 1), (begin + 50, begin + 51)]})
+    assert found[3].count == (1, 0)
+    assert kept == [1, 1]
 
 
 def test_an_aborted_transaction_alone_is_a_load(

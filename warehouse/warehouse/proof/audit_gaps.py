@@ -3,7 +3,7 @@
 What is found stays found: retention in Kafka must not unprove it, and nothing is read a second time.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -51,13 +51,21 @@ class Finding:
         return markers, aborted
 
 
-def explain_missing(connection: psycopg.Connection[Any], settings: Settings, after_load: int) -> None:
+def unexplained_loads(connection: psycopg.Connection[Any], after_load: int) -> set[int]:
+    """Return the loads that have passed offsets without an event of which nothing is shown yet."""
+    return {load_id for load_id, *_ in connection.execute(_UNEXPLAINED, [after_load]).fetchall()}
+
+
+def explain_missing(connection: psycopg.Connection[Any], settings: Settings, after_load: int) -> set[int]:
     """Read again what loads have passed without an event, and write down what it is.
 
     Args:
         connection: as dbt.
         settings: broker, and the password of the auditor.
         after_load: loads up to this one are proven already.
+
+    Returns:
+        the loads that were asked about.
 
     Raises:
         OutageError: the broker is away.
@@ -71,6 +79,7 @@ def explain_missing(connection: psycopg.Connection[Any], settings: Settings, aft
                 spans = (as_multirange(found.markers), as_multirange(found.aborted))
                 connection.execute(_EXPLAIN, [load_id, topic_id, partition, *spans, found.first])
                 connection.commit()
+    return {load_id for load_id, *_ in rows}
 
 
 def read_again(settings: Settings, topic_id: str | None, missing: Mapping[int, Spans]) -> dict[int, Finding]:
@@ -91,13 +100,13 @@ def read_again(settings: Settings, topic_id: str | None, missing: Mapping[int, S
             p: [(max(begin, before[places[p]]), min(behind, ends[places[p]])) for begin, behind in spans]
             for p, spans in missing.items()
         }
-        given, kept = (_records(consumer, places, there) for consumer in (committed, uncommitted))
+        asked = {p: {o for begin, behind in spans for o in range(begin, behind)} for p, spans in there.items()}
+        given, kept = (_records(consumer, places, there, asked) for consumer in (committed, uncommitted))
         after = uncommitted.beginning_offsets(list(places.values()))
     found = {}
-    for partition, spans in there.items():
+    for partition in there:
         first = max(before[places[partition]], after[places[partition]])
-        offsets = {offset for begin, behind in spans for offset in range(max(begin, first), behind)}
-        offsets -= given[partition]
+        offsets = {offset for offset in asked[partition] - given[partition] if offset >= first}
         markers = set() if is_compacted else offsets - kept[partition]
         found[partition] = Finding(as_spans(markers), as_spans(offsets & kept[partition]), first)
     return found
@@ -109,13 +118,17 @@ def _places(topic: str, missing: Mapping[int, Spans]) -> dict[int, Any]:
     return {partition: TopicPartition(topic, partition) for partition in missing}
 
 
-def _records(consumer: Any, places: Mapping[int, Any], missing: Mapping[int, Spans]) -> dict[int, set[int]]:
-    """Return the offsets of the records that a consumer is given where offsets are missing, by partition."""
+def _records(
+    consumer: Any, places: Mapping[int, Any], missing: Mapping[int, Spans], asked: Mapping[int, Container[int]]
+) -> dict[int, set[int]]:
+    """Return at which of the offsets that are asked about a consumer is given a record, by partition."""
     found: dict[int, set[int]] = {partition: set() for partition in places}
     for ranges in zip_longest(*(_joined(places[p], spans) for p, spans in missing.items())):
         for batch in read_records(consumer, dict(each for each in ranges if each)):
             for message in batch:
-                found[message.partition].add(message.offset)
+                # Spans are joined: what lies between them is read, and need not be kept.
+                if message.offset in asked[message.partition]:
+                    found[message.partition].add(message.offset)
     return found
 
 

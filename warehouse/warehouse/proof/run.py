@@ -1,6 +1,7 @@
 """Run the equations on one snapshot of the warehouse, and write down what they gave."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -14,7 +15,7 @@ from core.settings import Settings, load_settings
 from warehouse.delta_log import newest_record
 from warehouse.errors import DatabaseAwayError
 from warehouse.proof import books, feeds, marts
-from warehouse.proof.audit_gaps import explain_missing
+from warehouse.proof.audit_gaps import explain_missing, unexplained_loads
 from warehouse.proof.deep import prove_with_kafka
 from warehouse.proof.equation import DIFFERENT, OPEN, UNATTESTED, Equation
 from warehouse.proof.explain import explain_differences, name_days
@@ -22,6 +23,9 @@ from warehouse.proof.forward import Forward, read_forward, write_forward
 from warehouse.proof.lake import prove_lake
 from warehouse.settle import Ends
 from warehouse.watermark import BRONZE, read_watermark
+
+# A load that is under way commits once; a third snapshot is taken as it is.
+_TRIES = 3
 
 
 def run_proof(
@@ -58,15 +62,8 @@ def run_proof(
     checked_at = datetime.now(UTC)
     explained: list[dict[str, Any]] | None = None
     try:
-        with psycopg.connect(settings.dsn("dbt")) as connection:
-            pass_on(connection)
-            explain_missing(connection, settings, 0 if full else read_forward(connection, checked_at).load_id)
-        with psycopg.connect(settings.dsn("dbt")) as connection:
-            pass_on(connection)
-            # One snapshot for all equations; the lake is read behind it, and so never older than it.
-            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            connection.execute("set timezone = 'UTC'")
-            proof = _Proof(connection, settings, layout, read_forward(connection, checked_at) if not full else None)
+        with _snapshot(settings, checked_at, full=full) as (connection, before):
+            proof = _Proof(connection, settings, layout, before)
             equations = list(proof.equations())
             if deep:
                 unattested = [str(e.scope["feed"]) for e in equations if e.verdict == UNATTESTED and "feed" in e.scope]
@@ -91,6 +88,31 @@ def run_proof(
         "equations": [equation.as_json() for equation in equations],
         **({} if explained is None else {"explained": explained}),
     }
+
+
+@contextmanager
+def _snapshot(
+    settings: Settings, checked_at: datetime, *, full: bool
+) -> Iterator[tuple[psycopg.Connection[Any], Forward | None]]:
+    """Yield a session with one snapshot for all equations, and what the last proof left; None for a full one.
+
+    What loads have passed without an event is read again before it. A load that commits in between is in the snapshot
+    and was not asked about, so that it is done once more.
+    """
+    asked: set[int] = set()
+    for tries_left in reversed(range(_TRIES)):
+        with psycopg.connect(settings.dsn("dbt")) as connection:
+            pass_on(connection)
+            asked |= explain_missing(connection, settings, 0 if full else read_forward(connection, checked_at).load_id)
+        with psycopg.connect(settings.dsn("dbt")) as connection:
+            pass_on(connection)
+            # The lake is read behind the snapshot, and so never older than it.
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            connection.execute("set timezone = 'UTC'")
+            before = None if full else read_forward(connection, checked_at)
+            if not tries_left or unexplained_loads(connection, before.load_id if before else 0) <= asked:
+                yield connection, before
+                return
 
 
 class _Proof:
