@@ -10,9 +10,9 @@ from core import failpoints
 from live import books, lookup, set_aside
 from live.alerts.judge import Alert
 from live.alerts.watch import Watch
-from live.batch import Batch, take
+from live.batch import take
 from live.events import Event, Kind
-from live.trouble import MOST_ALIKE, all_alike, is_about_an_event, trouble_of
+from live.trouble import is_about_an_event, trouble_of
 
 Connection = psycopg.Connection[Any]
 
@@ -56,54 +56,20 @@ class Counting:
 
         Args:
             events: not counted yet; each partition's in its order.
-
-        Raises:
-            OutageError: a large batch of which every event fails in one way.
         """
-        troubles = {event.trouble for event in events}
-        if len(events) > MOST_ALIKE and len(troubles) == 1 and (trouble := troubles.pop()):
-            raise all_alike(len(events), trouble)
         try:
             alerts = self._count_together(events)
         except Exception as error:
             if not is_about_an_event(error):
                 raise
-            self._refuse_all_alike(events, error)
-            self._count_apart(events, error)
+            if len(events) == 1:
+                self._count_alone(events[0], error)
+                return
+            middle = len(events) // 2
+            self.count(events[:middle])
+            self.count(events[middle:])
         else:
             self._send(alerts)
-
-    def _count_apart(self, events: list[Event], error: Exception) -> None:
-        if len(events) == 1:
-            self._count_alone(events[0], error)
-            return
-        middle = len(events) // 2
-        for half in (events[:middle], events[middle:]):
-            try:
-                alerts = self._count_together(half)
-            except Exception as again:
-                if not is_about_an_event(again):
-                    raise
-                self._count_apart(half, again)
-            else:
-                self._send(alerts)
-
-    def _refuse_all_alike(self, events: list[Event], error: Exception) -> None:
-        """Refuse a large batch of which each event fails as all together do; the first other one ends the search."""
-        trouble = trouble_of(error)
-        if len(events) > MOST_ALIKE and all(self._trouble_alone(event) == trouble for event in events):
-            raise all_alike(len(events), trouble, error) from None
-
-    def _trouble_alone(self, event: Event) -> str | None:
-        """Return what an event fails with; nothing of it is kept."""
-        try:
-            with self._connection.transaction(force_rollback=True):
-                self._handle([event])
-        except Exception as error:
-            if not is_about_an_event(error):
-                raise
-            return trouble_of(error)
-        return None
 
     def pass_over(self, ends: Mapping[int, int]) -> None:
         """Move to where partitions were read to: what lies before it and did not come is no event.
@@ -125,29 +91,26 @@ class Counting:
             events: what to count.
             not_judged: leave the alert rules out, for this reason.
         """
-        with self._connection.transaction():
-            batch, alerts = self._handle(events, not_judged)
+        connection, topic_id, positions = self._connection, self.topic_id, self.positions
+        alerts: list[Alert] = []
+        with connection.transaction():
+            # Payments are looked up by key, also while statistics still say that the table is small.
+            connection.execute("set local enable_seqscan = off")
+            names = [event.text("transaction_id") for event in events if event.kind is Kind.SOUND]
+            standings = lookup.standings(connection, names, topic_id, positions)
+            again = lookup.redriven_before(connection, events, topic_id, positions)
+            batch = take(events, standings, again, self._channels)
+            books.write(connection, batch, topic_id, positions, self._channels)
+            if not_judged is None:
+                alerts = self._watch.judge(connection, batch, self._channels)
+            else:
+                set_aside.write(connection, set_aside.ALERTS, events, not_judged)
             failpoints.reach("live.before-commit")
         failpoints.reach("live.after-commit")
         self._move({partition: end for partition, (end, _) in batch.ends.items()})
         for event in batch.unjudged:
             self._say_set_aside(event, event.trouble or "", "it is not counted")
         return alerts
-
-    def _handle(self, events: list[Event], not_judged: Exception | None = None) -> tuple[Batch, list[Alert]]:
-        """Write what events do, inside a transaction; return it, and the alerts."""
-        connection, topic_id, positions = self._connection, self.topic_id, self.positions
-        # Payments are looked up by key, also while statistics still say that the table is small.
-        connection.execute("set local enable_seqscan = off")
-        names = [event.text("transaction_id") for event in events if event.kind is Kind.SOUND]
-        standings = lookup.standings(connection, names, topic_id, positions)
-        again = lookup.redriven_before(connection, events, topic_id, positions)
-        batch = take(events, standings, again, self._channels)
-        books.write(connection, batch, topic_id, positions, self._channels)
-        if not_judged is None:
-            return batch, self._watch.judge(connection, batch, self._channels)
-        set_aside.write(connection, set_aside.ALERTS, events, not_judged)
-        return batch, []
 
     def _count_alone(self, event: Event, error: Exception) -> None:
         """Count an event without the alert rules; where that fails too, pass it over."""

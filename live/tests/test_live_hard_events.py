@@ -18,10 +18,8 @@ from contracts.model import load_contract
 from control.offsets import topic_id
 from control.testing import temporary_platform
 from control.topics import administrator
-from core.errors import OutageError
 from core.kafka_login import kafka_python_login, librdkafka_login
 from core.layout import find_layout
-from live import counting
 from live.alerts import watch
 from live.alerts.explain import explain
 from live.batch import take
@@ -94,43 +92,6 @@ def test_an_event_that_the_rules_cannot_judge_is_counted_and_shown(
     assert rows(env, ASIDE) == [("ALERTS", "OverflowError")], "the kind of the error, not what it says"
     assert rows(env, "select state ->> 'payments' from live.customers") == [("3",)]
     assert report_now(settings(env)).aside.alerts == 1
-
-
-@pytest.mark.parametrize("where", ["batch", "rules", "judge"])
-def test_a_fault_of_the_program_ends_the_service_and_sets_nothing_aside(
-    env: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, where: str
-) -> None:
-    def fails(*given: Any, **_: Any) -> Any:
-        raise KeyError("customer Asha Iyer")
-
-    names = [f"alike-{where}-{number}" for number in range(60)]
-    with monkeypatch.context() as broken:
-        places = {"batch": (counting, "take"), "rules": (watch, "judge"), "judge": (Judge, "_judged")}
-        broken.setattr(*places[where], fails)
-        send(env, *map(payment, names))
-        with pytest.raises(OutageError, match="all 60 events of a batch fail with KeyError") as refused:
-            count(env)
-    assert "Asha" not in str(refused.value)
-    assert rows(env, ASIDE) == []
-    count(env)
-    assert rows(env, SUCCESSFUL) == [(60, 600)]
-
-
-def test_many_events_with_one_trouble_are_set_aside_where_another_one_counts(
-    env: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    judge = watch.judge
-
-    def refuses(memory: Any, seen: Any, rules: Any) -> Any:
-        if seen.transaction_id.startswith("poison"):
-            raise OverflowError
-        return judge(memory, seen, rules)
-
-    monkeypatch.setattr(watch, "judge", refuses)
-    send(env, *(payment(f"poison-{number}") for number in range(59)), payment("good"))
-    count(env)
-    assert rows(env, SUCCESSFUL) == [(60, 600)]
-    assert rows(env, ASIDE) == [("ALERTS", "OverflowError")] * 59
 
 
 def test_an_event_that_the_database_refuses_is_passed_over_alone(env: Mapping[str, str]) -> None:
