@@ -108,6 +108,8 @@ def diff(
 
     Example: ./scripts/tieout contract diff HEAD~1
     """
+    if not old.strip():
+        raise typer.BadParameter("it is empty; name a file or a git revision", param_hint="OLD")
     from contracts.diff import compare, version_is_honest
     from contracts.model import CONTRACT_FILE
 

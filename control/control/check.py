@@ -56,7 +56,7 @@ def bronze(
     if catch_up:
         _wait_for_stream(layout)
     settings = load_settings(layout)
-    max_age = max_age or settings.bronze_max_age
+    max_age = settings.bronze_max_age if max_age is None else max_age
     limit = seconds_of(max_age, "--max-age")
     found = look_at_bronze(layout, settings, datetime.now(UTC))
     age = found["age_seconds"]

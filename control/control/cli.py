@@ -1,5 +1,6 @@
 """The `tieout` command: every component mounts its own subcommands, control adds those of the platform."""
 
+import errno
 import os
 import sys
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from control.env import NAMES
-from core.errors import OutageError, RefusalError, TieoutError
+from core.errors import OptionError, OutageError, RefusalError, TieoutError
 from core.layout import Layout, find_layout
 from core.text import shown, shown_lines
 
@@ -35,8 +36,10 @@ COMPONENTS = (
     "bench.cli",
 )
 
+# Of standard output, which has no name.
+_OUTPUT_ERRORS = {errno.ENOSPC, errno.EIO, errno.EDQUOT}
 # sysexits.h: try again later.
-EXIT_CODES = {OutageError: 75, RefusalError: 78}  # EX_TEMPFAIL and EX_CONFIG of sysexits.h
+EXIT_CODES = {OptionError: 2, OutageError: 75, RefusalError: 78}  # EX_TEMPFAIL and EX_CONFIG of sysexits.h
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable, on stdout.")]
 
@@ -282,6 +285,12 @@ def explain_file_error(error: OSError) -> TieoutError:
     from control.accounts import account_name
     from core.text import shown
 
+    if error.filename is None:
+        return TieoutError(
+            f"the output cannot be written: {error.strerror}.",
+            "what the command did stays; its output is cut off.",
+            "make room, then the same command again",
+        )
     path = Path(os.fsdecode(error.filename))
     there = next((each for each in (path, *path.parents) if os.access(each, os.F_OK)), Path("/"))
     owner = there.stat().st_uid
@@ -310,7 +319,10 @@ def main() -> None:
         sys.stderr.write(f"{shown_lines(str(error))}\n")
         sys.exit(next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1))
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno not in _OUTPUT_ERRORS:
             raise
         sys.stderr.write(f"{explain_file_error(error)}\n")
+        if error.filename is None:
+            # Python would try to write what is left once more at its end, and fail with a traceback.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -115,6 +115,7 @@ def settings(layout: Layout, environ: Mapping[str, str] | None = None) -> dict[s
 
 def _replace_lines(path: Path, values: Mapping[str, str]) -> None:
     """Set lines of the file: one write beside it and one rename, so that nobody reads half a file."""
+    path = path.resolve()  # where the home has a link, the file that it names
     old = path.read_text(encoding="utf-8") if path.exists() else HEADER
     rest = [line for line in old.splitlines() if line.partition("=")[0].strip() not in values]
     text = "\n".join([*rest, *(f"{name}={value}" for name, value in values.items())]) + "\n"

@@ -30,6 +30,10 @@ class OutageError(TieoutError):
     """
 
 
+class OptionError(TieoutError):
+    """An option's value is none that there is; the command line ends with exit code 2 for it."""
+
+
 class RefusalError(TieoutError):
     """Going on would be wrong until a person has decided; the message names the command that says so.
 

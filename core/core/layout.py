@@ -117,6 +117,17 @@ class Layout:
 
 
 def find_layout(environ: Mapping[str, str] | None = None) -> Layout:
-    """Return the layout of the platform that TIEOUT_HOME names, else of the checkout."""
+    """Return the layout of the platform that TIEOUT_HOME names, else of the checkout.
+
+    Raises:
+        TieoutError: TIEOUT_HOME names no folder: its user is unknown, or its links go round.
+    """
     named = (os.environ if environ is None else environ).get("TIEOUT_HOME")
-    return Layout(CHECKOUT, Path(named).expanduser().resolve() if named else CHECKOUT)
+    try:
+        return Layout(CHECKOUT, Path(named).expanduser().resolve() if named else CHECKOUT)
+    except (RuntimeError, OSError) as error:
+        from core.errors import TieoutError  # noqa: PLC0415  (errors name the layout)
+
+        raise TieoutError(
+            f"TIEOUT_HOME={named} names no folder: {error}.", "nothing was done.", "set TIEOUT_HOME to a folder's path"
+        ) from None

@@ -85,6 +85,10 @@ def _ours(default: object, about: str = "", **limits: Any) -> Any:
     return Field(default=default, description=about, json_schema_extra={"kind": OURS}, **limits)
 
 
+# A socket's folder, an address, or a name whose parts are not empty.
+_HOST = r"^(/[^\x00]*|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*|[0-9A-Za-z_-]{1,63}(\.[0-9A-Za-z_-]{1,63})*\.?)$"
+
+
 class Settings(BaseSettings):
     """What the components of a platform need to know. Each process has the secrets of its own part only."""
 
@@ -109,7 +113,7 @@ class Settings(BaseSettings):
         30, "How long one question to the broker may take before it counts as away.", gt=0, le=86_400
     )
 
-    postgres_host: str = _written("127.0.0.1")
+    postgres_host: str = _written("127.0.0.1", pattern=_HOST)
     postgres_port: Port = _written(5432)
     postgres_db: str = _written("payments")
     postgres_password_postgres: SecretStr | None = _secret(

@@ -29,9 +29,15 @@ def shown(value: object) -> str:
             visible = False
         else:
             visible = unicodedata.category(char) not in _INVISIBLE_CATEGORIES
-            visible = visible and (composed or not unicodedata.combining(char))
+            visible = visible and (composed or _is_composed(char))
         parts.append(char if visible else f"<U+{ord(char):04X}>")
     return "".join(parts)
+
+
+def _is_composed(char: str) -> bool:
+    """Say whether a character of a text that is not composed can stay: no mark, half syllable or double of a letter."""
+    is_half = "\u1160" <= char <= "\u11ff"
+    return not unicodedata.combining(char) and not is_half and unicodedata.is_normalized("NFC", char)
 
 
 def shown_lines(text: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from core.errors import TieoutError
-from core.layout import CHECKOUT, Layout
+from core.layout import CHECKOUT, Layout, find_layout
 from core.settings import EMPTY, SECRET, WRITTEN, Settings, kind_of, load_settings, names, read_env_file, render_example
 
 
@@ -105,3 +105,20 @@ def test_a_connection_string_names_role_and_application_and_quotes_the_password(
     assert "user=reader" in found
     assert "application_name='tieout reader'" in found
     assert r"password='it\'s \\ odd'" in found
+
+
+@pytest.mark.parametrize("home", ["~nobody-of-this-name/x", "loop"])
+def test_a_home_that_is_no_folder_is_named(tmp_path: Path, home: str) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    named = home if home.startswith("~") else str(tmp_path / home)
+    with pytest.raises(TieoutError, match="TIEOUT_HOME"):
+        find_layout({"TIEOUT_HOME": named})
+
+
+@pytest.mark.parametrize("host", ["db..example.com", "..", "a b", ""])
+def test_a_host_that_cannot_be_is_refused(tmp_path: Path, host: str) -> None:
+    if host:
+        with pytest.raises(TieoutError, match="POSTGRES_HOST"):
+            load_settings(home(tmp_path, f"POSTGRES_HOST={host}\n"))
+    for good in ("127.0.0.1", "::1", "db.example.com", "/var/run/postgresql", "db_1"):
+        assert load_settings(home(tmp_path, f"POSTGRES_HOST={good}\n")).postgres_host == good

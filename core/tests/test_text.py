@@ -4,6 +4,7 @@ import csv
 import io
 import unicodedata
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.text import Text
@@ -94,3 +95,11 @@ def test_no_cell_of_a_csv_file_is_a_formula_and_the_text_comes_back(cells: list[
 
 def test_a_number_stays_a_number() -> None:
     assert [guarded(value) for value in ("-12.50", "+3", 5, None, "-x")] == ["-12.50", "+3", 5, None, "'-x"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("\u212a1", "K1"), ("\u1100\u1161", "\uac00"), ("\u0958", "\u0915\u093c"), ("\u2126", "\u03a9")]
+)
+def test_a_letter_that_another_one_stands_for_is_spelt_out(one: str, other: str) -> None:
+    assert shown(one) != shown(other)
+    assert "<U+" in shown(one) + shown(other)

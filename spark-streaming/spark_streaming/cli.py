@@ -59,6 +59,8 @@ def stream(
         if not match:
             raise typer.BadParameter(f"{text} is not P:FROM-TO, such as 3:100-250", param_hint="--accept-loss")
         losses.append(Loss(*map(int, match.groups())))
+    if accept_topic is not None and not accept_topic.strip():
+        raise typer.BadParameter("it is empty; name the topic's id", param_hint="--accept-topic")
     if (losses or accept_topic) and not reason.strip():
         raise typer.BadParameter("say why: it goes to the books", param_hint="--reason")
     _log_to_stderr()

@@ -184,3 +184,40 @@ def test_no_text_is_taken_for_an_amount_that_is_not_a_plain_number(text: str) ->
         return
     assert taken == text.strip()
     assert set(taken) <= set("-.0123456789")
+
+
+@pytest.mark.parametrize("name", ["CET", "EET", "met", "WET"])
+def test_a_zone_that_the_database_takes_for_a_fixed_offset_goes_by_a_name_that_both_know(name: str) -> None:
+    zone = dialect(zone=name).zone
+    assert zone is not None
+    assert zone.name.startswith("Europe/")
+    assert zone.offset is None
+
+
+@pytest.mark.parametrize("form", ["%d/%m/%Y %d", "%d/%m/%Y %Z", "%H:%M"])
+def test_a_date_format_that_cannot_be_is_misuse(form: str) -> None:
+    with pytest.raises(MisuseError, match="--date-format"):
+        dialect(date_format=form)
+
+
+def test_a_date_format_may_have_an_offset(tmp_path: Path) -> None:
+    text = HEADER + "t1,107.23,INR,SUCCESS,19/11/2026 23:30:00 +0530\n"
+    how = dialect(date_format="%d/%m/%Y %H:%M:%S %z")
+    assert read(tmp_path, text, how)[0] == [WHOLE]
+
+
+def test_zeros_behind_the_digits_of_an_amount_do_not_count(tmp_path: Path) -> None:
+    assert read(tmp_path, HEADER + LINE.replace("107.23", "107.2300000"))[0] == [
+        StatementLine(2, "t1", "107.2300000", "INR", "SUCCESS", "2026-11-19")
+    ]
+
+
+@pytest.mark.parametrize("amount", ["12.3456", "9999999999999999.9999", "1e3", ".50"])
+def test_no_hint_is_given_that_cannot_help(tmp_path: Path, amount: str) -> None:
+    said = refusal(tmp_path, HEADER + LINE.replace("107.23", amount))
+    assert "--group" not in said
+    assert "brackets" not in said
+
+
+def test_a_workbook_is_called_one(tmp_path: Path) -> None:
+    assert "save it as CSV" in refusal(tmp_path, b"PK\x03\x04\0\0\x08\0" + bytes(range(256)))

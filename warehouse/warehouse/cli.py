@@ -33,7 +33,9 @@ def load(
     from warehouse.accept import accept_table as accept
     from warehouse.load import run_loads
 
-    if accept_table:
+    if accept_table is not None:
+        if not accept_table.strip():
+            raise typer.BadParameter("it is empty; name the table", param_hint="--accept-table")
         if not reason.strip():
             raise typer.BadParameter("say why: it goes to the books", param_hint="--reason")
         accept(accept_table, reason)

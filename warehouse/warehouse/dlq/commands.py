@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.model import load_contract
-from core.errors import TieoutError
+from core.errors import OptionError, TieoutError
 from core.layout import Layout, find_layout
 from core.settings import load_settings
 from core.text import shown_lines
@@ -50,7 +50,7 @@ def select(
     """
     check_reason(reason, load_contract())
     if state not in {*STATES, "all"}:
-        raise TieoutError(f"{state!r} is no state.", NOTHING, f"--state {', '.join(STATES)} or all")
+        raise OptionError(f"{state!r} is no state.", NOTHING, f"--state {', '.join(STATES)} or all")
     return Selection(
         book=REJECTED if rejected else DEAD_LETTERS,
         reason=reason,
@@ -65,7 +65,7 @@ def list_letters(selection: Selection, *, by: str, letters: bool, limit: int) ->
     """Return groups of letters, or single ones, and how many there are by state."""
     groups = tuple(word.strip() for word in by.split(",") if word.strip())
     if not groups or set(groups) - set(GROUPS):
-        raise TieoutError(f"{by!r} is not a list of {', '.join(GROUPS)}.", NOTHING, "--by reason,day")
+        raise OptionError(f"{by!r} is not a list of {', '.join(GROUPS)}.", NOTHING, "--by reason,day")
     with open_books(load_settings()) as connection:
         states = count_states(connection, selection.within(None))
         found: dict[str, Any] = {"book": selection.book, "states": states, "by": list(groups)}

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from psycopg import sql
 
 from contracts.model import Contract
-from core.errors import TieoutError
+from core.errors import OptionError, TieoutError
 from warehouse.dlq.books import DEAD_LETTERS, REJECTED, Connection, current_topic
 
 FETCHED = 5_000
@@ -74,7 +74,7 @@ def parse_offsets(text: str) -> tuple[tuple[int, int, int], ...]:
     parts = [_OFFSETS.fullmatch(part.strip()) for part in text.split(",")]
     found = tuple((int(m[1]), int(m[2]), int(m[3] or m[2])) for m in parts if m)
     if len(found) != len(parts) or any(last < first for _, first, last in found):
-        raise TieoutError(
+        raise OptionError(
             f"{text!r} is not PARTITION:OFFSET, such as 0:17, 2:5-9 or 0:17,2:5-9.",
             NOTHING,
             "./scripts/tieout dlq list --letters shows the coordinates",
@@ -89,7 +89,7 @@ def check_reason(code: str | None, contract: Contract) -> None:
         TieoutError: there is no such code.
     """
     if code is not None and code not in {rule.code for rule in contract.rules}:
-        raise TieoutError(
+        raise OptionError(
             f"the contract {contract.version} has no reason {code}.", NOTHING, "./scripts/tieout dlq list shows them"
         )
 

@@ -1,9 +1,10 @@
 """How a statement is written: what the user said of it. Nothing of this is guessed from the values."""
 
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from types import MappingProxyType
 
 from warehouse.reconcile.errors import MisuseError
@@ -180,10 +181,12 @@ def _check_encoding(name: str) -> None:
 
 
 def _check_date_format(text: str) -> None:
-    day = datetime(2031, 12, 25)  # noqa: DTZ001 (any day will do)
+    if "%Z" in text:
+        raise MisuseError(f"--date-format {text}: the name of a zone is read by nobody; %z reads +05:30, +0530 and Z")
+    day = datetime(2031, 12, 25, tzinfo=UTC)  # any day will do
     try:
         whole = datetime.strptime(day.strftime(text), text).date() == day.date()  # noqa: DTZ007
-    except (ValueError, UnicodeError):
+    except (ValueError, UnicodeError, re.error):  # the last: a part is named twice
         whole = False
     if not whole:
         raise MisuseError(f"--date-format {text}: it says day, month and year, such as %d/%m/%Y")

@@ -120,6 +120,10 @@ def _ways(lines: Sequence[str], dialect: Dialect) -> Iterator[tuple[list[str], s
         yield cells, sign, reader.line_num > len(lines)
 
 
+# How Excel's, zip, PDF and old Office files begin, read as text.
+_OTHER_KINDS = ("PK\x03\x04", "%PDF", "\udcd0\udccf\x11\udce0", "\x1f\udc8b")
+
+
 def _missing(dialect: Dialect, lines: Sequence[str], text: io.TextIOBase, began: int) -> tuple[str, str]:
     """Return what is missing, and what to do about it."""
     cells = max((cells for cells, _, _ in _ways(lines, dialect)), key=len)
@@ -127,7 +131,9 @@ def _missing(dialect: Dialect, lines: Sequence[str], text: io.TextIOBase, began:
     missing = [name for name in dialect.columns.values() if folded(name) not in names]
     ours = next((ours for ours, theirs in dialect.columns.items() if theirs in missing), "amount")
     record = "".join(lines)
-    if "\0" in record:
+    if record.startswith(_OTHER_KINDS):
+        then = "save it as CSV; it is a workbook, an archive or a document"
+    elif "\0" in record:
         then = f"--encoding utf-16-{'be' if record.startswith(chr(0)) else 'le'} where it is UTF-16 without a mark"
     elif any("\ud800" <= char <= "\udfff" for char in record):
         then = "--encoding, such as cp1252, where the file is not UTF-8"

@@ -171,7 +171,8 @@ class _Reading:
         column = self._file.dialect.columns.get(wrong.column, wrong.column)
         then = wrong.then
         if not is_footer(name) and name.casefold().lstrip("# ").startswith(_FOOTER_WORDS):
-            then = "if it is the footer, write TOTAL as its first value; if it is neither, take the line out"
+            identity = shown_name(self._file.dialect.columns["transaction_id"])
+            then = f"if it is the footer, write TOTAL in column {identity}; if it is neither, take the line out"
         elif any("\ud800" <= char <= "\udfff" for char in "".join(row)):
             then = "--encoding, such as cp1252, where the file is not UTF-8; else mend the file"
         return self.error(wrong.problem, then, shown_name(column))

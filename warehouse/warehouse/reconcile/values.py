@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import unicodedata
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -132,7 +133,7 @@ class Values:
             raise WrongValueError(
                 column,
                 f"{shown(text)} has more than the {digits} digits of {currency} behind its {word}",
-                f"{apart}; else mend the file" if self._dialect.group is None else _MEND,
+                f"{apart}; else mend the file" if self._may_be_grouped(text) else _MEND,
             )
         if self._either is not None and self._either.fullmatch(text):
             if digits < 3:
@@ -146,12 +147,17 @@ class Values:
         elif fraction:
             self._is_sure = True
 
+    def _may_be_grouped(self, text: str) -> bool:
+        sign = self._dialect.decimal
+        return self._dialect.group is None and _amounts(_OTHER[sign], sign).fullmatch(text) is not None
+
     def _amount_hint(self, text: str) -> str:
         if not text:
             return f"--map credit=NAME,debit=NAME where amounts are in two columns; {_OTHER_ROWS}"
         ways = list(self._other_ways(text))
         if not ways:
-            return "write amounts without currency signs and brackets"
+            is_dressed = any(char in "()[]" or unicodedata.category(char) == "Sc" for char in text)
+            return "write amounts without currency signs and brackets" if is_dressed else _MEND
         return f"{'; '.join(ways)}; nothing is guessed"
 
     def _other_ways(self, text: str) -> Iterator[str]:
@@ -222,7 +228,7 @@ class Values:
 
 def _amounts(decimal: str, group: str = "") -> re.Pattern[str]:
     grouped = "|" + _GROUPED.replace("%s", re.escape(group)) if group else ""
-    return re.compile(rf"(?P<whole>-?(?:[0-9]{{1,24}}{grouped}))(?:{re.escape(decimal)}(?P<fraction>[0-9]{{1,4}}))?")
+    return re.compile(rf"(?P<whole>-?(?:[0-9]{{1,24}}{grouped}))(?:{re.escape(decimal)}(?P<fraction>[0-9]{{1,4}}0*))?")
 
 
 def _iso_time(text: str) -> datetime:

@@ -16,7 +16,7 @@ class Zone:
     """A zone as Python and PostgreSQL know it.
 
     Attributes:
-        name: as it was given.
+        name: one that both know.
         local: for Python.
         offset: from UTC where the zone is one, else None: its name says it.
     """
@@ -26,12 +26,22 @@ class Zone:
     offset: timedelta | None = None
 
 
+# Python knows these names as zones with summer time; the database takes them for fixed offsets. Both know the others.
+_WITH_SUMMER_TIME = {
+    "CET": "Europe/Brussels",
+    "EET": "Europe/Athens",
+    "MET": "Europe/Brussels",
+    "WET": "Europe/Lisbon",
+}
+
+
 def parse_zone(text: str) -> Zone:
     """Return the zone of a name such as UTC or Europe/Berlin, or of an offset such as +05:30.
 
     Raises:
         MisuseError: there is no such zone.
     """
+    text = _WITH_SUMMER_TIME.get(text.upper(), text)
     if text in {"UTC", "Z"}:
         return Zone(text, timezone.utc, timedelta(0))  # noqa: UP017 (the same form as below)
     match = _OFFSET.fullmatch(text)
