@@ -4,6 +4,8 @@
 set -euo pipefail
 umask 022
 export PYTHONUTF8=1
+# Python 3.11 reads the paths of an environment in the locale's encoding, in its UTF-8 mode too.
+[[ $(locale charmap 2>/dev/null) == UTF-8 ]] || export LC_ALL=C.UTF-8
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 UV_VERSION=0.13.8

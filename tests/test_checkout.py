@@ -28,7 +28,9 @@ class Checkout:
     def script(
         self, name: str, *arguments: str, nobody: bool = False, **environment: str
     ) -> "subprocess.CompletedProcess[str]":
-        known = {name: os.environ[name] for name in ("PATH", "HOME", "JAVA_HOME", "UV_CACHE_DIR") if name in os.environ}
+        # The caller's, as a user has it: proxies and certificates are needed where packages are installed.
+        own = ("TIEOUT", "PYTHON", "PYTEST", "VIRTUAL_ENV", "LC_", "LANG")
+        known = {name: value for name, value in os.environ.items() if not name.startswith(own)}
         account = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if nobody else {}
         return subprocess.run(  # type: ignore[call-overload,no-any-return]
             [str(self.folder / "scripts" / name), *arguments], env=known | environment, capture_output=True, text=True,
