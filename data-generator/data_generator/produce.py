@@ -65,13 +65,13 @@ def resolve_total(asked: int | str | None, timeline: str, file: CardFile, mix: F
     Raises:
         KaggleFileError: payments are to be replayed from a file without rows.
     """
+    once = payments_for_rows(file.good, mix) if mix else None
+    if once is not None and (asked == ALL or timeline == ORIGINAL):
+        return once if not isinstance(asked, int) else min(once, asked)
     if mix and file.good == 0:
         raise KaggleFileError(
             f"{shown(file.path)} holds no transactions.", "nothing was sent.", "name another file with --kaggle FILE."
         )
-    once = payments_for_rows(file.good, mix) if mix else None
-    if once is not None and (asked == ALL or timeline == ORIGINAL):
-        return once if not isinstance(asked, int) else min(once, asked)
     return asked if isinstance(asked, int) else None
 
 
