@@ -3,6 +3,7 @@
 import base64
 import csv
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,3 +153,15 @@ SETTLEMENT_DETAIL = (
     "ExampleCo,EXAMPLE_NL,,,,2010-03-04 02:00:00,CET,Fee,Transaction Fees,EUR,,,,EUR,0.55,,,380\n"
     "ExampleCo,EXAMPLE_NL,,,,2010-03-04 02:00:00,CET,MerchantPayout,TX-380,EUR,,,,EUR,30.30,,,380\n"
 )
+
+
+def checked(platform: Any) -> dict[str, Any]:
+    """Return the comparison of the live view with gold, once it is made."""
+    deadline = time.monotonic() + 120
+    while (done := platform.script("tieout", "live", "--check", "--json")).returncode == 75:
+        assert time.monotonic() < deadline, done.stdout
+        time.sleep(1)
+    result: dict[str, Any] = json.loads(done.stdout)
+    assert done.returncode == (0 if result["verdict"] == "OK" else 1)
+    assert (result["running"], result["set_aside"]["not_counted"], result["set_aside"]["not_judged"]) == (True, 0, 0)
+    return result
