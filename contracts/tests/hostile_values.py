@@ -76,3 +76,69 @@ def random_values(dice: random.Random, count: int) -> Iterator[bytes]:
             position = dice.randrange(len(value))
             value = value[:position] + dice.choice((b"", b'"', b"\\", b"\xff", b"\x00", b"}")) + value[position + 1 :]
         yield value
+
+
+_BYTES = [bytes([number]) for number in range(256)]
+_PIECES = [
+    b"\\u0000", b"\\ud800", b"\\ud83d\\ude00", b"\\n", b'\\"', b"\\/", "\u00e9".encode(), "\u2028".encode(),
+    "\U0001f600".encode(), "\ud7ff".encode(), "\ue000".encode(), b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xc1\xbf",
+    b"null", b"true", b",", b'":', b'","city":"', b"0", b"00", b".5", b"1e5", b" ", b"\r\n", b"{", b"}",
+]  # fmt: skip
+_DAYS = [
+    f"{year}-{month:02}-{day:02}"
+    for year in ("1899", "1900", "1999", "2000", "2024", "2025", "2096", "2099", "2100", "0001", "9999")
+    for month, day in ((2, 28), (2, 29), (2, 30), (4, 30), (4, 31), (12, 31), (1, 31), (0, 1), (13, 1), (1, 0), (6, 32))
+]
+_CLOCKS = ("00:00:00", "23:59:59", "24:00:00", "23:60:00", "23:59:60")
+_FRACTIONS = ("", "", ".1", ".123456", ".1234567", ".")
+_ZONES = (
+    "Z",
+    "z",
+    "+00:00",
+    "-00:00",
+    "+05:30",
+    "-12:45",
+    "+17:59",
+    "+18:00",
+    "-18:00",
+    "+18:01",
+    "+05:60",
+    "",
+    "+0530",
+)
+_CURRENCIES = ("USD", "JPY", "KWD", "INR", "XXX", "")
+_AMOUNTS = (
+    "1", "1.5", "1.50", "1.500", "1.234", "1.2340", "1.2345", "1.23450", "1.23456", "0", "-0", "-0.0", "00", "1.",
+    "9999999999999999", "9999999999999999.9999", "12345678901234567", "0.0001", "0.00010", "-5.05",
+)  # fmt: skip
+
+
+def mutations(dice: random.Random, count: int) -> Iterator[bytes]:
+    """Yield good events, each changed a little where readers differ: bytes, instants, amounts, tokens, ends, blanks."""
+    for number in range(count):
+        event = {
+            **GOOD,
+            "transaction_id": f"t{number}",
+            "customer_name": dice.choice(("A", "\u00c5sa", "\u2028", "\U0001f600")),
+        }
+        kind = dice.random()
+        if kind < 0.2:
+            stamp = f"{dice.choice(_DAYS)}T{dice.choice(_CLOCKS)}{dice.choice(_FRACTIONS)}{dice.choice(_ZONES)}"
+            event["timestamp"] = stamp
+        elif kind < 0.45:
+            event |= {"amount": "@@", "currency": dice.choice(_CURRENCIES)}
+        elif kind < 0.6:
+            event[dice.choice(list(GOOD))] = "@@"
+        if dice.random() < 0.1:
+            event = dict(sorted(event.items()))
+        layout = dice.choice(((",", ":"), (", ", ": "), (" ,\n", "\t:")))
+        text = json.dumps(event, separators=layout, ensure_ascii=dice.random() < 0.5)
+        token = dice.choice(_AMOUNTS if kind < 0.45 else TOKENS)
+        value = text.replace('"@@"', token).encode("utf-8", "surrogatepass")
+        if kind >= 0.6 and kind < 0.9:
+            for _ in range(dice.randint(1, 3)):
+                at = dice.randrange(len(value))
+                value = value[:at] + dice.choice(dice.choice((_BYTES, _PIECES))) + value[at + dice.randint(0, 2) :]
+        elif kind >= 0.97:
+            value = value[: dice.randrange(len(value))]
+        yield value
