@@ -135,7 +135,8 @@ class Judge:
             return rows
         event = shape.read(asked.filter(found))
         known = found.to_numpy(zero_copy_only=False)
-        mine, others = rows[known], rows[~known]
+        mine: Rows = rows[known]
+        others: Rows = rows[~known]
         exact = self._is_exact(event)
         if exact.false_count:
             chosen = exact.to_numpy(zero_copy_only=False)

@@ -1,6 +1,5 @@
 """The stream's part of a run: everything produced before the call is in the lake after it."""
 
-import os
 import subprocess
 import sys
 import time
@@ -15,13 +14,10 @@ from core.locks import is_record_locked
 
 PATIENCE_SECONDS = 300.0
 LINE_EVERY_SECONDS = 10.0
-# Up to so many events, a Java that ends with them is done sooner when it compiles quickly than when it compiles well.
-FEW_EVENTS = 200_000
-QUICK_JAVA = "-XX:TieredStopAtLevel=1"
 
 
 def writer_is_at_work(layout: Layout) -> bool:
-    """Say whether some JVM holds the lake's writer lock. It only asks."""
+    """Say whether some process holds the lake's writer lock. It only asks."""
     return is_record_locked(layout.writer_lock)
 
 
@@ -63,7 +59,7 @@ def catch_up(layout: Layout, settings: Mapping[str, str], *, service_runs: bool)
     if left and (service_runs or writer_is_at_work(layout)):
         _wait(layout, wanted)
     elif left:
-        _drain(left, settings.get("SPARK_JAVA_OPTIONS"))
+        _drain()
         _wait(layout, wanted, patience=5)
     return held
 
@@ -82,12 +78,10 @@ def _refuse_another_topic(layout: Layout, topic: str, found: str) -> None:
         )
 
 
-def _drain(left: int, java_options: str | None) -> None:
-    options = java_options or (QUICK_JAVA if left <= FEW_EVENTS else "")
+def _drain() -> None:
     done = subprocess.run(
         [sys.executable, "-P", "-m", "control", "stream", "--once"],
         stdout=sys.stderr,
-        env={**os.environ, "SPARK_JAVA_OPTIONS": options},
         check=False,
     )
     if done.returncode != 0:

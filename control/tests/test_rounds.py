@@ -94,22 +94,6 @@ def test_a_topic_that_was_made_anew_is_refused_and_not_taken_for_an_old_one(layo
         catching_up.catch_up(layout, {}, service_runs=True)
 
 
-@pytest.mark.parametrize(
-    ("left", "own", "options"),
-    [(10, None, catching_up.QUICK_JAVA), (10**6, None, ""), (10, "-Xlog:gc", "-Xlog:gc")],
-)
-def test_a_stream_with_few_events_to_drain_gets_a_quick_java(layout, monkeypatch, left, own, options):
-    found = []
-
-    def run(command, *, env, **_):
-        found.append(env["SPARK_JAVA_OPTIONS"])
-        return subprocess.CompletedProcess(command, 0)
-
-    monkeypatch.setattr(catching_up.subprocess, "run", run)
-    catching_up._drain(left, own)
-    assert found == [options]
-
-
 def test_a_stream_that_stands_still_is_an_error_with_the_number_of_events(layout, monkeypatch):
     monkeypatch.setattr(catching_up, "lake_ends", lambda _: {0: 4})
     with pytest.raises(TieoutError, match="6 events are not in the lake"):

@@ -146,7 +146,8 @@ class Settings(BaseSettings):
         le=10**9,
     )
     spark_java_options: str = _empty(
-        "", "Options for the stream's Java, added to its own. Without any, Java compiles quickly where few events wait."
+        "",
+        "Options for the stream's Java, added to its own; a compiler or a collector among them replaces its own.",
     )
 
     run_every_seconds: float = _written(

@@ -1,43 +1,37 @@
 """The columns of the lake's two tables."""
 
-from contracts.model import Contract, Field
+import pyarrow as pa
 
+from contracts.headers import HEADERS
+from contracts.judge import ARROW_TYPES, UTC_TIME
+from contracts.model import Contract
+
+DAY = (("year", pa.int32()), ("month", pa.int32()), ("day", pa.int32()))
+PARTITION_COLUMNS = tuple(name for name, _ in DAY)
 DELIVERY = (
-    ("raw_value", "BINARY"),
-    ("message_key", "BINARY"),
-    ("headers", "ARRAY<STRUCT<key: STRING, value: BINARY>>"),
-    ("run", "STRING"),
-    ("seq", "BIGINT"),
-    ("status_at", "TIMESTAMP"),
-    ("contract_version", "STRING"),
-    ("redrive_of", "STRING"),
-    ("topic_id", "STRING"),
-    ("topic", "STRING"),
-    ("partition", "INT"),
-    ("offset", "BIGINT"),
-    ("arrived_at", "TIMESTAMP"),
-    ("year", "INT"),
-    ("month", "INT"),
-    ("day", "INT"),
+    ("raw_value", pa.binary()),
+    ("message_key", pa.binary()),
+    ("headers", HEADERS),
+    ("run", pa.string()),
+    ("seq", pa.int64()),
+    ("status_at", UTC_TIME),
+    ("contract_version", pa.string()),
+    ("redrive_of", pa.string()),
+    ("topic_id", pa.string()),
+    ("topic", pa.string()),
+    ("partition", pa.int32()),
+    ("offset", pa.int64()),
+    ("arrived_at", UTC_TIME),
+    *DAY,
 )
-PARTITION_COLUMNS = ("year", "month", "day")
 
 
-def bronze_columns(contract: Contract) -> dict[str, str]:
-    """Return name and type of each column of the well-formed events, in order."""
-    event = {field.stored_as: field.spark_type for field in contract.fields}
-    return {**event, "utc_offset_minutes": "INT", "unknown_fields": "INT", **dict(DELIVERY)}
+def bronze_schema(contract: Contract) -> pa.Schema:
+    """Return the columns of the well-formed events, in order."""
+    event = [(field.stored_as, ARROW_TYPES[field.type]) for field in contract.fields]
+    return pa.schema([*event, ("utc_offset_minutes", pa.int32()), ("unknown_fields", pa.int32()), *DELIVERY])
 
 
-def dead_letter_columns() -> dict[str, str]:
-    """Return name and type of each column of the malformed events, in order."""
-    return {"reasons": "ARRAY<STRING>", **dict(DELIVERY)}
-
-
-def event_column(field: Field) -> str:
-    """Return the expression that types a field. It is right where the event has no reason against it."""
-    if field.type == "decimal":
-        return f"try_cast({field.name}_text AS {field.spark_type}) AS {field.stored_as}"
-    if field.type == "timestamp":
-        return f"instant AS {field.stored_as}"
-    return field.name if field.stored_as == field.name else f"{field.name} AS {field.stored_as}"
+def dead_letter_schema() -> pa.Schema:
+    """Return the columns of the malformed events, in order."""
+    return pa.schema([("reasons", pa.list_(pa.string())), *DELIVERY])

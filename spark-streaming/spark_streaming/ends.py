@@ -66,12 +66,6 @@ def moves_on(ends: Ends, batch: Ends) -> bool:
     return any(end > ends.get(partition, 0) for partition, end in batch.items())
 
 
-def not_yet_written(ends: Ends) -> str:
-    """Return the SQL condition of the rows at or beyond a table's ends."""
-    cases = " ".join(f"WHEN {partition} THEN {end}" for partition, end in sorted(ends.items()))
-    return f"`offset` >= CASE `partition` {cases} ELSE 0 END" if cases else "true"
-
-
 def show(start: Ends, end: Ends) -> str:
     """Return the offsets of a batch for people: `0:17-40 3:5-6`, without partitions that have nothing new."""
     spans = [f"{p}:{start.get(p, 0)}-{end[p]}" for p in sorted(end) if end[p] > start.get(p, 0)]

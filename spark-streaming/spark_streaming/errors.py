@@ -11,6 +11,10 @@ class LakeBusyError(StreamError):
     """Another process writes the lake."""
 
 
+class LakeTakenError(StreamError, RefusalError):
+    """Another process has taken the lake over from this one."""
+
+
 class LakeStateError(StreamError, RefusalError):
     """What the lake's tables record does not fit what would be done."""
 

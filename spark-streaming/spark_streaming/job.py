@@ -7,7 +7,6 @@ disk, lag behind the tables or be ahead of them, and would add nothing that the 
 import json
 import logging
 import os
-import secrets
 import shutil
 import signal
 import threading
@@ -122,9 +121,8 @@ class Stream:
                 self.layout,
                 request,
                 lambda: maintenance.maintain(
-                    self.writer.spark,
                     self.settings,
-                    [self.writer.bronze, self.writer.dead_letters],
+                    [self.writer.bronze.table, self.writer.dead_letters.table],
                     request.wishes.get("expire_before"),
                 ),
             )
@@ -146,13 +144,13 @@ def run_stream(
     stop = _stop_on_signals()
     os.umask(0o077)
     settings.secret("KAFKA_PASSWORD_STREAM", "nothing was started or written.")
-    spark = start_session(settings, layout, "tieout stream", ui=not once)
-    try:
-        lock.take(spark, layout.writer_lock)
-        timing = {"availableNow": True} if once else {"processingTime": trigger}
-        _with_all_partitions(lambda: _run(_prepare(spark, settings, layout, acceptance), stop, timing))
-    finally:
-        spark.stop()
+    timing = {"availableNow": True} if once else {"processingTime": trigger}
+    with lock.take(layout.writer_lock):
+        spark = start_session(settings, layout, "tieout stream", ui=not once)
+        try:
+            _with_all_partitions(lambda: _run(_prepare(spark, settings, layout, acceptance), stop, timing))
+        finally:
+            spark.stop()
 
 
 def _with_all_partitions(run: Callable[[], None]) -> None:
@@ -186,18 +184,16 @@ def _prepare(spark: SparkSession, settings: Settings, layout: Layout, acceptance
     bronze = tables.bronze_table(str(layout.bronze), contract)
     dead_letters = tables.dead_letter_table(str(layout.dead_letters))
     try:
-        ends, position = open_lake(spark, topic, (bronze, dead_letters), acceptance)
+        owned_bronze, owned_dead_letters, position = open_lake(topic, (bronze, dead_letters), acceptance)
     except Exception as error:
         raise failures.explain(error, settings, topic.name) from error
     writer = LakeWriter(
         spark=spark,
         contract=contract,
-        bronze=bronze,
-        dead_letters=dead_letters,
+        bronze=owned_bronze,
+        dead_letters=owned_dead_letters,
         topic=topic.name,
         topic_id=topic.topic_id,
-        sentinel=secrets.token_hex(16),
-        ends=ends,
         position=position,
         kafka=Topic(
             uncommitted=lambda start, end: broker.read_uncommitted(spark, settings, topic.name, start=start, end=end),

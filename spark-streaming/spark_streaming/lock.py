@@ -1,19 +1,18 @@
-"""The lake has one writer. The lock belongs to the writer's JVM, and lives exactly as long as that does.
+"""The lake has one writer: the process that commits holds a lock on a file for as long as it lives.
 
-Delta's log on a local path is safe within one JVM only, and a JVM can outlive the Python process that drives it: a lock
-of the Python process would be free while the JVM still commits.
+The lock only says who should write; what keeps another writer out is the fence in the tables' own log.
 """
 
+import fcntl
 import json
 import os
+import struct
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from pyspark.sql import SparkSession
-
 from spark_streaming.errors import LakeBusyError
-
-PROPERTY = "tieout.writer.lock"
 
 
 def holder_file(lock: Path) -> Path:
@@ -21,48 +20,47 @@ def holder_file(lock: Path) -> Path:
     return lock.with_name(lock.name + ".holder")
 
 
-def take(spark: SparkSession, lock: Path, *, patience: float = 20.0) -> None:
-    """Lock the lake for this session's JVM, for as long as the JVM lives.
+@contextmanager
+def take(lock: Path, *, patience: float = 20.0) -> Iterator[None]:
+    """Hold the lock of the lake.
 
     Args:
         lock: the file to lock.
-        patience: seconds to wait for a JVM whose driver is dead already, and which is about to end.
+        patience: seconds to wait for a holder that is about to end.
 
     Raises:
         LakeBusyError: another process writes the lake.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
-    jvm = spark._jvm
-    assert jvm is not None  # noqa: S101 - only Spark Connect has none
-    channel = jvm.java.io.RandomAccessFile(str(lock), "rw").getChannel()
-    deadline = time.monotonic() + patience
-    while channel.tryLock() is None:
-        holder = _holder(lock)
-        if time.monotonic() > deadline or _is_alive(holder.get("driver")):
-            channel.close()
-            raise _busy(lock, holder)
-        time.sleep(0.2)
-    # A reference that only Python held would go with the Python process, and the lock with it.
-    jvm.java.lang.System.getProperties().put(PROPERTY, channel)
-    jvm_pid = int(jvm.java.lang.ProcessHandle.current().pid())
-    holder_file(lock).write_text(json.dumps({"driver": os.getpid(), "jvm": jvm_pid}), encoding="utf-8")
-
-
-def release(spark: SparkSession, lock: Path) -> None:
-    """Give the lock back before the JVM ends."""
-    jvm = spark._jvm
-    channel = jvm.java.lang.System.getProperties().remove(PROPERTY) if jvm is not None else None
-    if channel is not None:
-        holder_file(lock).unlink(missing_ok=True)
-        channel.close()
-
-
-def _holder(lock: Path) -> dict[str, int]:
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        found = json.loads(holder_file(lock).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        deadline = time.monotonic() + patience
+        while not _locked(handle):
+            holder = _holder(lock)
+            if time.monotonic() > deadline or _is_alive(holder):
+                raise _busy(lock, holder)
+            time.sleep(0.2)
+        holder_file(lock).write_text(json.dumps({"driver": os.getpid()}), encoding="utf-8")
+        yield
+    finally:
+        os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    # A lock of the open file: another handle of this process that is closed does not end it, as it would a POSIX one.
+    whole_file = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    try:
+        fcntl.fcntl(handle, fcntl.F_OFD_SETLK, whole_file)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _holder(lock: Path) -> int | None:
+    try:
+        return int(json.loads(holder_file(lock).read_text(encoding="utf-8"))["driver"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _is_alive(pid: int | None) -> bool:
@@ -75,8 +73,8 @@ def _is_alive(pid: int | None) -> bool:
     return state != "Z"
 
 
-def _busy(lock: Path, holder: dict[str, int]) -> LakeBusyError:
-    who = f"process {holder['driver']} (JVM {holder['jvm']})" if holder else "another process"
+def _busy(lock: Path, holder: int | None) -> LakeBusyError:
+    who = f"process {holder}" if holder else "another process"
     return LakeBusyError(
         f"The lake has one writer, and {who} is it: {lock} is locked.",
         "nothing was read or written by this one.",

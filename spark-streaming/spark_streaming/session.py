@@ -1,4 +1,4 @@
-"""The Spark session: everything on 127.0.0.1, UTC, strict casts, and a lake that other readers can read."""
+"""The Spark session: everything on 127.0.0.1, in UTC."""
 
 import os
 import re
@@ -16,33 +16,11 @@ from spark_streaming.errors import StreamError
 
 LOOPBACK = "127.0.0.1"
 
-LAKE_CONF: Mapping[str, str] = {
-    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
-    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-    # The default of 50 costs several seconds of CPU a commit on a small machine.
-    "spark.databricks.delta.snapshotPartitions": "2",
-    # VACUUM lists folders in so many tasks; the default of 10,000 held the stream up for a minute a table.
-    "spark.sql.sources.parallelPartitionDiscovery.parallelism": "8",
-    "spark.sql.parquet.compression.codec": "zstd",
-    # A batch has one day, or two about midnight: a file open for each costs less than sorting all rows by day.
-    "spark.sql.maxConcurrentOutputFileWriters": "4",
-    # INT96, Spark's default, has no statistics, and other readers are giving it up.
-    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
-    # Nearly every row has its own value in these: building a dictionary and giving it up costs a tenth of the write.
-    **{f"spark.hadoop.parquet.enable.dictionary#{name}": "false" for name in ("raw_value", "transaction_id", "seq")},
-    # Hadoop makes folders by this one and not by the umask of the process: the lake is its owner's alone.
-    "spark.hadoop.fs.permissions.umask-mode": "077",
-    "spark.databricks.delta.optimize.maxFileSize": str(128 * 1024 * 1024),
-    "spark.databricks.delta.optimize.minFileSize": str(64 * 1024 * 1024),
-}
-
 ENGINE_CONF: Mapping[str, str] = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
     "spark.sql.shuffle.partitions": "2",
     "spark.sql.adaptive.enabled": "false",
-    # A batch is kept for the three times that it is read; compressing it costs more than the room is worth.
-    "spark.sql.inMemoryColumnarStorage.compressed": "false",
     "spark.ui.showConsoleProgress": "false",
     # Anybody on this machine reaches the page: it shows, and does nothing.
     "spark.ui.killEnabled": "false",
@@ -62,12 +40,12 @@ ENGINE_CONF: Mapping[str, str] = {
 
 
 def jar_files(layout: Layout) -> list[Path]:
-    """Return Spark's extra JARs: Delta and the Kafka source.
+    """Return Spark's extra JARs: the Kafka source. The lake is written and read without Spark's Delta.
 
     Raises:
         StreamError: they are not installed.
     """
-    jars = sorted((layout.jars / "spark").glob("*.jar"))
+    jars = sorted(jar for jar in (layout.jars / "spark").glob("*.jar") if not jar.name.startswith("delta-"))
     if not jars:
         raise StreamError(
             f"There is no JAR in {layout.jars / 'spark'}.", "nothing was started or written.", "./scripts/setup.sh"
@@ -79,22 +57,16 @@ def session_conf(settings: Settings, layout: Layout) -> dict[str, str]:
     """Return the whole Spark configuration. It holds no secret: it is visible in the process list."""
     log_config = Path(__file__).with_name("log4j2.properties").as_uri()
     scratch = layout.state / "spark"
-    # As one method the rules are quickest for the quick compiler alone; the good one (C2) never finishes it.
-    one_method = "-XX:TieredStopAtLevel=1" in settings.spark_java_options.split()
     java_options = [
         "-Duser.timezone=UTC",
         "-XX:+ExitOnOutOfMemoryError",
-        *(["-XX:-DontCompileHugeMethods"] if one_method else []),
-        *_collector(settings.spark_java_options),
+        *_defaults(settings.spark_java_options),
         *settings.spark_java_options.split(),
     ]
     derby = _quoted(f"-Dderby.system.home={scratch}")
     driver_options = [f"-Dlog4j2.configurationFile={log_config}", derby, *java_options]
     return {
         **ENGINE_CONF,
-        **LAKE_CONF,
-        # 8,000 bytes is the largest method that Java compiles by itself, 65,535 the largest that there is.
-        "spark.sql.codegen.hugeMethodLimit": "65535" if one_method else "8000",
         "spark.master": settings.spark_master,
         # Spark draws the secret itself where it needs none but its own process.
         "spark.authenticate": str(settings.spark_master.startswith("local")).lower(),
@@ -116,15 +88,15 @@ def _quoted(option: str) -> str:
     return option if re.fullmatch(r"[\w./=:-]*", option, re.ASCII) else f'"{escaped}"'
 
 
-def _collector(own: str) -> list[str]:
-    """Return the options of the garbage collector, unless the user names one.
+def _defaults(own: str) -> list[str]:
+    """Return compiler and garbage collector, unless the user names them.
 
-    G1, Java's default, marks the heap anew for each large column of a batch that is kept.
+    Java only reads Kafka and hands Arrow batches on: the quick compiler alone (C1) costs least at any size.
     """
+    compiler = [] if re.search(r"-XX:[+-]?Tiered", own) else ["-XX:TieredStopAtLevel=1"]
     large_pages = ["-XX:+UseTransparentHugePages"] if sys.platform == "linux" else []
-    if re.search(r"-XX:\+Use\w+GC\b", own):
-        return large_pages
-    return ["-XX:+UseParallelGC", "-XX:-UseGCOverheadLimit", *large_pages]
+    collector = [] if re.search(r"-XX:\+Use\w+GC\b", own) else ["-XX:+UseParallelGC", "-XX:-UseGCOverheadLimit"]
+    return [*compiler, *collector, *large_pages]
 
 
 def _is_taken(port: int) -> bool:
@@ -150,6 +122,8 @@ def start_session(settings: Settings, layout: Layout, name: str, *, ui: bool) ->
     # Read by Spark before its configuration is: without them the UI listens on every interface.
     os.environ["SPARK_LOCAL_IP"] = LOOPBACK
     os.environ["SPARK_LOCAL_HOSTNAME"] = LOOPBACK
+    # The workers need the packages of this process, and files that are its owner's alone.
+    os.environ["PYSPARK_PYTHON"] = sys.executable
     # In the locale C Java cannot name a folder whose path is not ASCII.
     os.environ["LC_ALL"] = "C.UTF-8"
     (layout.state / "spark").mkdir(parents=True, exist_ok=True, mode=0o700)

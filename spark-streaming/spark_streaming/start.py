@@ -2,13 +2,10 @@
 
 from dataclasses import dataclass
 
-from pyspark.sql import SparkSession
-
-from spark_streaming import tables
 from spark_streaming.broker import TopicState
-from spark_streaming.ends import Ends, Recorded, commit_metadata, lower
+from spark_streaming.ends import Ends, Recorded, lower
 from spark_streaming.errors import LakeStateError, OffsetsLostError, TopicRecreatedError
-from spark_streaming.tables import LakeTable
+from spark_streaming.tables import LakeTable, OwnedTable
 
 
 @dataclass(frozen=True)
@@ -39,77 +36,62 @@ class Acceptance:
 
 
 def open_lake(
-    spark: SparkSession, topic: TopicState, lake: tuple[LakeTable, LakeTable], acceptance: Acceptance | None
-) -> tuple[dict[str, Ends], dict[int, int]]:
-    """Make missing tables; return each table's ends, and where the next batch begins.
+    topic: TopicState, lake: tuple[LakeTable, LakeTable], acceptance: Acceptance | None
+) -> tuple[OwnedTable, OwnedTable, dict[int, int]]:
+    """Take the lake over; return its tables, and where the next batch begins.
+
+    Args:
+        topic: what the broker has.
+        lake: bronze, then the dead letters; made where they are missing.
+        acceptance: a loss, or another topic, that the operator accepts.
 
     Raises:
         TopicRecreatedError: the tables were filled from another topic of the same name.
         OffsetsLostError: the broker has removed offsets that the tables do not have.
         LakeStateError: the tables are ahead of the topic.
+        LakeTakenError: another process takes the lake over at the same time.
     """
-    found: dict[str, Recorded] = {}
-    for table in lake:
-        tables.create(spark, table)
-        found[table.name] = tables.recorded(spark, table)
-        _refuse_another_topic(found[table.name], topic, table, acceptance)
+    bronze, dead_letters = (OwnedTable.take_over(table, topic.name) for table in lake)
+    for owned in (bronze, dead_letters):
+        _refuse_another_topic(owned, topic, acceptance)
     # Dead letters first, as in every batch.
-    for table in reversed(lake):
-        if found[table.name].topic_id != topic.topic_id:
-            others = [found[other.name] for other in lake if other is not table]
-            found[table.name] = _begin(
-                spark, topic, table, found=found[table.name], other=others[0], acceptance=acceptance
-            )
-    ends = {name: record.ends for name, record in found.items()}
+    for owned, other in ((dead_letters, bronze), (bronze, dead_letters)):
+        if owned.topic_id != topic.topic_id:
+            _begin(topic, owned, other=other.found, acceptance=acceptance)
     for loss in acceptance.losses if acceptance else ():
-        _skip(spark, topic, lake, ends, loss=loss, reason=acceptance.reason if acceptance else "")
-    bronze, dead_letters = (ends[table.name] for table in lake)
-    reached = lower(bronze, dead_letters)
+        for owned in (dead_letters, bronze):
+            _skip(topic, owned, loss=loss, reason=acceptance.reason if acceptance else "")
+    reached = lower(bronze.ends, dead_letters.ends)
     position = {partition: reached.get(partition, 0) for partition in topic.next}
-    _refuse_loss(topic, position, bronze, dead_letters)
-    return ends, position
+    _refuse_loss(topic, position, bronze.ends, dead_letters.ends)
+    return bronze, dead_letters, position
 
 
-def _refuse_another_topic(found: Recorded, topic: TopicState, table: LakeTable, acceptance: Acceptance | None) -> None:
-    if found.topic_id in {None, topic.topic_id} or (acceptance and acceptance.topic_id == topic.topic_id):
+def _refuse_another_topic(owned: OwnedTable, topic: TopicState, acceptance: Acceptance | None) -> None:
+    if owned.topic_id in {None, topic.topic_id} or (acceptance and acceptance.topic_id == topic.topic_id):
         return
     raise TopicRecreatedError(
         f"Topic {topic.name} was made anew: its id is {topic.topic_id}, "
-        f"and {table.name} was filled from {found.topic_id}.",
+        f"and {owned.table.name} was filled from {owned.topic_id}.",
         "the lake keeps what it has; nothing of the new topic was read.",
         f'./scripts/tieout stream --accept-topic {topic.topic_id} --reason "..." (goes on with the new topic), '
         "or ./scripts/tieout reset (starts over)",
     )
 
 
-def _begin(
-    spark: SparkSession,
-    topic: TopicState,
-    table: LakeTable,
-    *,
-    found: Recorded,
-    other: Recorded,
-    acceptance: Acceptance | None,
-) -> Recorded:
+def _begin(topic: TopicState, owned: OwnedTable, *, other: Recorded, acceptance: Acceptance | None) -> None:
     """Let a table begin with a topic: where the topic itself begins, for the lake has missed nothing before that.
 
     A table that stands beside a filled one has missed something: it begins at 0, and what is gone must be accepted.
     """
+    found, first = owned.found, topic.first
     if other.topic_id == topic.topic_id and not other.begins:
-        return Recorded(topic.topic_id)
-    first, accepted = topic.first, {}
-    if found.topic_id is not None and acceptance is not None:
-        accepted = {"accepted": {"instead_of": found.topic_id, "reason": acceptance.reason}}
-    elif not any(first.values()):
-        return Recorded(topic.topic_id)
-    metadata = commit_metadata(topic.name, topic.topic_id, first, first, 0, begins=True, **accepted)
-    _commit_no_rows(spark, table, topic, metadata, first)
-    return Recorded(topic.topic_id, first, begins=True)
-
-
-def _commit_no_rows(spark: SparkSession, table: LakeTable, topic: TopicState, metadata: str, ends: Ends) -> None:
-    empty = spark.read.format("delta").load(table.uri).limit(0)
-    tables.append(table, empty, metadata, tables.app_id(table, topic.topic_id), sum(ends.values()))
+        owned.begin(topic.topic_id, first, write=False)
+    elif found.topic_id is not None and acceptance is not None:
+        accepted = {"instead_of": found.topic_id, "reason": acceptance.reason}
+        owned.begin(topic.topic_id, first, write=True, accepted=accepted)
+    else:
+        owned.begin(topic.topic_id, first, write=any(first.values()))
 
 
 def _refuse_loss(topic: TopicState, position: Ends, *ends: Ends) -> None:
@@ -134,30 +116,17 @@ def _refuse_loss(topic: TopicState, position: Ends, *ends: Ends) -> None:
             )
 
 
-def _skip(
-    spark: SparkSession,
-    topic: TopicState,
-    lake: tuple[LakeTable, LakeTable],
-    ends: dict[str, Ends],
-    *,
-    loss: Loss,
-    reason: str,
-) -> None:
-    """Move both tables' ends over lost offsets; the loss stands in the commit's metadata."""
-    for table in reversed(lake):
-        had = ends[table.name]
-        reached = had.get(loss.partition, 0)
-        if reached >= loss.end or loss.first >= topic.first.get(loss.partition, 0):
-            continue
-        if reached < loss.first or loss.end > topic.first.get(loss.partition, 0):
-            raise LakeStateError(
-                f"The loss {loss} cannot be accepted: {table.name} ends at {reached}, "
-                f"and the topic begins at {topic.first.get(loss.partition, 0)}.",
-                "nothing was skipped.",
-                "./scripts/tieout stream (it names what is lost)",
-            )
-        end = {**had, loss.partition: loss.end}
-        lost = [{"partition": loss.partition, "from": reached, "to": loss.end, "reason": reason}]
-        metadata = commit_metadata(topic.name, topic.topic_id, {**dict.fromkeys(end, 0), **had}, end, 0, lost=lost)
-        _commit_no_rows(spark, table, topic, metadata, end)
-        ends[table.name] = end
+def _skip(topic: TopicState, owned: OwnedTable, *, loss: Loss, reason: str) -> None:
+    """Move a table's ends over lost offsets; the loss stands in the commit's metadata."""
+    reached, first = owned.ends.get(loss.partition, 0), topic.first.get(loss.partition, 0)
+    if reached >= loss.end or loss.first >= first:
+        return
+    if reached < loss.first or loss.end > first:
+        raise LakeStateError(
+            f"The loss {loss} cannot be accepted: {owned.table.name} ends at {reached}, "
+            f"and the topic begins at {first}.",
+            "nothing was skipped.",
+            "./scripts/tieout stream (it names what is lost)",
+        )
+    lost = [{"partition": loss.partition, "from": reached, "to": loss.end, "reason": reason}]
+    owned.commit([], owned.ends, {**owned.ends, loss.partition: loss.end}, lost=lost)

@@ -1,18 +1,31 @@
-"""The lake's two tables: how they are made, what they record, and how a commit is written."""
+"""The lake's two tables: how they are made, what they record, and how their one writer commits to them.
+
+The writer is fenced in Delta's log. Who takes over a table commits an empty transaction to it before reading its ends,
+and each commit is made on the version of the writer's own last one. delta-rs sets a commit behind those of others that
+came meanwhile, such as compaction, but refuses it where one of them carries the same application's transaction: a
+writer that slept while another took over cannot commit any more, whatever a lock says.
+"""
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pyspark.sql import DataFrame, SparkSession
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.transaction import AddAction
 
 from contracts.model import Contract
-from spark_streaming.columns import PARTITION_COLUMNS, bronze_columns, dead_letter_columns
-from spark_streaming.ends import Recorded, read_metadata
-from spark_streaming.errors import LakeStateError
+from spark_streaming.columns import PARTITION_COLUMNS, bronze_schema, dead_letter_schema
+from spark_streaming.ends import Ends, Recorded, commit_metadata, further, read_metadata
+from spark_streaming.errors import LakeStateError, LakeTakenError
+from spark_streaming.files import WrittenFile
 
 # Without deletion vectors and column mapping any Delta or Parquet reader can read the tables. Statistics are kept
 # for the columns that readers prune by.
@@ -25,6 +38,7 @@ PROPERTIES = {
 }
 # So many commits of others, such as compaction, may stand before the newest of ours.
 MOST_COMMITS = 1000
+MOST_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -34,75 +48,91 @@ class LakeTable:
     Attributes:
         name: what logs and errors call it.
         uri: where it is.
-        columns: name and type of each column, in order.
+        schema: its columns, in order.
         statistics: columns with minimum and maximum a file.
     """
 
     name: str
     uri: str
-    columns: Mapping[str, str]
+    schema: pa.Schema
     statistics: tuple[str, ...]
-
-    @property
-    def sql_name(self) -> str:
-        """The table in SQL."""
-        escaped = self.uri.replace("`", "``")
-        return f"delta.`{escaped}`"
 
 
 def bronze_table(uri: str, contract: Contract) -> LakeTable:
     """Return the table of the well-formed events."""
-    return LakeTable("bronze", uri, bronze_columns(contract), ("occurred_at", "arrived_at", "partition", "offset"))
+    return LakeTable("bronze", uri, bronze_schema(contract), ("occurred_at", "arrived_at", "partition", "offset"))
 
 
 def dead_letter_table(uri: str) -> LakeTable:
     """Return the table of the malformed events."""
-    return LakeTable("dead_letters", uri, dead_letter_columns(), ("arrived_at", "partition", "offset"))
+    return LakeTable("dead_letters", uri, dead_letter_schema(), ("arrived_at", "partition", "offset"))
 
 
-def app_id(table: LakeTable, topic_id: str) -> str:
-    """Return the name under which Delta remembers the last commit of a topic's events to a table."""
-    return f"tieout-{table.name}-{topic_id}"
-
-
-def create(spark: SparkSession, table: LakeTable) -> None:
+def create(table: LakeTable) -> None:
     """Make the table where it is missing. Safe to repeat."""
-    if _newest(_log(table)) >= 0:  # Spark would say so too, by reading the whole table's state
+    if newest_version(table) >= 0:
         return
-    columns = ", ".join(f"`{name}` {kind}" for name, kind in table.columns.items())
-    properties = {**PROPERTIES, "delta.dataSkippingStatsColumns": ",".join(table.statistics)}
-    pairs = ", ".join(f"'{key}' = '{value}'" for key, value in properties.items())
-    spark.sql(
-        f"CREATE TABLE IF NOT EXISTS {table.sql_name} ({columns}) USING delta "
-        f"PARTITIONED BY ({', '.join(PARTITION_COLUMNS)}) TBLPROPERTIES ({pairs})"
+    Path(table.uri).mkdir(parents=True, exist_ok=True, mode=0o700)
+    statistics = {"delta.dataSkippingStatsColumns": ",".join(table.statistics)}
+    DeltaTable.create(
+        table.uri,
+        schema=table.schema,
+        mode="ignore",
+        partition_by=list(PARTITION_COLUMNS),
+        configuration={**PROPERTIES, **statistics},
     )
 
 
-def recorded(spark: SparkSession, table: LakeTable) -> Recorded:
+def recorded(table: LakeTable) -> Recorded:
     """Return how far the table has got: by its newest commit of ours, else by the offsets that are in it."""
     for metadata in islice(_commits(table), MOST_COMMITS):
         found = read_metadata(metadata)
         if found:
             return found
-    return Recorded() if _is_new(table) else _highest_offsets(spark, table)
+    return Recorded() if _is_new(table) else _highest_offsets(table)
+
+
+def offsets_in(table: LakeTable, topic_id: str, start: Ends, end: Ends) -> dict[int, list[int]]:
+    """Return the offsets of a topic that the table holds between two ends, by partition."""
+    found: dict[int, list[int]] = {}
+    delta = DeltaTable(table.uri)
+    for partition in sorted(end):
+        first, behind = start.get(partition, 0), end[partition]
+        if first < behind:
+            span = [("partition", "=", partition), ("offset", ">=", first), ("offset", "<", behind)]
+            rows = delta.to_pyarrow_table(columns=["topic_id", "offset"], filters=span)
+            found[partition] = rows.filter(pc.equal(rows["topic_id"], topic_id))["offset"].to_pylist()
+    return found
+
+
+def newest_version(table: LakeTable) -> int:
+    """Return the number of the table's newest commit; -1 where there is no table."""
+    log = _log(table)
+    version = _last_checkpoint(log)
+    # Where the hint is missing or names no commit, as in a copy of a running lake, the log is listed.
+    if not _commit(log, version).exists():
+        version = max((int(commit.stem) for commit in log.glob("*.json") if commit.stem.isdigit()), default=-1)
+    while _commit(log, version + 1).exists():
+        version += 1
+    return version
 
 
 def _commits(table: LakeTable) -> Iterator[str | None]:
-    """Yield the metadata of each commit, newest first, as far back as the log goes.
-
-    Delta's own DESCRIBE HISTORY says the same by a job of Spark, which takes half a second.
-    """
-    log = _log(table)
-    version = _newest(log)
-    while _commit(log, version).exists():
-        yield next((a["commitInfo"].get("userMetadata") for a in _actions(log, version) if "commitInfo" in a), None)
+    """Yield the metadata of each commit, newest first, as far back as the log goes."""
+    version = newest_version(table)
+    while _commit(_log(table), version).exists():
+        yield _metadata(table, version)
         version -= 1
 
 
+def _metadata(table: LakeTable, version: int) -> str | None:
+    actions = _actions(_log(table), version)
+    return next((a["commitInfo"].get("userMetadata") for a in actions if "commitInfo" in a), None)
+
+
 def _is_new(table: LakeTable) -> bool:
-    """Say whether nothing has happened to the table but that it was made, empty: no question for Spark."""
-    log = _log(table)
-    return _newest(log) == 0 and not any("add" in action for action in _actions(log, 0))
+    """Say whether nothing has happened to the table but that it was made, empty."""
+    return newest_version(table) == 0 and not any("add" in action for action in _actions(_log(table), 0))
 
 
 def _actions(log: Path, version: int) -> Iterator[dict[str, Any]]:
@@ -117,16 +147,6 @@ def _log(table: LakeTable) -> Path:
     return Path(table.uri) / "_delta_log"
 
 
-def _newest(log: Path) -> int:
-    version = _last_checkpoint(log)
-    # Where the hint is missing or names no commit, as in a copy of a running lake, Delta lists the log too.
-    if not _commit(log, version).exists():
-        version = max((int(commit.stem) for commit in log.glob("*.json") if commit.stem.isdigit()), default=-1)
-    while _commit(log, version + 1).exists():
-        version += 1
-    return version
-
-
 def _last_checkpoint(log: Path) -> int:
     try:
         return int(json.loads((log / "_last_checkpoint").read_text(encoding="utf-8"))["version"])
@@ -134,36 +154,157 @@ def _last_checkpoint(log: Path) -> int:
         return -1
 
 
-def _highest_offsets(spark: SparkSession, table: LakeTable) -> Recorded:
+def _highest_offsets(table: LakeTable) -> Recorded:
     """Return the ends that the rows themselves show: the last fallback, when no commit's metadata is left."""
-    rows = spark.sql(
-        f"SELECT topic_id, `partition`, max(`offset`) + 1 AS `end`, max(arrived_at) AS newest FROM {table.sql_name} "  # noqa: S608
-        "GROUP BY topic_id, `partition`"
-    ).collect()
-    if not rows:
+    rows = DeltaTable(table.uri).to_pyarrow_table(columns=["topic_id", "partition", "offset", "arrived_at"])
+    if not rows.num_rows:
         return Recorded()
-    topic_id = max(rows, key=lambda row: row["newest"])["topic_id"]
-    return Recorded(topic_id, {row["partition"]: row["end"] for row in rows if row["topic_id"] == topic_id})
+    ends = rows.group_by(["topic_id", "partition"]).aggregate([("offset", "max"), ("arrived_at", "max")]).to_pylist()
+    topic_id = max(ends, key=lambda row: row["arrived_at_max"])["topic_id"]
+    return Recorded(topic_id, {row["partition"]: row["offset_max"] + 1 for row in ends if row["topic_id"] == topic_id})
 
 
-def append(table: LakeTable, rows: DataFrame, metadata: str, app: str, version: int) -> None:
-    """Commit rows to the table, once: a repeated or lower version of the same application writes nothing.
+@dataclass
+class OwnedTable:
+    """A table in the hands of its one writer.
 
-    Raises:
-        LakeStateError: Delta took it for a repetition, which the recorded ends say it is not.
+    Attributes:
+        table: the table.
+        topic: the name of the topic that it is filled from.
+        found: what it recorded when it was taken over.
+        topic_id: Kafka's id of that topic; None until it has one.
+        ends: for each partition the first offset that it does not have yet; moves only when a commit is made.
+        delta: the table as it was behind the writer's own last commit.
     """
-    (
-        rows.select(*(f"`{name}`" for name in table.columns))
-        .write.format("delta")
-        .mode("append")
-        .option("txnAppId", app)
-        .option("txnVersion", version)
-        .option("userMetadata", metadata)
-        .save(table.uri)
+
+    table: LakeTable
+    topic: str
+    found: Recorded
+    delta: DeltaTable
+    topic_id: str | None = field(init=False)
+    ends: Ends = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.topic_id, self.ends = self.found.topic_id, self.found.ends
+
+    @classmethod
+    def take_over(cls, table: LakeTable, topic: str) -> "OwnedTable":
+        """Make the table where it is missing, shut out whoever wrote it before, and read its ends.
+
+        Raises:
+            LakeTakenError: others take it over at the same time, again and again.
+        """
+        create(table)
+        for _ in range(MOST_ATTEMPTS):
+            delta = DeltaTable(table.uri)
+            # What is read now is still so when the commit succeeds: it is made on the version loaded before.
+            owned = cls(table, topic, recorded(table), delta)
+            begins = {"begins": True} if owned.found.begins else {}
+            try:
+                owned._commit([], owned.ends, owned.ends, 0, fence=True, **begins)
+            except LakeTakenError:
+                continue
+            return owned
+        raise _taken(table)
+
+    def begin(self, topic_id: str, first: Ends, *, write: bool, **more: Any) -> None:
+        """Go on with another topic.
+
+        Args:
+            topic_id: Kafka's id of the topic.
+            first: where it begins, by partition.
+            write: say so in a commit; what a table lacks before `first` is then no loss.
+            more: what the commit says beside.
+        """
+        self.topic_id, self.ends = topic_id, {}
+        if write:
+            self._commit([], first, first, 0, begins=True, **more)
+
+    def commit(self, files: Sequence[WrittenFile], start: Ends, end: Ends, **more: Any) -> int:
+        """Commit files, or none, once; the table's ends move on to `end`. Return how many rows they have.
+
+        Args:
+            files: what was written for the table; files on a disk of this machine are synced already.
+            start: for each partition the first offset that they account for.
+            end: for each partition the offset behind the last one.
+            more: what the commit says beside.
+
+        Raises:
+            LakeTakenError: another writer has taken the table over.
+            LakeStateError: the table does not end where its writer thinks.
+        """
+        rows = sum(file.rows for file in files)
+        self._commit(files, {**dict.fromkeys(end, 0), **start}, end, rows, **more)
+        return rows
+
+    def _commit(self, files: Sequence[WrittenFile], start: Ends, end: Ends, rows: int, **more: Any) -> None:
+        end = further(self.ends, end)
+        transactions = [Transaction(f"tieout-writer-{self.table.name}", self.delta.version() + 1)]
+        token = secrets.token_hex(8)
+        if self.topic_id is None:
+            metadata = json.dumps({"tieout": 0, "token": token, **more})
+        else:
+            app = f"tieout-{self.table.name}-{self.topic_id}"
+            if not more.get("fence"):
+                self._refuse_other_ends(app)
+            transactions.append(Transaction(app, sum(end.values())))
+            metadata = commit_metadata(self.topic, self.topic_id, start, end, rows, token=token, **more)
+        try:
+            self.delta.create_write_transaction(
+                [_add(file) for file in files],
+                "append",
+                self.delta.schema(),
+                list(PARTITION_COLUMNS),
+                commit_properties=CommitProperties({"userMetadata": metadata}, app_transactions=transactions),
+            )
+        except CommitFailedError as error:
+            raise _taken(self.table) from error
+        except (DeltaError, OSError):
+            # The answer may be lost and the commit there; the log knows.
+            if self._own_commit(token) is None:
+                raise
+        version = self._own_commit(token)
+        if version is None:
+            raise _taken(self.table)
+        _sync(_commit(_log(self.table), version))
+        self.delta = DeltaTable(self.table.uri, version=version)
+        self.ends = end
+
+    def _refuse_other_ends(self, app: str) -> None:
+        """Refuse a commit when the table's last one does not end where this writer's did."""
+        last, ours = self.delta.transaction_version(app), sum(self.ends.values())
+        if (last or 0) != ours:
+            raise LakeStateError(
+                f"{self.table.name} has got to {last} offsets by its log, and its writer only knows of {ours}.",
+                f"{self.table.uri} holds what it held before; nothing was skipped in Kafka.",
+                f"look at the newest commits in {self.table.uri}/_delta_log, then ./scripts/tieout stream",
+            )
+
+    def _own_commit(self, token: str) -> int | None:
+        """Return the version that the commit with this token became: the newest one may be a rival's."""
+        for version in range(newest_version(self.table), self.delta.version(), -1):
+            if token in (_metadata(self.table, version) or ""):
+                return version
+        return None
+
+
+def _add(file: WrittenFile) -> AddAction:
+    return AddAction(file.path, file.size, file.partition, file.modified, data_change=True, stats=file.statistics)
+
+
+def _taken(table: LakeTable) -> LakeTakenError:
+    return LakeTakenError(
+        f"Another process has taken {table.name} over while this one was writing.",
+        f"{table.uri} holds each event once; this process wrote nothing more to it.",
+        "./scripts/tieout status (it says who writes the lake)",
     )
-    if next(_commits(table), None) != metadata:
-        raise LakeStateError(
-            f"The commit to {table.name} was passed over as a repetition: {app} is beyond {version}.",
-            f"{table.uri} holds what it held before; nothing was skipped in Kafka.",
-            f"look at the newest commits in {table.uri}/_delta_log, then ./scripts/tieout stream",
-        )
+
+
+def _sync(path: Path) -> None:
+    """Bring a file and its folder's list to the disk."""
+    for each in (path, path.parent):
+        handle = os.open(each, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

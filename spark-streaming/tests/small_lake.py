@@ -2,12 +2,14 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import pytest
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 
@@ -18,6 +20,7 @@ from spark_streaming.ends import Ends
 from spark_streaming.gaps import Topic
 from spark_streaming.sink import BatchReport, LakeWriter
 from spark_streaming.start import Acceptance, open_lake
+from spark_streaming.tables import OwnedTable
 
 ARRIVED = datetime(2025, 11, 21, 23, 59, tzinfo=UTC)
 MESSAGE = (
@@ -29,6 +32,22 @@ GOOD = json.dumps(
      "timestamp": "2025-11-21T10:11:12Z", "is_fraud": False}
 ).encode()  # fmt: skip
 Offset = tuple[int, int]
+
+
+@contextmanager
+def dies_before_bronze() -> Iterator[None]:
+    """Let the process "die" before any commit to bronze that is not the fence of who takes over."""
+    commit = OwnedTable._commit
+
+    def only_dead_letters(owned: OwnedTable, *arguments: Any, **more: Any) -> None:
+        if owned.table.name == "bronze" and not more.get("fence"):
+            raise OSError("killed here")
+        commit(owned, *arguments, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OwnedTable, "_commit", only_dead_letters)
+        with pytest.raises(OSError, match="killed here"):
+            yield
 
 
 def topic_of(ends: dict[int, int], first: dict[int, int] | None = None, topic_id: str = "T1") -> TopicState:
@@ -57,10 +76,10 @@ class SmallLake:
         self.dead_letters = tables.dead_letter_table(str(folder / "dead_letter_queue"))
 
     def open(self, topic: TopicState, acceptance: Acceptance | None = None) -> LakeWriter:
-        ends, position = open_lake(self.spark, topic, (self.bronze, self.dead_letters), acceptance)
+        bronze, dead_letters, position = open_lake(topic, (self.bronze, self.dead_letters), acceptance)
         return LakeWriter(
-            self.spark, self.contract, self.bronze, self.dead_letters, topic.name, topic.topic_id, "ab" * 16,
-            ends, position, Topic(self.uncommitted, lambda: self.first, lambda: self.is_compacted), acceptance,
+            self.spark, self.contract, bronze, dead_letters, topic.name, topic.topic_id,
+            position, Topic(self.uncommitted, lambda: self.first, lambda: self.is_compacted), acceptance,
         )  # fmt: skip
 
     def uncommitted(self, start: Ends, end: Ends) -> DataFrame:
@@ -68,9 +87,13 @@ class SmallLake:
         offsets = [(p, n) for p in end for n in range(start[p], end[p]) if (p, n) not in self.markers]
         return self.spark.createDataFrame(offsets, "`partition` int, `offset` bigint")
 
+    def value(self, offset: int) -> bytes:
+        """Return what a message at this offset holds."""
+        return b"no json" if offset % 5 == 0 else GOOD
+
     def messages(self, offsets: Iterable[Offset]) -> DataFrame:
         rows = [
-            (b"k", b"no json" if offset % 5 == 0 else GOOD, None, "transactions", partition, offset, self.arrived)
+            (b"k", self.value(offset), None, "transactions", partition, offset, self.arrived)
             for partition, offset in offsets
         ]
         return self.spark.createDataFrame(rows, MESSAGE)
@@ -87,9 +110,9 @@ class SmallLake:
         return sorted(zip(rows["partition"], rows["offset"], strict=True))
 
     def metadata(self, table: tables.LakeTable) -> list[dict[str, Any]]:
-        """Return our metadata of each commit, oldest first."""
+        """Return our metadata of each commit but the fences, oldest first."""
         texts = [commit.get("userMetadata") for commit in reversed(DeltaTable(table.uri).history())]
-        return [json.loads(text) for text in texts if text]
+        return [found for found in map(json.loads, filter(None, texts)) if not found.get("fence")]
 
     def check(self, ends: dict[int, int], first: dict[int, int] | None = None) -> None:
         """Every offset is in the right table, exactly once."""

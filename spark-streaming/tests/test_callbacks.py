@@ -1,7 +1,6 @@
 """Nobody but our own Java calls our Python, and nobody but the stream's account sees the lake."""
 
 import socket
-import stat
 import threading
 from contextlib import suppress
 
@@ -47,14 +46,6 @@ def test_java_calls_python_and_a_stranger_who_knows_the_port_does_not(spark: Spa
         with suppress(ConnectionResetError):
             assert stranger.recv(1000) == b""
     assert not called.happened.wait(0.5)
-
-
-def test_the_folders_of_the_lake_are_their_owners_alone_from_the_first_moment(spark: SparkSession, tmp_path) -> None:
-    lake = tmp_path / "lake ä"
-    spark.sql("select id, id % 3 as part from range(9)").write.format("delta").partitionBy("part").save(str(lake))
-    folders = [lake, *(path for path in lake.rglob("*") if path.is_dir())]
-    assert len(folders) > 4
-    assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders} == {0o700}
 
 
 def test_sparks_page_shows_and_does_nothing(spark: SparkSession) -> None:

@@ -11,7 +11,6 @@ from spark_streaming.ends import (
     further,
     lower,
     moves_on,
-    not_yet_written,
     read_metadata,
     show,
 )
@@ -53,11 +52,6 @@ def test_the_lower_and_the_further_end_know_every_partition_of_both(one: dict[in
 def test_a_batch_moves_a_table_on_where_it_ends_beyond_it(ends: dict[int, int], batch: dict[int, int]) -> None:
     assert moves_on(ends, batch) == (further(ends, batch) != {**dict.fromkeys(batch, 0), **ends})
     assert not moves_on(further(ends, batch), batch)
-
-
-def test_the_condition_keeps_rows_at_or_beyond_the_end_and_all_of_an_unknown_partition() -> None:
-    assert not_yet_written({1: 7, 0: 3}) == "`offset` >= CASE `partition` WHEN 0 THEN 3 WHEN 1 THEN 7 ELSE 0 END"
-    assert not_yet_written({}) == "true"
 
 
 def test_a_batch_is_shown_by_the_partitions_that_have_something_new() -> None:

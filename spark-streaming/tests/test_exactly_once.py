@@ -51,7 +51,10 @@ def test_what_is_there_is_drained_and_a_second_run_changes_nothing(services: Any
     version = DeltaTable(str(services.home / "data" / "raw_transactions")).version()
     second = stream(services.env, "--once")
     assert (second.communicate(timeout=400), second.returncode)[1] == 0
-    assert DeltaTable(str(services.home / "data" / "raw_transactions")).version() == version
+    after = DeltaTable(str(services.home / "data" / "raw_transactions"))
+    assert after.version() == version + 1
+    assert json.loads(after.history(1)[0]["userMetadata"])["fence"]
+    check_exactly_once(services)
 
 
 @pytest.mark.slow

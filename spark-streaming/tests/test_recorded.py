@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from spark_streaming import tables
@@ -19,7 +20,7 @@ class Log:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.table = LakeTable("bronze", str(folder), {}, ())
+        self.table = LakeTable("bronze", str(folder), pa.schema([]), ())
         self.folder = folder / "_delta_log"
         self.folder.mkdir()
 
@@ -41,7 +42,7 @@ def log(tmp_path: Path) -> Log:
 
 def recorded(log: Log, monkeypatch: pytest.MonkeyPatch) -> Recorded:
     monkeypatch.setattr(tables, "_highest_offsets", lambda *_: Recorded("from the rows"))
-    return tables.recorded(None, log.table)  # type: ignore[arg-type]  # the log answers without Spark
+    return tables.recorded(log.table)
 
 
 @pytest.mark.parametrize("hint", [None, "", "{", "[]", '{"version": null}', '{"version": 4}', '{"version": 900}'])

@@ -36,12 +36,11 @@ def test_executors_of_their_own_run_the_same_java_as_the_driver(monkeypatch):
     assert set(executor) == {option for option in driver if not option.startswith(("-Dlog4j2", "-Dderby", "-Dspark"))}
 
 
-@pytest.mark.parametrize(("own", "limit"), [("", 8000), ("-XX:TieredStopAtLevel=1 -Xlog:gc", 65535)])
-def test_java_compiles_the_verdict_with_either_compiler(own, limit, monkeypatch):
-    conf = conf_of(own, monkeypatch)
-    assert conf["spark.sql.codegen.hugeMethodLimit"] == str(limit)
-    # Without this option Java only interprets a method above 8,000 bytes.
-    assert ("-XX:-DontCompileHugeMethods" in conf["spark.driver.extraJavaOptions"]) == (limit > 8000)
+@pytest.mark.parametrize(
+    ("own", "quick"), [("", 1), ("-Xlog:gc", 1), ("-XX:-TieredCompilation", 0), ("-XX:TieredStopAtLevel=4", 0)]
+)
+def test_java_has_its_quick_compiler_alone_unless_the_user_says_otherwise(own, quick, monkeypatch):
+    assert java_options(own, monkeypatch).split().count("-XX:TieredStopAtLevel=1") == quick
 
 
 def test_large_pages_are_asked_for_where_java_knows_them(monkeypatch):

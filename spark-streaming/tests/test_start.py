@@ -4,12 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_lake import SmallLake, topic_of
+from small_lake import SmallLake, dies_before_bronze, topic_of
 
-from spark_streaming import tables
 from spark_streaming.errors import LakeStateError, OffsetsLostError, TopicRecreatedError
 from spark_streaming.start import Acceptance, Loss
-from spark_streaming.tables import LakeTable
 
 pytestmark = pytest.mark.services
 
@@ -17,17 +15,6 @@ pytestmark = pytest.mark.services
 @pytest.fixture
 def lake(spark: Any, tmp_path: Path) -> SmallLake:
     return SmallLake(spark, tmp_path)
-
-
-def fail_at_bronze(monkeypatch: pytest.MonkeyPatch) -> None:
-    append = tables.append
-
-    def only_dead_letters(table: LakeTable, *arguments: Any) -> None:
-        if table.name == "bronze":
-            raise OSError("killed here")
-        append(table, *arguments)
-
-    monkeypatch.setattr(tables, "append", only_dead_letters)
 
 
 def test_a_fresh_lake_begins_where_the_topic_begins_and_says_so(lake: SmallLake) -> None:
@@ -43,33 +30,23 @@ def test_a_fresh_lake_begins_where_the_topic_begins_and_says_so(lake: SmallLake)
     assert lake.open(topic).position == {0: 20, 1: 9}
 
 
-def test_a_crash_while_a_fresh_lake_begins_loses_nothing_between_the_two_tables(
-    lake: SmallLake, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fail_at_bronze(monkeypatch)
-    with pytest.raises(OSError, match="killed here"):
+def test_a_crash_while_a_fresh_lake_begins_loses_nothing_between_the_two_tables(lake: SmallLake) -> None:
+    with dies_before_bronze():
         lake.open(topic_of({0: 20}, first={0: 12}))
-    monkeypatch.undo()
     assert lake.open(topic_of({0: 20}, first={0: 12})).position == {0: 12}
     with pytest.raises(OffsetsLostError, match="0:12-14"):
         lake.open(topic_of({0: 20}, first={0: 14}))
 
 
-def test_a_table_that_is_new_beside_a_filled_one_does_not_pass_for_a_fresh_lake(
-    lake: SmallLake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_table_that_is_new_beside_a_filled_one_does_not_pass_for_a_fresh_lake(lake: SmallLake) -> None:
     writer = lake.open(topic_of({0: 20}))
-    fail_at_bronze(monkeypatch)
-    with pytest.raises(OSError, match="killed here"):
+    with dies_before_bronze():
         lake.write(writer, {0: 10})
-    monkeypatch.undo()
     with pytest.raises(OffsetsLostError, match="0:0-4"):
         lake.open(topic_of({0: 20}, first={0: 4}))
 
 
-def test_another_topic_of_the_same_name_is_refused_until_it_is_accepted_with_a_reason(
-    lake: SmallLake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_topic_of_the_same_name_is_refused_until_it_is_accepted_with_a_reason(lake: SmallLake) -> None:
     lake.write(lake.open(topic_of({0: 10})), {0: 10})
     anew = topic_of({0: 9}, first={0: 2}, topic_id="T2")
     with pytest.raises(TopicRecreatedError) as refusal:
@@ -77,10 +54,8 @@ def test_another_topic_of_the_same_name_is_refused_until_it_is_accepted_with_a_r
     assert "--accept-topic T2" in refusal.value.next
     with pytest.raises(TopicRecreatedError):
         lake.open(anew, Acceptance("why", topic_id="T3"))
-    fail_at_bronze(monkeypatch)
-    with pytest.raises(OSError, match="killed here"):
+    with dies_before_bronze():
         lake.open(anew, Acceptance("moved", topic_id="T2"))
-    monkeypatch.undo()
     with pytest.raises(TopicRecreatedError, match="bronze"):
         lake.open(anew)
     writer = lake.open(anew, Acceptance("moved", topic_id="T2"))

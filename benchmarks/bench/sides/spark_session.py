@@ -1,24 +1,46 @@
-"""One warm Spark session: the stream's own work, its limit (read and classified to nowhere), and the JDBC writer."""
+"""One warm Spark session: the stream's own work, its limit (read and judged to nowhere), and the JDBC writer."""
 
 import json
 import logging
 import os
-import secrets
 import shutil
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 
-from contracts.model import load_contract
+from contracts.judge import Judge
+from contracts.model import Contract, load_contract
 from core.layout import CHECKOUT, Layout, find_layout
 from core.settings import load_settings
 from spark_streaming import broker
-from spark_streaming.classify import classify
 from spark_streaming.job import _prepare
 from spark_streaming.session import start_session
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Judges messages in a worker: yields each one's currency and amount, and whether it is a dead letter."""
+
+    contract: Contract
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Yield a batch for each one that is taken."""
+        judge = Judge(self.contract)
+        for batch in batches:
+            found = judge.judge(batch["value"]).columns
+            dead = pc.greater(pc.list_value_length(found["reasons"]), 0)
+            yield pa.RecordBatch.from_pydict({"dead": dead, "currency": found["currency"], "amount": found["amount"]})
+
+    def of(self, messages: DataFrame) -> DataFrame:
+        """Return what is said of messages."""
+        return messages.select("value").mapInArrow(self, "dead boolean, currency string, amount decimal(20,4)")
 
 
 class Work:
@@ -48,12 +70,11 @@ class Work:
         return {"seconds": time.perf_counter() - begun}
 
     def nowhere(self, home: str) -> dict[str, Any]:
-        """Read and classify the topic in the same batches, and write nothing."""
-        contract, sentinel = load_contract(), secrets.token_hex(16)
-        rows = 0
+        """Read and judge the topic in the same batches, and write nothing."""
+        judged, rows = Judged(load_contract()), 0
 
         def batch(messages: DataFrame, _number: int) -> None:
-            classify(messages, contract, sentinel).write.format("noop").mode("overwrite").save()
+            judged.of(messages).write.format("noop").mode("overwrite").save()
 
         checkpoint = Path(home) / "checkpoint"
         begun = time.perf_counter()
@@ -91,15 +112,10 @@ class Work:
         return {"seconds": time.perf_counter() - begun}
 
     def books(self, home: str) -> dict[str, Any]:
-        """Return what classifying gives: dead letters, and count and sum by currency of what is well-formed."""
+        """Return what judging gives: dead letters, and count and sum by currency of what is well-formed."""
         _ = home
-        judged = classify(self._messages(streaming=False), load_contract(), secrets.token_hex(16))
-        found = (
-            judged.selectExpr("size(reasons) > 0 AS dead", "currency", "amount")
-            .groupBy("dead", "currency")
-            .agg({"*": "count", "amount": "sum"})
-            .collect()
-        )
+        judged = Judged(load_contract()).of(self._messages(streaming=False))
+        found = judged.groupBy("dead", "currency").agg({"*": "count", "amount": "sum"}).collect()
         alive = [row for row in found if not row["dead"]]
         return {
             "dead": sum(row["count(1)"] for row in found if row["dead"]),

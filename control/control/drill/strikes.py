@@ -96,6 +96,11 @@ def _start_feed(play: Round) -> tuple[tuple[str, ...], Child]:
     return words, child
 
 
+def stream_before_commit(play: Round) -> None:
+    """Die with files that no commit names."""
+    _stream_at(play, "stream.before-commit")
+
+
 def stream_after_dead_letters(play: Round) -> None:
     """Die between the two tables."""
     _stream_at(play, "stream.after-dead-letters")
@@ -276,7 +281,7 @@ def _until_statement(play: Round) -> Child:
 Strike = Callable[[Round], None]
 FRONT: tuple[Strike, ...] = (
     stream_after_dead_letters, producer_before_flush, stream_before_checkpoint, broker_under_producer, stream_any_time,
-    producer_any_time, broker_under_stream,
+    producer_any_time, broker_under_stream, stream_before_commit,
 )  # fmt: skip
 LOAD: tuple[Strike, ...] = (
     loader_in_copy, loader_before_commit, database_in_copy, loader_after_commit, loader_any_time
