@@ -4,11 +4,14 @@ from decimal import Decimal
 from typing import Any
 
 from control.drill import books
+from control.env import lake_of
+from core.layout import find_layout
 
 
 def assert_every_offset_once(platform: Any) -> int:
     """Each offset in bronze or dead letters once, each bronze offset in one silver table once; return their number."""
-    offsets, differences = books.differences(platform.settings, platform.home / "data")
+    lake = lake_of(find_layout({"TIEOUT_HOME": str(platform.home)}), platform.settings)
+    offsets, differences = books.differences(platform.settings, lake)
     assert offsets
     assert differences == []
     return offsets

@@ -22,6 +22,8 @@ from control.drill.proving import Report
 from control.drill.scenarios import Kills
 from control.drill.strikes import BUILD, FRONT, LOAD, Deck, Kill
 from core.errors import TieoutError
+from core.lake import Lake
+from core.places import LocalPlace
 
 MINUTES = 60
 
@@ -127,9 +129,9 @@ BOOKS: dict[str, list[tuple[int, int]]] = {
 
 def differing(monkeypatch: pytest.MonkeyPatch, found: dict[str, list[tuple[int, int]]]) -> list[str]:
     monkeypatch.setattr(books, "offsets_in_kafka", lambda _: set(found["kafka"]))
-    monkeypatch.setattr(books, "offsets_in_lake", lambda _, table: found[table])
+    monkeypatch.setattr(books, "offsets_in_lake", lambda table: found[table.name])
     monkeypatch.setattr(books, "ask", lambda _, query: found[query.rpartition(".")[2]])
-    return books.differences({}, Path())[1]
+    return books.differences({}, Lake(LocalPlace(Path())))[1]
 
 
 def test_books_in_which_every_offset_is_once_have_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:

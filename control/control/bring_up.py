@@ -7,7 +7,7 @@ from contextlib import suppress
 from contracts.model import load_contract
 from control import supervision
 from control.accounts import Accounts, choose_accounts, ensure_accounts, ids, own_file, own_folder
-from control.env import ensure_env
+from control.env import ensure_env, lake_of
 from control.env import settings as read_settings
 from control.kafka import prepare_broker, wait_for_broker
 from control.orphans import folder
@@ -19,6 +19,7 @@ from control.say import say, step
 from control.services import BASE, Platform
 from control.starting import start_services, wait_until_ready, with_free_ports
 from control.topics import ensure_topics
+from core.lake import Lake
 from core.layout import Layout
 
 # What the jobs keep beside the data: the accounts' home, Spark's and the loader's scratch files, dbt's target.
@@ -33,7 +34,7 @@ def prepare(layout: Layout) -> Platform:
     if accounts.note:
         say(f"  {accounts.note}")
     ensure_accounts(accounts)
-    make_folders(layout, accounts)
+    make_folders(layout, accounts, lake_of(layout, values))
     platform = Platform(layout, accounts, values)
     if not supervision.running(layout):
         supervision.shut_down(layout)  # what a killed supervisor left may hold the ports
@@ -41,7 +42,7 @@ def prepare(layout: Layout) -> Platform:
     return platform
 
 
-def make_folders(layout: Layout, accounts: Accounts) -> None:
+def make_folders(layout: Layout, accounts: Accounts, lake: Lake) -> None:
     """Make the home's folders, each of the account that writes it."""
     layout.state.mkdir(parents=True, exist_ok=True)
     layout.state.chmod(0o755)
@@ -58,11 +59,13 @@ def make_folders(layout: Layout, accounts: Accounts) -> None:
     own_folder(layout.undelivered, accounts.services, 0o700)
     own_folder(layout.docs_site, accounts.services, 0o700)
     _place_holder(layout, accounts)
-    for table in (layout.bronze, layout.dead_letters, layout.checkpoint.parent):
-        if table.exists():
-            own_folder(table, accounts.services, 0o700)
-    if accounts.services is not None:  # tables are made in data/; what people keep there stays theirs
-        os.chown(layout.data, *ids(accounts.services))
+    for kept in (*(table.folder for table in lake.tables), layout.checkpoint.parent):
+        if kept is not None and kept.exists():
+            own_folder(kept, accounts.services, 0o700)
+    for root in {layout.data, lake.folder or layout.data}:
+        root.mkdir(parents=True, exist_ok=True)
+        if accounts.services is not None:  # tables are made in it; what people keep there stays theirs
+            os.chown(root, *ids(accounts.services))
 
 
 def _place_holder(layout: Layout, accounts: Accounts) -> None:

@@ -6,9 +6,11 @@ import time
 from collections.abc import Mapping
 
 from contracts.model import load_contract
+from control.env import lake_of
 from control.offsets import behind, held_back, topic_id
 from control.say import say
 from core.errors import TieoutError
+from core.lake import Lake
 from core.layout import Layout
 from core.locks import is_record_locked
 
@@ -29,11 +31,11 @@ def stream_is_ready(layout: Layout, pid: int | None) -> bool:
         return False
 
 
-def lake_ends(layout: Layout) -> dict[int, int]:
+def lake_ends(lake: Lake) -> dict[int, int]:
     """Return the offsets that both tables of the lake account for, by partition: the lower of the two."""
     from warehouse.delta_log import recorded_ends
 
-    bronze, dead_letters = recorded_ends(layout.bronze), recorded_ends(layout.dead_letters)
+    bronze, dead_letters = recorded_ends(lake.bronze), recorded_ends(lake.dead_letters)
     return {partition: min(end, dead_letters.get(partition, 0)) for partition, end in bronze.items()}
 
 
@@ -53,22 +55,23 @@ def catch_up(layout: Layout, settings: Mapping[str, str], *, service_runs: bool)
         TieoutError: the broker is away, the stream stands still, or the stream of our own failed.
     """
     topic = load_contract().topics["transactions"].name
-    _refuse_another_topic(layout, topic, topic_id(settings, topic))
+    lake = lake_of(layout, settings)
+    _refuse_another_topic(lake, topic, topic_id(settings, topic))
     wanted, held = held_back(settings, topic)
-    left = behind(wanted, lake_ends(layout))
+    left = behind(wanted, lake_ends(lake))
     if left and (service_runs or writer_is_at_work(layout)):
-        _wait(layout, wanted)
+        _wait(lake, wanted)
     elif left:
         _drain()
-        _wait(layout, wanted, patience=5)
+        _wait(lake, wanted, patience=5)
     return held
 
 
-def _refuse_another_topic(layout: Layout, topic: str, found: str) -> None:
+def _refuse_another_topic(lake: Lake, topic: str, found: str) -> None:
     """Offsets of two topics of the same name say nothing about each other."""
     from warehouse.delta_log import newest_record
 
-    known, _ = newest_record(layout.bronze)
+    known, _ = newest_record(lake.bronze)
     if known is not None and known != found:
         raise TieoutError(
             f"topic {topic} was made anew: its id is {found}, and the lake was filled from {known}.",
@@ -92,10 +95,10 @@ def _drain() -> None:
         )
 
 
-def _wait(layout: Layout, wanted: Mapping[int, int], patience: float = PATIENCE_SECONDS) -> None:
+def _wait(lake: Lake, wanted: Mapping[int, int], patience: float = PATIENCE_SECONDS) -> None:
     """Wait until the lake accounts for the offsets; give up only when it stands still for the whole patience."""
-    least, moved, said = behind(wanted, lake_ends(layout)), time.monotonic(), time.monotonic()
-    while left := behind(wanted, lake_ends(layout)):
+    least, moved, said = behind(wanted, lake_ends(lake)), time.monotonic(), time.monotonic()
+    while left := behind(wanted, lake_ends(lake)):
         now = time.monotonic()
         if left < least:
             least, moved = left, now

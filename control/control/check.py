@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from core.errors import TieoutError
+from core.lake import Lake
 from core.layout import Layout, find_layout
 from core.settings import Settings, load_settings
 from core.spans import parse_span
@@ -56,6 +57,7 @@ def bronze(
     if catch_up:
         _wait_for_stream(layout)
     settings = load_settings(layout)
+    lake = Lake.of(settings, layout)
     max_age = settings.bronze_max_age if max_age is None else max_age
     limit = seconds_of(max_age, "--max-age")
     found = look_at_bronze(layout, settings, datetime.now(UTC))
@@ -64,7 +66,7 @@ def bronze(
     _print(found, as_json, f"{found['rows_waiting']} rows wait for a load; the newest are {age} s old")
     if age is None:
         raise TieoutError(
-            f"bronze is empty: {layout.bronze} has no rows yet.",
+            f"bronze is empty: {lake.bronze} has no rows yet.",
             "nothing was loaded.",
             "./scripts/tieout status (do the producer and the stream run?)",
         )

@@ -12,16 +12,17 @@ from control.say import say
 from control.usable import require_usable_paths, require_usable_settings
 from core.errors import TieoutError
 from core.files import owner_of, write_file
+from core.lake import Lake
 from core.layout import Layout
 from core.locks import exclusive
-from core.settings import EMPTY, SECRET, WRITTEN, names, parse_settings, read_env_file, written_defaults
+from core.settings import EMPTY, GIVEN, SECRET, WRITTEN, names, parse_settings, read_env_file, written_defaults
 
 SECRETS = names(SECRET)
 DEFAULTS = written_defaults()
 
 HEADER = "# Settings and secrets of this platform; .env.example says what each is.\n"
 
-NAMES = frozenset(names(SECRET, WRITTEN, EMPTY))
+NAMES = frozenset(names(SECRET, GIVEN, WRITTEN, EMPTY))
 
 
 def read_env(path: Path) -> dict[str, str]:
@@ -59,7 +60,7 @@ def ensure_env(layout: Layout) -> dict[str, str]:
 
 def _require_usable(layout: Layout, values: Mapping[str, str]) -> None:
     ours = {name: value for name, value in values.items() if name in NAMES}
-    require_usable_settings(ours, frozenset(SECRETS), layout.env_file)
+    require_usable_settings(ours, frozenset(names(SECRET, GIVEN)), layout.env_file)
     parse_settings(ours, layout)
 
 
@@ -111,6 +112,15 @@ def settings(layout: Layout, environ: Mapping[str, str] | None = None) -> dict[s
         )
     _require_usable(layout, found)
     return found
+
+
+def lake_of(layout: Layout, values: Mapping[str, str]) -> Lake:
+    """Return the lake that settings name.
+
+    Raises:
+        TieoutError: a value is not what its variable needs.
+    """
+    return Lake.of(parse_settings(values, layout), layout)
 
 
 def _replace_lines(path: Path, values: Mapping[str, str]) -> None:

@@ -34,6 +34,7 @@ TIDY = Path(__file__).with_name("tidy.py")
 # What each may know. `*` is not a pattern here on purpose: a new secret reaches nobody by accident.
 _KAFKA = ("KAFKA_BOOTSTRAP",)
 _POSTGRES = ("POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_DB")
+_LAKE = ("LAKE_URL", "LAKE_ENDPOINT", "LAKE_REGION", "LAKE_ACCESS_KEY", "LAKE_SECRET_KEY")
 _SPARK = ("SPARK_UI_PORT", "SPARK_MASTER", "SPARK_DRIVER_MEMORY", "SPARK_JAVA_OPTIONS", "MAX_OFFSETS_PER_TRIGGER")
 _LOADER = ("MAX_ROWS_PER_LOAD", "LOADER_MEMORY", "LOADER_LOCK_WAIT_SECONDS")
 _PIPELINE = (
@@ -43,6 +44,7 @@ _PIPELINE = (
     "KAFKA_PASSWORD_AUDITOR",
     "POSTGRES_PASSWORD_LOADER",
     "POSTGRES_PASSWORD_DBT",
+    *_LAKE,
     *_LOADER,
     "BRONZE_MAX_AGE",
 )
@@ -58,7 +60,7 @@ _DASHBOARD = ("DASHBOARD_PORT", "DASHBOARD_TOKEN", "DASHBOARD_STALE_AFTER_SECOND
 KNOWS: dict[str, tuple[str, ...]] = {
     "kafka": (),
     "postgres": (),
-    "stream": (*_KAFKA, *_POSTGRES, *_SPARK, "KAFKA_PASSWORD_STREAM", "POSTGRES_PASSWORD_READER"),
+    "stream": (*_KAFKA, *_POSTGRES, *_LAKE, *_SPARK, "KAFKA_PASSWORD_STREAM", "POSTGRES_PASSWORD_READER"),
     "live": (*_KAFKA, *_POSTGRES, "KAFKA_PASSWORD_LIVE", "POSTGRES_PASSWORD_LIVE", *_LIVE),
     "pipeline": (*_PIPELINE, "RUN_EVERY_SECONDS"),
     "lineage": (),
@@ -72,7 +74,7 @@ KNOWS: dict[str, tuple[str, ...]] = {
     airflow.TIDY: (),
     "producer": (*_KAFKA, "KAFKA_PASSWORD_GATEWAY", "CARD_HASH_KEY", "PRODUCER_RATE"),
     # No service: the command of a person who looks at dead letters and puts them back.
-    "dlq": (*_KAFKA, *_POSTGRES, "KAFKA_PASSWORD_REDRIVE", "POSTGRES_PASSWORD_REDRIVE"),
+    "dlq": (*_KAFKA, *_POSTGRES, *_LAKE, "KAFKA_PASSWORD_REDRIVE", "POSTGRES_PASSWORD_REDRIVE"),
 }
 
 

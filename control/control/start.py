@@ -6,6 +6,7 @@ from functools import partial
 
 from control import airflow, supervision
 from control.bring_up import bring_up_base, prepare
+from control.env import lake_of
 from control.first_load import produce_first_load, run_first_load
 from control.java import require_java
 from control.loop import airflow_is_wanted, let_dags_run, prepare_loop, wait_for_airflow
@@ -101,7 +102,7 @@ def show_addresses(layout: Layout, settings: Mapping[str, str]) -> None:
             "with this address",
         ),
         *_dashboard_pages(settings),
-        ("lake", str(layout.data), ""),
+        ("lake", lake_of(layout, settings).url, ""),
     ]
     say(columns(rows))
     say(f'try: ./scripts/tieout sql "{SAMPLE}"')

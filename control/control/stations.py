@@ -3,15 +3,17 @@
 Each station is asked on its own: one that does not answer says so in its row and leaves the others alone.
 """
 
-import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from contracts.model import load_contract
 from control.catching_up import lake_ends
+from control.env import lake_of
 from control.offsets import behind, ends_and_rate, held_back
 from control.roles import dsn
 from core.errors import TieoutError
+from core.lake import Lake
 from core.layout import Layout
 
 Station = dict[str, Any]
@@ -19,11 +21,15 @@ Station = dict[str, Any]
 
 def read_stations(layout: Layout, settings: Mapping[str, str]) -> list[Station]:
     """Return a row a station: name, count, lag_seconds and its own particulars; `error` where it does not answer."""
+
+    def lake() -> Lake:
+        return lake_of(layout, settings)
+
     asked: dict[str, Callable[[], Station]] = {
         "topic": lambda: _topic(settings),
-        "stream": lambda: _stream(layout, settings),
-        "bronze": lambda: _lake(layout.bronze),
-        "dead letters": lambda: _dead_letters(layout, settings),
+        "stream": lambda: _stream(lake(), settings),
+        "bronze": lambda: {"count": lake().bronze.count()},
+        "dead letters": lambda: _dead_letters(lake(), settings),
         "silver": lambda: _query(settings, SILVER),
         "marts": lambda: _query(settings, MARTS),
         "event to gold": lambda: _delay(settings),
@@ -49,32 +55,26 @@ def _topic(settings: Mapping[str, str]) -> Station:
     return {"count": sum(ends.values()), "events_per_second": round(rate, 1), "offsets": ends}
 
 
-def _stream(layout: Layout, settings: Mapping[str, str]) -> Station:
+def _stream(lake: Lake, settings: Mapping[str, str]) -> Station:
+    from warehouse.delta_log import committed_at
+
     ends, held = held_back(settings, load_contract().topics["transactions"].name)
-    reached = lake_ends(layout)
+    reached = lake_ends(lake)
     left = behind(ends, reached)
-    log = layout.bronze / "_delta_log"
-    newest = max((entry.stat().st_mtime for entry in log.glob("*.json")), default=None) if log.exists() else None
-    lag = round(time.time() - newest) if left and newest else None if left else 0
+    newest = lake.bronze.newest_version() if left else None
+    waited = None if newest is None else datetime.now(UTC) - committed_at(lake.bronze, newest)
+    lag = (None if waited is None else round(waited.total_seconds())) if left else 0
     waiting = {"offsets_in_open_transactions": held} if held else {}
     return {"count": sum(reached.values()), "lag_seconds": lag, "events_behind": left, **waiting}
 
 
-def _lake(table: Any) -> Station:
-    from deltalake import DeltaTable
-
-    if not (table / "_delta_log").exists():
-        return {"count": 0}
-    return {"count": DeltaTable(str(table)).count()}
-
-
-def _dead_letters(layout: Layout, settings: Mapping[str, str]) -> Station:
+def _dead_letters(lake: Lake, settings: Mapping[str, str]) -> Station:
     import psycopg
 
     with psycopg.connect(dsn(settings, "dbt")) as connection:
         connection.execute("set statement_timeout = '5s'")
         reasons = connection.execute(TOP_REASONS).fetchall()
-    return _lake(layout.dead_letters) | {"top_reasons": dict(reasons)}
+    return {"count": lake.dead_letters.count(), "top_reasons": dict(reasons)}
 
 
 TOP_REASONS = """\

@@ -10,8 +10,10 @@ from control.catching_up import writer_is_at_work
 from control.loop import SET
 from control.say import say, step
 from core.errors import TieoutError
+from core.lake import Lake
 from core.layout import Layout
 from core.locks import exclusive
+from core.settings import load_settings
 
 WAITING = "a start or stop that is under way"
 
@@ -40,7 +42,7 @@ def reset_platform(layout: Layout) -> None:
     `data/batch_files` all but the gateway's own statements.
 
     Raises:
-        TieoutError: a process that is no service writes the lake.
+        TieoutError: a process that is no service writes the lake, or the lake's store is away.
     """
     if not layout.state.exists():
         return
@@ -58,9 +60,11 @@ def reset_platform(layout: Layout) -> None:
 
 def _delete(layout: Layout, accounts: Accounts) -> None:
     with step("broker log, cluster and lake deleted"):
+        for table in Lake.of(load_settings(layout), layout).tables:
+            table.remove()
         doomed = [layout.kafka_data, accounts.postgres_data, accounts.postgres_runtime, layout.logs, layout.run]
         doomed += [layout.state / name for name in ("broker", "supervisor", "airflow", *SCRATCH)]
-        doomed += [layout.bronze, layout.dead_letters, layout.checkpoint.parent, layout.docs_site]
+        doomed += [layout.checkpoint.parent, layout.docs_site]
         for folder in doomed:
             if folder.exists():
                 shutil.rmtree(folder)

@@ -5,7 +5,7 @@ import pytest
 
 from control import catching_up, first_load, rounds
 from control.accounts import Accounts
-from control.env import ensure_env
+from control.env import ensure_env, lake_of
 from control.offsets import behind
 from control.services import Platform
 from core.errors import TieoutError
@@ -81,9 +81,10 @@ def test_how_far_a_table_is_behind_counts_each_partition_and_never_negative():
 
 
 def test_the_lake_stands_where_the_slower_of_its_two_tables_stands(layout, monkeypatch):
-    ends = {layout.bronze: {0: 10, 1: 3}, layout.dead_letters: {0: 8, 1: 5}}
+    lake = lake_of(layout, {})
+    ends = {lake.bronze: {0: 10, 1: 3}, lake.dead_letters: {0: 8, 1: 5}}
     monkeypatch.setattr("warehouse.delta_log.recorded_ends", lambda table: ends[table])
-    assert catching_up.lake_ends(layout) == {0: 8, 1: 3}
+    assert catching_up.lake_ends(lake) == {0: 8, 1: 3}
 
 
 def test_a_topic_that_was_made_anew_is_refused_and_not_taken_for_an_old_one(layout, monkeypatch):

@@ -61,6 +61,26 @@ def write_file(
         sync_folder(path.parent)
 
 
+def write_new(path: Path, data: bytes) -> None:
+    """Write a file that is not there yet, whole, and return when the disk has content and name.
+
+    Raises:
+        FileExistsError: it is there, and stays as it is.
+        OSError: it cannot be written; it is not there.
+    """
+    _remove_leftovers(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{get_ident()}.partial")
+    try:
+        with partial.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        path.hardlink_to(partial)
+    finally:
+        partial.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
 @contextmanager
 def _partial(path: Path, mode: int, owner: tuple[int, int] | None) -> Iterator[tuple[Path, BinaryIO]]:
     """Yield a new file's path and the file itself, open for writing; it takes its place when the block ends well."""

@@ -6,30 +6,33 @@ read only where this account may read it: a service has what it needs in its env
 
 import io
 import os
-import re
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from dotenv.parser import parse_stream
 from psycopg.conninfo import make_conninfo
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from core.errors import TieoutError, missing_secret
 from core.kafka_login import librdkafka_login
 from core.layout import Layout, find_layout
-from core.spans import parse_span
+from core.setting_types import DuckdbMemory, JavaMemory, LakeEndpoint, LakeUrl, Port, Span
 
-SECRET, WRITTEN, EMPTY, OURS = "secret", "written", "empty", "ours"
+SECRET, GIVEN, WRITTEN, EMPTY, OURS = "secret", "given", "written", "empty", "ours"
 
 
 def _secret(about: str = "") -> Any:
     """Drawn at set-up; it stands in `.env` alone."""
     return Field(default=None, description=about, json_schema_extra={"kind": SECRET})
+
+
+def _given(about: str = "") -> Any:
+    """Secret too, and not ours to draw: somebody else gave it."""
+    return Field(default=None, description=about, json_schema_extra={"kind": GIVEN})
 
 
 def _written(default: object, about: str = "", **limits: Any) -> Any:
@@ -40,44 +43,6 @@ def _written(default: object, about: str = "", **limits: Any) -> Any:
 def _empty(default: object, about: str = "", **limits: Any) -> Any:
     """Empty in `.env.example`, and not in `.env` until somebody sets it."""
     return Field(default=default, description=about, json_schema_extra={"kind": EMPTY}, **limits)
-
-
-def _plain_port(value: object) -> int:
-    """Take digits alone: programs that get the text itself read `8_0` or `80.0` in other ways, or not at all."""
-    if not re.fullmatch("[0-9]{1,5}", str(value), re.ASCII) or not 0 < int(str(value)) <= 65_535:
-        raise PydanticCustomError("port", "a port is a number from 1 to 65535")
-    return int(str(value))
-
-
-def _span(value: str) -> str:
-    try:
-        parse_span(value)
-    except ValueError:
-        words = "it is no number with s, m, h or d, such as 90m or 26h, of a hundred years at most"
-        raise PydanticCustomError("span", words) from None
-    return value
-
-
-def _matching(pattern: str, words: str) -> AfterValidator:
-    def check(value: str) -> str:
-        if not re.fullmatch(pattern, value, re.ASCII):
-            raise PydanticCustomError("pattern", words)
-        return value
-
-    return AfterValidator(check)
-
-
-Port = Annotated[int, BeforeValidator(_plain_port)]
-Span = Annotated[str, AfterValidator(_span)]
-JavaMemory = Annotated[
-    str, _matching("[1-9][0-9]{0,8}[kKmMgGtT]", "it is no memory as Java takes it, such as 1500m or 2g")
-]
-DuckdbMemory = Annotated[
-    str,
-    _matching(
-        r"(?i)[0-9]{1,9}(\.[0-9]{1,3})? ?([KMGT]i?B?|%)", "it is no memory as DuckDB takes it, such as 800MB or 1.5GB"
-    ),
-]
 
 
 def _ours(default: object, about: str = "", **limits: Any) -> Any:
@@ -149,6 +114,18 @@ class Settings(BaseSettings):
         "",
         "Options for the stream's Java, added to its own; a compiler or a collector among them replaces its own.",
     )
+
+    lake_url: LakeUrl = _empty(
+        "file:data",
+        "Where the lake is: file: and a folder, which may begin at the home, or s3://bucket/prefix. Only "
+        "./scripts/tieout lake move takes what is there along.",
+    )
+    lake_endpoint: LakeEndpoint = _empty("", "Address of the S3 store; Amazon's without any.")
+    lake_region: str = _empty("us-east-1", pattern="^[a-z0-9-]{1,40}$")
+    lake_access_key: SecretStr | None = _given(
+        "Keys of an account that may list, read, write and delete below LAKE_URL; without any, those of the machine."
+    )
+    lake_secret_key: SecretStr | None = _given()
 
     run_every_seconds: float = _written(
         20,
@@ -266,7 +243,8 @@ _SECTIONS = {
     "kafka_bootstrap": "Broker",
     "postgres_host": "Warehouse",
     "card_hash_key": "Gateway",
-    "spark_ui_port": "Stream and lake",
+    "spark_ui_port": "Stream",
+    "lake_url": "Lake",
     "run_every_seconds": "Pipeline",
     "loop": "Loop and Airflow",
     "live_batch_events": "Live view",

@@ -7,7 +7,18 @@ from pydantic import SecretStr
 
 from core.errors import TieoutError
 from core.layout import CHECKOUT, Layout, find_layout
-from core.settings import EMPTY, SECRET, WRITTEN, Settings, kind_of, load_settings, names, read_env_file, render_example
+from core.settings import (
+    EMPTY,
+    GIVEN,
+    SECRET,
+    WRITTEN,
+    Settings,
+    kind_of,
+    load_settings,
+    names,
+    read_env_file,
+    render_example,
+)
 
 
 def home(folder: Path, text: str) -> Layout:
@@ -21,11 +32,11 @@ def test_the_example_in_the_tree_is_rendered_from_the_model() -> None:
 
 def test_every_password_is_a_secret_and_every_other_setting_has_a_default() -> None:
     for name, field in Settings.model_fields.items():
-        is_secret = kind_of(field) == SECRET
+        is_secret = kind_of(field) in (SECRET, GIVEN)
         assert is_secret == (field.annotation == SecretStr | None), name
         assert is_secret == (field.default is None), name
     assert len(names(SECRET)) > 15
-    assert set(names(SECRET, WRITTEN, EMPTY)) < {name.upper() for name in Settings.model_fields}
+    assert set(names(SECRET, GIVEN, WRITTEN, EMPTY)) < {name.upper() for name in Settings.model_fields}
 
 
 def test_the_environment_wins_over_the_file_and_an_empty_value_is_none(

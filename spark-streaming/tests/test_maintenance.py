@@ -11,6 +11,8 @@ import pytest
 from deltalake import DeltaTable
 from small_lake import ARRIVED, SmallLake, topic_of
 
+from core.lake import Lake
+from core.places import LocalPlace
 from spark_streaming import tables
 from spark_streaming.maintenance import expire_days, maintain_table
 from warehouse.delta_log import read_commit
@@ -113,7 +115,8 @@ def test_dead_letters_go_by_whole_days_that_the_loader_has_passed_and_the_commit
     left = rows(lake.dead_letters)
     assert left
     assert left == [row for row in held if row["arrived_at"].date() == second]
-    commit = read_commit(Path(lake.dead_letters.uri), version + 1, str(DeltaTable(lake.dead_letters.uri).metadata().id))
+    table = Lake(LocalPlace(Path(lake.dead_letters.uri).parent)).dead_letters
+    commit = read_commit(table, version + 1, str(DeltaTable(lake.dead_letters.uri).metadata().id))
     assert (commit.files, commit.rows) == ((), 0), "the loader passes over it"
     assert tables.recorded(lake.spark, lake.dead_letters) == ends
     assert expire_days(lake.spark, lake.dead_letters, version + 1, second) == 0

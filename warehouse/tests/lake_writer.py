@@ -4,14 +4,15 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from deltalake import CommitProperties, write_deltalake
 
 from contracts.model import load_contract
+from core.lake import Lake, LakeTable
 from core.layout import Layout
+from core.settings import Settings
 
 Event = Mapping[str, Any]
 FIRST_ARRIVAL = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
@@ -76,11 +77,20 @@ def dead_letter(*reasons: str, **other: Any) -> dict[str, Any]:
     return {"reasons": list(reasons or ("MALFORMED_JSON",)), "raw_value": b"{", **other}
 
 
-class LakeWriter:
-    """One stream's two tables: hands out offsets, commits batches, dead letters first."""
+def local_lake(layout: Layout) -> Lake:
+    """Return the lake that a home has without any setting."""
+    return Lake.of(Settings(), layout)
 
-    def __init__(self, layout: Layout, topic_id: str = "sMHcCAVMSGyb_J6xbxrUwA") -> None:
-        self._layout = layout
+
+class LakeWriter:
+    """One stream's two tables: hands out offsets, commits batches, dead letters first.
+
+    Args:
+        lake: the lake, or the layout of a home that has its own.
+    """
+
+    def __init__(self, lake: Lake | Layout, topic_id: str = "sMHcCAVMSGyb_J6xbxrUwA") -> None:
+        self.lake = lake if isinstance(lake, Lake) else local_lake(lake)
         self._topic_id = topic_id
         self._next: dict[int, int] = {}
         self._clock = FIRST_ARRIVAL
@@ -114,8 +124,8 @@ class LakeWriter:
         start = dict(self._next)
         delivered = self.deliver(events)
         start = {partition: start.get(partition, 0) for partition in self._next}
-        self.write(self._layout.dead_letters, delivered, start, dict(self._next))
-        self.write(self._layout.bronze, delivered, start, dict(self._next), changed)
+        self.write(self.lake.dead_letters, delivered, start, dict(self._next))
+        self.write(self.lake.bronze, delivered, start, dict(self._next), changed)
 
     def rewind(self, partition: int, offset: int) -> None:
         """Deliver from an offset again, as after a stream that was killed between its two commits."""
@@ -125,21 +135,21 @@ class LakeWriter:
         """Begin with another topic, as `tieout stream --accept-topic` does: a commit a table, without a row."""
         self._next.setdefault(0, 0)
         begins = {"begins": True, "accepted": {"instead_of": instead_of, "reason": reason}}
-        for table in (self._layout.dead_letters, self._layout.bronze):
+        for table in self.lake.tables:
             self.write(table, [], dict(self._next), dict(self._next), begins)
 
-    def lose(self, partition: int, count: int, reason: str, tables: Sequence[Path] = ()) -> None:
+    def lose(self, partition: int, count: int, reason: str, tables: Sequence[LakeTable] = ()) -> None:
         """Skip offsets that retention took, as `tieout stream --accept-loss` does: a commit a table, without a row."""
         start = dict(self._next)
         begin = start.setdefault(partition, 0)
         self._next[partition] = begin + count
         lost = [{"partition": partition, "from": begin, "to": begin + count, "reason": reason}]
-        for table in tables or (self._layout.dead_letters, self._layout.bronze):
+        for table in tables or self.lake.tables:
             self.write(table, [], start, dict(self._next), {"lost": lost})
 
     def write(
         self,
-        table: Path,
+        table: LakeTable,
         delivered: Sequence[Event],
         start: dict[int, int],
         end: dict[int, int],
@@ -154,7 +164,7 @@ class LakeWriter:
             end: offset behind the last one.
             changed: entries of the recorded metadata to be written other than they are.
         """
-        dead = table == self._layout.dead_letters
+        dead = table == self.lake.dead_letters
         rows = [event for event in delivered if ("reasons" in event) == dead]
         schema = DEAD_LETTER_SCHEMA if dead else BRONZE_SCHEMA
         data = pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema)
@@ -162,10 +172,11 @@ class LakeWriter:
         recorded |= {"start": {str(p): o for p, o in start.items()}, "end": {str(p): o for p, o in end.items()}}
         recorded |= dict(changed or {})
         write_deltalake(
-            str(table),
+            table.uri,
             data,
             mode="append",
             partition_by=["year", "month", "day"],
+            storage_options=table.storage_options or None,
             commit_properties=CommitProperties(
                 custom_metadata={"userMetadata": json.dumps(recorded | dict(changed or {}))}
             ),

@@ -13,6 +13,7 @@ from test_letters import SOUND
 
 from contracts.control_total import ControlTotal, parse_control_total
 from core.kafka_login import kafka_python_login
+from core.lake import Lake
 from core.layout import Layout
 from data_generator.events import to_json
 from warehouse.dlq import commands
@@ -54,7 +55,7 @@ class Books:
         chosen = bool(which)
         which.pop("every", None)
         selection = commands.select(rejected=rejected, **which)
-        source: Any = FromLake(self.layout, selection, skip_decided=skip) if chosen else None
+        source: Any = FromLake(Lake.of(self.settings, self.layout), selection, skip_decided=skip) if chosen else None
         if file:
             source = FromFile(Path(file), selection.book, skip_decided=skip)
         with open_books(self.settings) as connection:

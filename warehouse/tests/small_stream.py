@@ -30,7 +30,7 @@ class SmallStream:
     passes_over = 0
 
     def __init__(self, env: Mapping[str, str], layout: Layout, topic_id: str = "sMHcCAVMSGyb_J6xbxrUwA") -> None:
-        self._env, self._layout, self._topic_id = env, layout, topic_id
+        self._env, self._topic_id = env, topic_id
         self.writer = LakeWriter(layout, topic_id)
         consumer = self._consumer("auditor")
         self._partitions = [TopicPartition(TOPIC, p) for p in sorted(consumer.partitions_for_topic(TOPIC) or ())]
@@ -80,7 +80,7 @@ class SmallStream:
         counts = Counter(row["partition"] for row in rows)
         missing = {p: end - start[p] - counts[p] for p, end in ends.items()}
         gaps = {str(p): count for p, count in missing.items() if count}
-        for table in (self._layout.dead_letters, self._layout.bronze):
+        for table in self.writer.lake.tables:
             self.writer.write(table, rows, start, ends, {"gaps": gaps})
         return len(rows)
 

@@ -27,18 +27,18 @@ def test_a_bronze_table_that_was_made_anew_is_taken_on_demand_and_nothing_comes_
     lake.commit([*events[:20], dead_letter()])
     lake.commit([*events[20:], events[0], dead_letter()])
     assert sum(each["rows_loaded"] for each in load()) == 40
-    old = table_id(layout.bronze)
+    old = table_id(lake.lake.bronze)
     shutil.rmtree(layout.bronze)
     anew = LakeWriter(layout)
     delivered = anew.deliver([*events[:20], dead_letter(), *events[20:], events[0], dead_letter()])
-    anew.write(layout.bronze, delivered[:15], {0: 0}, {0: 15})
-    new = table_id(layout.bronze)
+    anew.write(anew.lake.bronze, delivered[:15], {0: 0}, {0: 15})
+    new = table_id(lake.lake.bronze)
     with pytest.raises(TieoutError, match="is another table") as refusal:
         load()
     assert f"load --accept-table {new}" in refusal.value.next
     with pytest.raises(TieoutError, match="partition 0 up to 15 of 43"):
         accept_table(new, "too early", settings=database, layout=layout)
-    anew.write(layout.bronze, delivered[15:], {0: 15}, {0: 43})
+    anew.write(anew.lake.bronze, delivered[15:], {0: 15}, {0: 43})
     accept_table(new, "the disk died", settings=database, layout=layout)
     loads = load()
     assert sum(each["already_loaded"] for each in loads) == 41
@@ -62,13 +62,13 @@ def refilled(lake: LakeWriter, layout: Layout, events: list[dict[str, Any]], los
     if lost is not None:
         begin, behind = lost
         delivered = anew.deliver(events[:begin])
-        anew.write(layout.bronze, delivered, {0: 0}, {0: begin})
-        anew.lose(0, behind - begin, "again", tables=(layout.bronze,))
+        anew.write(anew.lake.bronze, delivered, {0: 0}, {0: begin})
+        anew.lose(0, behind - begin, "again", tables=(anew.lake.bronze,))
         rest = anew.deliver(events[begin:])
-        anew.write(layout.bronze, rest, {0: behind}, {0: behind + len(rest)})
+        anew.write(anew.lake.bronze, rest, {0: behind}, {0: behind + len(rest)})
     else:
-        anew.write(layout.bronze, anew.deliver(events), {0: 0}, {0: len(events)})
-    return table_id(layout.bronze)
+        anew.write(anew.lake.bronze, anew.deliver(events), {0: 0}, {0: len(events)})
+    return table_id(lake.lake.bronze)
 
 
 def state(query: Query) -> Any:
@@ -131,11 +131,11 @@ def test_new_dead_letters_leave_bronze_where_it_was(
     load()
     shutil.rmtree(layout.dead_letters)
     anew = LakeWriter(layout)
-    anew.write(layout.dead_letters, anew.deliver([payment("a"), dead_letter()]), {0: 0}, {0: 2})
+    anew.write(anew.lake.dead_letters, anew.deliver([payment("a"), dead_letter()]), {0: 0}, {0: 2})
     held = {path: path.read_bytes() for path in layout.bronze.rglob("*.parquet")}
     for path in held:
         path.unlink()
-    accept_table(table_id(layout.dead_letters), "the disk died", settings=database, layout=layout)
+    accept_table(table_id(lake.lake.dead_letters), "the disk died", settings=database, layout=layout)
     lake.commit([payment("b"), dead_letter()])
     (entry,) = load()
     assert (entry["rows_loaded"], entry["already_loaded"], entry["dead_letters"]) == (1, 0, 1)

@@ -122,7 +122,7 @@ def write_lake(layout: Layout, places: list[tuple[int, int]], values: list[bytes
         (row,) = lake.deliver([{**event, "raw_value": value, "partition": partition}])
         rows.append({**row, "offset": offset})
     ends = {partition: max(o + 1 for p, o in places if p == partition) for partition, _ in places}
-    for table in (layout.dead_letters, layout.bronze):
+    for table in lake.lake.tables:
         lake.write(table, rows, dict.fromkeys(ends, 0), ends)
 
 

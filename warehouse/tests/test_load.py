@@ -7,7 +7,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -312,7 +311,7 @@ def test_a_missing_password_names_the_set_up(layout: Layout, lake: LakeWriter) -
         run_loads(Settings(postgres_password_loader=None), layout)
 
 
-def test_a_single_huge_commit_is_read_with_little_memory(load: Load, lake: LakeWriter, query: Query) -> None:
+def test_a_single_huge_commit_is_read_with_little_memory(load: Load, lake: LakeWriter, layout: Layout) -> None:
     lake.commit([payment(f"t{number}") for number in range(3000)])
     assert load(max_rows_per_load=10, loader_memory="64MB")[0]["rows_loaded"] == 3000
-    assert not list(Path(lake._layout.state).rglob("load-*")), "spilled payments stay nowhere"
+    assert not list(layout.state.rglob("load-*")), "spilled payments stay nowhere"

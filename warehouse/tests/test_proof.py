@@ -136,9 +136,9 @@ def test_a_dead_letter_within_an_accepted_loss_is_a_dead_letter(
     """The stream was killed between its two commits, then retention passed: only bronze lacks the offsets."""
     lake.commit([payment("a")])
     delivered = lake.deliver([payment("b"), dead_letter(), payment("c")])
-    lake.write(layout.dead_letters, delivered, {0: 1}, {0: 4})
+    lake.write(lake.lake.dead_letters, delivered, {0: 1}, {0: 4})
     lake.rewind(0, 1)
-    lake.lose(0, 5, "gone", tables=(layout.bronze,))
+    lake.lose(0, 5, "gone", tables=(lake.lake.bronze,))
     lake.commit([payment("d")])
     load()
     assert query("select start_offset, end_offset, offsets from metadata.lost_offsets") == [(1, 6, 4)]
@@ -169,7 +169,7 @@ def test_full_sees_an_event_that_stands_twice_in_the_lake(
 ) -> None:
     again = {**payment("a"), "topic_id": lake._topic_id, "topic": "t", "partition": 0, "offset": 1}
     arrived = {"arrived_at": payment()["occurred_at"], "year": 2026, "month": 11, "day": 19}
-    lake.write(layout.bronze, [{**again, **arrived}], {0: 7, 1: 1}, {0: 7, 1: 1})
+    lake.write(lake.lake.bronze, [{**again, **arrived}], {0: 7, 1: 1}, {0: 7, 1: 1})
     assert prove("E1", full=True)[0] == ("E1", None, 7, 8, "DIFFERENT")
 
 

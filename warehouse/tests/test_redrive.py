@@ -257,7 +257,7 @@ def test_another_content_under_the_same_letter_is_no_repetition(books: Books) ->
     delivered = writer.deliver(
         [payment(row["transaction_id"], redrive_of=row["redrive_of"], partition=77) for row in rows]
     )
-    for table in (books.layout.dead_letters, books.layout.bronze):
+    for table in writer.lake.tables:
         writer.write(table, delivered, books.stream._next | {77: 0}, books.stream._next | {77: 4})
     books.load()
     assert books.query("select transaction_id from raw.transactions") == [("t1",)]
@@ -282,7 +282,7 @@ def test_a_broker_that_is_away_or_refuses_leaves_nothing_behind(books: Books) ->
     books.send(b"{")
     right = books.settings.kafka_bootstrap
     with open_books(books.settings) as connection:
-        source = FromLake(books.layout, Selection(), skip_decided=False)
+        source = FromLake(books.stream.writer.lake, Selection(), skip_decided=False)
         for sender, error, words in (
             (lambda: Sender("127.0.0.1:1", "x", CONTRACT, 3), OutageError, "does not answer"),
             (lambda: Sender(right, "wrong", CONTRACT, 20), TieoutError, "refuses the login"),
@@ -320,7 +320,7 @@ def test_a_hundred_thousand_letters_go_back_in_bounded_memory(books: Books, serv
     writer = books.stream.writer
     delivered = writer.deliver([dead_letter("AMOUNT_TYPE", raw_value=value, partition=n % 6) for n in range(total)])
     ends = {partition: -(-(total - partition) // 6) for partition in range(6)}
-    for table in (books.layout.dead_letters, books.layout.bronze):
+    for table in writer.lake.tables:
         writer.write(table, delivered, dict.fromkeys(ends, 0), ends)
     del delivered
     books.load()

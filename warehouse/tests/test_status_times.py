@@ -72,7 +72,7 @@ def test_a_letter_is_put_back_with_a_time_that_can_be_true(layout: Layout, lake:
     lake.commit([dead_letter(status_at=TRUE), dead_letter(status_at=IN_2099), dead_letter()])
     day = FIRST_ARRIVAL.date()
     wanted = [Wanted(Coordinates("sMHcCAVMSGyb_J6xbxrUwA", 0, offset), day, "MALFORMED_JSON") for offset in range(3)]
-    with open_letters(layout, DEAD_LETTERS, [wanted]) as letters:
+    with open_letters(lake.lake, DEAD_LETTERS, [wanted]) as letters:
         times = [letter.status_at for page in letters.pages() for letter in page]
     assert times == ["2026-11-19T14:00:00Z", "2026-11-20T10:00:00.002000Z", "2026-11-20T10:00:00.003000Z"]
 

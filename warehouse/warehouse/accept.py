@@ -1,17 +1,17 @@
 """`tieout load --accept-table`: go on with a table of the lake that was made anew in the place of the loaded one."""
 
-from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from core.errors import TieoutError
+from core.lake import BRONZE, DEAD_LETTERS, Lake, LakeTable
 from core.layout import Layout, find_layout
 from core.settings import Settings, load_settings
 from warehouse import audit
-from warehouse.delta_log import Commit, commits_after, exists, newest_record, table_id
+from warehouse.delta_log import Commit, commits_after, newest_record, table_id
 from warehouse.errors import DatabaseAwayError
-from warehouse.watermark import BRONZE, DEAD_LETTERS, Watermark, read_watermark, write_watermark
+from warehouse.watermark import Watermark, read_watermark, write_watermark
 
 LEFT = "silver and the watermark are as the last load left them."
 NOTHING_READ = -1
@@ -39,33 +39,31 @@ def accept_table(accepted: str, reason: str, *, settings: Settings | None = None
             psycopg.connect(settings.dsn("loader"), autocommit=True, options="-c timezone=UTC") as connection,
             audit.only_loader(connection, settings.loader_lock_wait_seconds),
         ):
-            _accept(connection, layout, accepted, reason)
+            _accept(connection, Lake.of(settings, layout), accepted, reason)
     except psycopg.OperationalError as error:
         raise DatabaseAwayError(
             error, LEFT, f'./scripts/tieout load --accept-table {accepted} --reason "..."'
         ) from None
 
 
-def _accept(connection: psycopg.Connection[Any], layout: Layout, accepted: str, reason: str) -> None:
-    tables = {
-        name: path for name, path in ((BRONZE, layout.bronze), (DEAD_LETTERS, layout.dead_letters)) if exists(path)
-    }
+def _accept(connection: psycopg.Connection[Any], lake: Lake, accepted: str, reason: str) -> None:
+    tables = {table.name: table for table in (lake.bronze, lake.dead_letters) if table.exists()}
     known = {name: read_watermark(connection, name) for name in (BRONZE, DEAD_LETTERS)}
-    name = next((name for name, path in tables.items() if table_id(path) == accepted), None)
+    name = next((name for name, table in tables.items() if table_id(table) == accepted), None)
     loaded = known[name] if name else None
     if name is None or loaded is None or loaded.table_id == accepted:
         raise TieoutError(
             f"there is no new table {accepted} in the lake: bronze and dead letters are "
-            f"{' and '.join(table_id(path) for path in tables.values()) or 'not there'}.",
+            f"{' and '.join(map(table_id, tables.values())) or 'not there'}.",
             LEFT,
             "./scripts/tieout load, which names a table that is not the loaded one",
         )
     _refuse_unfilled(name, newest_record(tables[name]), loaded)
     # Bronze is judged together with the dead letters between its offsets; new dead letters are read by themselves.
     again = tables if name == BRONZE else {name: tables[name]}
-    for each, path in again.items():
-        commits = list(commits_after(path, NOTHING_READ, table_id(path)))
-        _refuse_unreadable(path, commits)
+    for each, table in again.items():
+        commits = list(commits_after(table, NOTHING_READ, table_id(table)))
+        _refuse_unreadable(table, commits)
         if each == name:
             _refuse_lost(connection, name, loaded, commits)
     with connection.transaction():
@@ -93,14 +91,15 @@ def _refuse_unfilled(name: str, record: tuple[str | None, dict[int, int]], loade
     )
 
 
-def _refuse_unreadable(table: Path, commits: list[Commit]) -> None:
+def _refuse_unreadable(table: LakeTable, commits: list[Commit]) -> None:
     """Every commit is read as it was written: files that were merged or have expired since must still be there."""
-    gone = [(commit.version, file.path) for commit in commits for file in commit.files if not file.path.exists()]
+    there = table.sizes()
+    gone = [(commit.version, file.path) for commit in commits for file in commit.files if file.path not in there]
     if gone:
         version, path = gone[0]
         raise TieoutError(
             f"{table} would have to be read again from its begin, and {len(gone)} of its files are gone: version "
-            f"{version} names {path.name}. They were merged into others, or have expired.",
+            f"{version} names {path.rpartition('/')[2]}. They were merged into others, or have expired.",
             LEFT,
             "restore data/ from a copy that has them",
         )

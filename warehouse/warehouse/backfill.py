@@ -5,27 +5,24 @@ A row keeps its coordinates, so that reading it again finds it loaded. A row tha
 it, and added under the load that had read it: then the books of that load tie out again.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import duckdb
 import psycopg
-import pyarrow as pa
 
 from contracts.model import Contract, load_contract
 from core.errors import TieoutError
+from core.lake import BRONZE, Lake, LakeTable, LiveFile
 from core.layout import Layout
 from core.niceness import pass_on
 from core.settings import Settings
 from warehouse import audit, stage, totals
-from warehouse.delta_log import exists
 from warehouse.errors import DatabaseAwayError, without_rows
 from warehouse.read import Found, open_workspace, view_events
-from warehouse.watermark import BRONZE, Watermark, read_watermark
+from warehouse.watermark import Watermark, read_watermark
 
 Connection = psycopg.Connection[Any]
 Offsets = Mapping[int, tuple[int, int]]
@@ -55,7 +52,8 @@ class Backfill:
     def __init__(self, connection: Connection, settings: Settings, layout: Layout, run_id: str | None) -> None:
         self._connection = connection
         self._settings = settings
-        self._layout = layout
+        self._bronze = Lake.of(settings, layout).bronze
+        self._spill = layout.state / "load"
         self._run_id = run_id
         self._contract = load_contract()
 
@@ -119,16 +117,18 @@ class Backfill:
 
     def days(self, first: date | None, last: date | None, offsets: Offsets) -> list[date]:
         """Return the business days of the range that the lake has events of, oldest first."""
-        files = _files(self._layout.bronze, first, last)
-        if not files:
-            return []
+        files = _files(self._bronze, first, last)
         wanted = [_of_offsets(offsets)] if offsets else []
         wanted += [f"{_DAY} between date '{first}' and date '{last}'"] if first else []
         with self._workspace() as workspace:
-            rows = workspace.execute(
-                f"select distinct {_DAY} from {_source(files)} where {' and '.join(wanted)} order by 1"
-            ).fetchall()
-        return [row[0] for row in rows if row[0] is not None]
+            rows = [
+                row
+                for source in self._bronze.portions(workspace, files)
+                for row in workspace.execute(
+                    f"select distinct {_DAY} from {source} where {' and '.join(wanted)}"
+                ).fetchall()
+            ]
+        return sorted({day for (day,) in rows if day is not None})
 
     def read_day(self, backfill_id: str, day: date, offsets: Offsets) -> dict[str, Any]:
         """Read a day again; return its load and the counts by book.
@@ -160,16 +160,16 @@ class Backfill:
         return done
 
     def _workspace(self) -> Any:
-        return open_workspace(self._layout.state / "load", self._settings.loader_memory)
+        return open_workspace(self._spill, self._settings.loader_memory)
 
     def _view(self, workspace: duckdb.DuckDBPyConnection, day: date, offsets: Offsets) -> None:
         """View the events of the day that loads have passed; what is behind them is theirs to load."""
         watermark = self._read_watermark()
-        files = _files(self._layout.bronze, day, day)
+        files = [file.path for file in _files(self._bronze, day, day)]
         loaded = _of_offsets({p: (0, end) for p, end in watermark.ends.items()})
         wanted = [f"{_DAY} = date '{day}'", f"(topic_id <> '{watermark.topic_id}' or {loaded})"]
         wanted += [_of_offsets(offsets)] if offsets else []
-        view_events(workspace, self._contract, _source(files) if files else None, " and ".join(wanted))
+        view_events(workspace, self._contract, self._bronze.parquet(workspace, files), " and ".join(wanted))
 
     def _stage(
         self, workspace: duckdb.DuckDBPyConnection, rows: int
@@ -236,33 +236,19 @@ def _books(connection: Connection, contract: Contract) -> dict[str, totals.Total
     return books
 
 
-def _files(bronze: Path, first: date | None, last: date | None) -> list[str]:
+def _files(bronze: LakeTable, first: date | None, last: date | None) -> list[LiveFile]:
     """Return the table's files; those whose statistics exclude the days are left out."""
-    if not exists(bronze):
-        return []
-    from deltalake import DeltaTable  # noqa: PLC0415  (heavy)
-
-    table = DeltaTable(str(bronze))
-    actions = pa.table(table.get_add_actions(flatten=True)).to_pydict()
-    paths: Sequence[str] = actions["path"]
-    lows, highs = (actions.get(f"{side}.occurred_at") or [None] * len(paths) for side in ("min", "max"))
-    found = []
-    for path, low, high in zip(paths, lows, highs, strict=True):
-        outside = (
-            first is not None
-            and last is not None
-            and low is not None
-            and high is not None
-            and (high.toordinal() < first.toordinal() - 1 or low.toordinal() > last.toordinal() + 1)
-        )
-        if not outside:
-            found.append(str(bronze / unquote(path)))
-    return found
+    files = bronze.files()
+    if first is None or last is None:
+        return files
+    return [file for file in files if _may_have(file.statistics, first, last)]
 
 
-def _source(files: Sequence[str]) -> str:
-    listed = ", ".join("'" + path.replace("'", "''") + "'" for path in files)
-    return f"read_parquet([{listed}], hive_partitioning = false, union_by_name = true)"
+def _may_have(statistics: Mapping[str, Any], first: date, last: date) -> bool:
+    low, high = (statistics.get(f"{side}.occurred_at") for side in ("min", "max"))
+    if low is None or high is None:
+        return True
+    return bool(high.toordinal() >= first.toordinal() - 1 and low.toordinal() <= last.toordinal() + 1)
 
 
 def _of_offsets(offsets: Offsets) -> str:

@@ -1,23 +1,22 @@
 """Delta's transaction log as far as the warehouse reads it: the files that each commit added, its recorded offsets."""
 
 import json
-import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
 from core.errors import TieoutError
-
-_COMMIT_FILE = re.compile(r"(\d{20})\.json")
+from core.lake import DEAD_LETTERS, LakeTable
 
 
 @dataclass(frozen=True)
 class AddedFile:
-    """A Parquet file that a commit added, with the row count that the log states."""
+    """A Parquet file that a commit added, in the table's folder, with the row count that the log states."""
 
-    path: Path
+    path: str
     rows: int | None
 
 
@@ -75,65 +74,26 @@ class Commit:
     gone: Gone | None = None
 
 
-def _log_of(table: Path) -> Path:
-    return table / "_delta_log"
-
-
-def live_files(table: Path) -> list[Path]:
-    """Return the files of a table's newest version; none where there is no table.
-
-    The log writes paths as URIs. delta-rs's own `file_uris` keeps that spelling, which no file system knows.
-    """
-    if not exists(table):
-        return []
-    import pyarrow as pa  # noqa: PLC0415  (heavy)
-    from deltalake import DeltaTable  # noqa: PLC0415  (heavy)
-
-    paths = pa.table(DeltaTable(str(table)).get_add_actions()).column("path").to_pylist()
-    return sorted(table / unquote(path) for path in paths)
-
-
-def exists(table: Path) -> bool:
-    """Say whether a Delta table stands there."""
-    return _log_of(table).is_dir() and bool(_versions(table))
-
-
-def _versions(table: Path) -> list[int]:
-    log = _log_of(table)
-    if not log.is_dir():
-        return []
-    found = (_COMMIT_FILE.fullmatch(entry.name) for entry in log.iterdir())
-    return sorted(int(match[1]) for match in found if match)
-
-
-def _actions(table: Path, version: int) -> list[dict[str, Any]]:
-    text = (_log_of(table) / f"{version:020}.json").read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines() if line.strip()]
-
-
-def _stopped(table: Path, what: str, next_step: str = "") -> TieoutError:
+def _stopped(table: LakeTable, what: str, next_step: str = "") -> TieoutError:
     return TieoutError(
         f"the log of {table} {what}.",
         "silver and the watermark are as the last load left them; nothing was skipped.",
-        next_step or f"look at {_log_of(table)}, then ./scripts/tieout proof --full",
+        next_step or f"look at {table}/_delta_log, then ./scripts/tieout proof --full",
     )
 
 
-def table_id(table: Path) -> str:
+def table_id(table: LakeTable) -> str:
     """Return the id that Delta gave the table when it was made; another table at the same path has another one.
 
     Raises:
         TieoutError: the log does not say.
     """
-    versions = _versions(table)
-    if versions and versions[0] == 0:
-        for action in _actions(table, 0):
+    with suppress(FileNotFoundError):
+        for action in table.actions(0):
             if "metaData" in action:
                 return str(action["metaData"]["id"])
-    if versions:
-        from deltalake import DeltaTable  # noqa: PLC0415  (the log's start has expired: ask the checkpoint)
-
-        return str(DeltaTable(str(table)).metadata().id)
+    if table.exists():  # the log's start has expired: ask the checkpoint
+        return str(table.delta().metadata().id)
     raise _stopped(table, "holds no table id")
 
 
@@ -154,24 +114,24 @@ def _offsets(recorded: dict[str, Any], key: str) -> dict[int, int]:
     return {int(partition): int(offset) for partition, offset in recorded.get(key, {}).items()}
 
 
-def _added(table: Path, action: dict[str, Any]) -> AddedFile:
+def _added(action: dict[str, Any]) -> AddedFile:
     add = action["add"]
     stats = json.loads(add["stats"]) if add.get("stats") else {}
-    return AddedFile(table / unquote(add["path"]), stats.get("numRecords"))
+    return AddedFile(unquote(add["path"]), stats.get("numRecords"))
 
 
-def _is_retention(table: Path, recorded: dict[str, Any]) -> bool:
+def _is_retention(table: LakeTable, recorded: dict[str, Any]) -> bool:
     """Say whether a commit took old days of dead letters, as it says itself; no row of bronze ever expires."""
-    return bool(recorded.get("expired_before")) and table.name == "dead_letter_queue"
+    return bool(recorded.get("expired_before")) and table.name == DEAD_LETTERS
 
 
-def read_commit(table: Path, version: int, expected_id: str) -> Commit:
+def read_commit(table: LakeTable, version: int, expected_id: str) -> Commit:
     """Read one commit.
 
     Raises:
         TieoutError: the commit is no append, was not made by the stream, or starts another table.
     """
-    actions = _actions(table, version)
+    actions = table.actions(version)
     recorded = _recorded(actions)
     for action in actions:
         if action.get("remove", {}).get("dataChange", False) and not _is_retention(table, recorded):
@@ -186,7 +146,7 @@ def read_commit(table: Path, version: int, expected_id: str) -> Commit:
     accepted = recorded.get("accepted")
     return Commit(
         version=version,
-        files=tuple(_added(table, action) for action in changing),
+        files=tuple(_added(action) for action in changing),
         topic_id=recorded.get("topic_id"),
         start=_offsets(recorded, "start"),
         end=_offsets(recorded, "end"),
@@ -200,39 +160,47 @@ def read_commit(table: Path, version: int, expected_id: str) -> Commit:
     )
 
 
-def commits_after(table: Path, version: int, expected_id: str) -> Iterator[Commit]:
+def commits_after(table: LakeTable, version: int, expected_id: str) -> Iterator[Commit]:
     """Yield the commits behind a version, in order, without a gap.
 
     Args:
-        table: the Delta table's folder.
+        table: of the lake.
         version: the last version that was read; -1 for none.
         expected_id: the table's id.
 
     Raises:
         TieoutError: a version is missing, the log ends before the given version, or a commit is not an append.
     """
-    versions = _versions(table)
-    if version >= 0 and (not versions or versions[-1] < version):
-        newest = versions[-1] if versions else "none"
-        raise _stopped(table, f"ends at version {newest}, before version {version}, which is loaded already")
-    for expected, found in enumerate((v for v in versions if v > version), start=version + 1):
+    versions = table.versions(version)
+    if version >= 0 and not versions:
+        newest = table.newest_version()
+        if newest is None or newest < version:
+            ends = "none" if newest is None else newest
+            raise _stopped(table, f"ends at version {ends}, before version {version}, which is loaded already")
+    for expected, found in enumerate(versions, start=version + 1):
         if found != expected:
             raise _stopped(table, f"lacks version {expected}; the next one there is {found}")
         yield read_commit(table, found, expected_id)
 
 
-def newest_record(table: Path) -> tuple[str | None, dict[int, int]]:
+def newest_record(table: LakeTable) -> tuple[str | None, dict[int, int]]:
     """Return the topic's id and the recorded ends of the newest commit that has them; (None, {}) where none has."""
-    for version in reversed(_versions(table)):
-        recorded = _recorded(_actions(table, version))
+    for version in table.versions_backwards():
+        recorded = _recorded(table.actions(version))
         if recorded.get("end"):
             return recorded.get("topic_id"), _offsets(recorded, "end")
     return None, {}
 
 
-def recorded_ends(table_path: Path | str) -> dict[int, int]:
+def recorded_ends(table: LakeTable) -> dict[int, int]:
     """Return the offsets behind the last ones that a table of the lake accounts for, by partition.
 
     Empty when there is no table or nothing was committed yet.
     """
-    return newest_record(Path(table_path))[1]
+    return newest_record(table)[1]
+
+
+def committed_at(table: LakeTable, version: int) -> datetime:
+    """Return when a commit was made."""
+    stamps = [action["commitInfo"]["timestamp"] for action in table.actions(version) if "commitInfo" in action]
+    return datetime.fromtimestamp(int(max(stamps, default=0)) / 1000, UTC)

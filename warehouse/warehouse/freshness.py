@@ -1,16 +1,17 @@
 """How new bronze is, and whether a run's loads took what the lake held for them."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-import duckdb
 import psycopg
 
+from core.lake import BRONZE, Lake, LakeTable
 from core.layout import Layout
 from core.settings import Settings
-from warehouse.delta_log import Commit, _actions, _versions, commits_after, exists, read_commit, table_id
+from warehouse.delta_log import Commit, commits_after, committed_at, read_commit, table_id
 from warehouse.errors import DatabaseAwayError
-from warehouse.watermark import BRONZE, read_watermark
+from warehouse.read import open_workspace
+from warehouse.watermark import read_watermark
 
 NOTHING_READ = "nothing was read or written."
 # Rows of a commit this young may have come after the run's load.
@@ -26,16 +27,17 @@ def look_at_bronze(layout: Layout, settings: Settings, now: datetime) -> dict[st
         TieoutError: the database is away, or the lake's log cannot be read.
     """
     blank = {"rows_waiting": 0, "newest_arrival": None, "age_seconds": None}
-    if not exists(layout.bronze):
+    bronze = Lake.of(settings, layout).bronze
+    if not bronze.exists():
         return blank
-    waiting = _waiting(layout, settings)
-    newest = next((c for c in reversed(waiting) if c.rows), None) or _newest_with_rows(layout)
+    waiting = _waiting(bronze, settings)
+    newest = next((c for c in reversed(waiting) if c.rows), None) or _newest_with_rows(bronze)
     if newest is None:
         return blank
     return {
         "rows_waiting": sum(commit.rows for commit in waiting),
-        "newest_arrival": _newest_arrival(newest),
-        "age_seconds": max(0, round((now - _committed_at(layout, newest.version)).total_seconds())),
+        "newest_arrival": _newest_arrival(bronze, newest, layout, settings),
+        "age_seconds": max(0, round((now - committed_at(bronze, newest.version)).total_seconds())),
     }
 
 
@@ -55,18 +57,19 @@ def look_at_loads(layout: Layout, settings: Settings, run_id: str, now: datetime
     except psycopg.OperationalError as error:
         raise DatabaseAwayError(error, NOTHING_READ) from None
     held, silent = 0, []
-    identity = table_id(layout.bronze) if exists(layout.bronze) else ""
+    bronze = Lake.of(settings, layout).bronze
+    identity = table_id(bronze) if bronze.exists() else ""
     for load_id, status, first, last, read in rows:
         if status != "SUCCESS" or first is None:
             continue
-        there = sum(read_commit(layout.bronze, version, identity).rows for version in range(first, last + 1))
+        there = sum(read_commit(bronze, version, identity).rows for version in range(first, last + 1))
         held += there
         if there and not read:
             silent.append(load_id)
     left = [
         commit
-        for commit in (_waiting(layout, settings) if identity else ())
-        if commit.rows and (now - _committed_at(layout, commit.version)).total_seconds() > JUST_NOW_SECONDS
+        for commit in (_waiting(bronze, settings) if identity else ())
+        if commit.rows and (now - committed_at(bronze, commit.version)).total_seconds() > JUST_NOW_SECONDS
     ]
     return {
         "run_id": run_id,
@@ -78,35 +81,27 @@ def look_at_loads(layout: Layout, settings: Settings, run_id: str, now: datetime
     }
 
 
-def _waiting(layout: Layout, settings: Settings) -> tuple[Commit, ...]:
+def _waiting(bronze: LakeTable, settings: Settings) -> tuple[Commit, ...]:
     try:
         with psycopg.connect(settings.dsn("loader")) as connection:
             watermark = read_watermark(connection, BRONZE)
     except psycopg.OperationalError as error:
         raise DatabaseAwayError(error, NOTHING_READ) from None
-    return tuple(commits_after(layout.bronze, watermark.version if watermark else -1, table_id(layout.bronze)))
+    return tuple(commits_after(bronze, watermark.version if watermark else -1, table_id(bronze)))
 
 
-def _newest_with_rows(layout: Layout) -> Commit | None:
-    identity = table_id(layout.bronze)
-    commits = (read_commit(layout.bronze, version, identity) for version in reversed(_versions(layout.bronze)))
+def _newest_with_rows(bronze: LakeTable) -> Commit | None:
+    identity = table_id(bronze)
+    commits = (read_commit(bronze, version, identity) for version in bronze.versions_backwards())
     return next((commit for commit in commits if commit.rows), None)
 
 
-def _committed_at(layout: Layout, version: int) -> datetime:
-    """Return when a commit was made."""
-    stamps = [
-        action["commitInfo"]["timestamp"] for action in _actions(layout.bronze, version) if "commitInfo" in action
-    ]
-    return datetime.fromtimestamp(int(max(stamps, default=0)) / 1000, UTC)
-
-
-def _newest_arrival(commit: Commit) -> str | None:
+def _newest_arrival(bronze: LakeTable, commit: Commit, layout: Layout, settings: Settings) -> str | None:
     """Return when the newest row of a commit arrived; a file that compaction replaced says nothing any more."""
-    files = [str(file.path) for file in commit.files if file.path.exists()]
-    if not files:
-        return None
-    with duckdb.connect() as workspace:
-        workspace.execute("set timezone = 'UTC'")
-        rows = workspace.execute("select max(arrived_at) from read_parquet(?)", [files]).fetchall()
-    return rows[0][0].isoformat() if rows[0][0] else None
+    files = [file.path for file in commit.files if bronze.has(file.path)]
+    with open_workspace(layout.state / "load", settings.loader_memory) as workspace:
+        source = bronze.parquet(workspace, files)
+        if source is None:
+            return None
+        newest = workspace.execute(f"select max(arrived_at) from {source}").fetchall()[0][0]  # noqa: S608  (our own files)
+    return newest.isoformat() if newest else None

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Container, Mapping
 from contextlib import ExitStack, closing, suppress
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -11,6 +12,7 @@ import psycopg
 from contracts.model import Contract, load_contract
 from core import failpoints
 from core.errors import TieoutError
+from core.lake import BRONZE, DEAD_LETTERS, Lake
 from core.layout import Layout, find_layout
 from core.niceness import pass_on
 from core.settings import Settings, load_settings
@@ -18,13 +20,12 @@ from core.text import shown_lines
 from warehouse import audit, cuts, feeds, fresh, gaps, losses, settle, stage, told, totals
 from warehouse.control_topic import ControlTopic, Told, read_control_watermark, write_control_watermark
 from warehouse.dead_letters import load_dead_letters
-from warehouse.delta_log import exists
 from warehouse.errors import DatabaseAwayError, without_rows
 from warehouse.plan import LoadRange, plan_lost, plan_next, plan_nothing
 from warehouse.quality import prune_quality, write_quality
 from warehouse.read import open_workspace, read_load
 from warehouse.statuses import Pairs, find_pairs, write_statuses
-from warehouse.watermark import BRONZE, DEAD_LETTERS, loaded_ends, read_watermark, write_watermark
+from warehouse.watermark import loaded_ends, read_watermark, write_watermark
 
 Connection = psycopg.Connection[Any]
 DISK_FULL = "53100"
@@ -57,7 +58,8 @@ def run_loads(
     layout = layout or find_layout()
     settings = settings or load_settings(layout)
     say = say or _say_on_stderr
-    if not exists(layout.bronze):
+    lake = Lake.of(settings, layout)
+    if not lake.bronze.exists():
         say("there is no lake yet: nothing to load")
         return []
     loads: list[dict[str, Any]] = []
@@ -74,7 +76,15 @@ def run_loads(
                         for sender, topic in contract.control_topics.items()
                     }
                     loader = _Loader(
-                        connection, layout, settings, contract, control, tell=tell, try_fresh=try_fresh, run_id=run_id
+                        connection,
+                        lake,
+                        settings,
+                        contract,
+                        control,
+                        spill=layout.state / "load",
+                        tell=tell,
+                        try_fresh=try_fresh,
+                        run_id=run_id,
                     )
                     while (load := loader.load_next()) is not None:
                         loads.append(load)
@@ -143,17 +153,19 @@ class _Loader:
     def __init__(
         self,
         connection: Connection,
-        layout: Layout,
+        lake: Lake,
         settings: Settings,
         contract: Contract,
         control: Mapping[str, ControlTopic],
         *,
+        spill: Path,
         tell: Callable[[str], None],
         try_fresh: bool,
         run_id: str | None,
     ) -> None:
         self._connection = connection
-        self._layout = layout
+        self._lake = lake
+        self._spill = spill
         self._settings = settings
         self._contract = contract
         self._control = control
@@ -195,8 +207,8 @@ class _Loader:
 
     def _plan(self) -> LoadRange | None:
         return plan_next(
-            self._layout.bronze,
-            self._layout.dead_letters,
+            self._lake.bronze,
+            self._lake.dead_letters,
             read_watermark(self._connection, BRONZE),
             read_watermark(self._connection, DEAD_LETTERS),
             self._settings.max_rows_per_load,
@@ -225,8 +237,8 @@ class _Loader:
             write_watermark(self._connection, BRONZE, load.bronze_watermark, None)
 
     def _run(self, load: LoadRange, load_id: int, new: Mapping[str, Told]) -> dict[str, Any]:
-        with open_workspace(self._layout.state / "load", self._settings.loader_memory) as workspace:
-            found = read_load(workspace, load, self._contract)
+        with open_workspace(self._spill, self._settings.loader_memory) as workspace:
+            found = read_load(workspace, self._lake, load, self._contract)
             bronze = totals.count_bronze(workspace, self._contract)
             with self._connection.transaction():
                 before = loaded_ends(self._connection, load.topic_id or "")

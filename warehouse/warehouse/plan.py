@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from core.errors import TieoutError
-from warehouse.delta_log import Commit, Gone, Lost, commits_after, exists, table_id
+from core.lake import LakeTable
+from warehouse.delta_log import Commit, Gone, Lost, commits_after, table_id
 from warehouse.watermark import Watermark
 
 
@@ -107,7 +107,7 @@ def _lost_from(commit: Commit, end: dict[int, int]) -> list[Lost]:
     return [lost for lost in commit.lost if lost.begin >= end.get(lost.partition, 0)]
 
 
-def _same_table(table: Path, watermark: Watermark | None) -> str:
+def _same_table(table: LakeTable, watermark: Watermark | None) -> str:
     found = table_id(table)
     if watermark and watermark.table_id != found:
         raise TieoutError(
@@ -121,9 +121,9 @@ def _same_table(table: Path, watermark: Watermark | None) -> str:
 
 
 def _plan_dead_letters(
-    table: Path, watermark: Watermark | None, topic_id: str | None, end: dict[int, int]
+    table: LakeTable, watermark: Watermark | None, topic_id: str | None, end: dict[int, int]
 ) -> tuple[tuple[Commit, ...], Watermark | None]:
-    if not exists(table):
+    if not table.exists():
         return (), None
     identity = _same_table(table, watermark)
     before = watermark.version if watermark else -1
@@ -145,8 +145,8 @@ def _plan_dead_letters(
 
 
 def plan_next(
-    bronze: Path,
-    dead_letters: Path,
+    bronze: LakeTable,
+    dead_letters: LakeTable,
     loaded: Watermark | None,
     loaded_dead_letters: Watermark | None,
     max_rows: int,
@@ -163,7 +163,7 @@ def plan_next(
     Raises:
         TieoutError: the log has a gap, is another table's, or holds a change that is not an append.
     """
-    if not exists(bronze):
+    if not bronze.exists():
         return None
     identity = _same_table(bronze, loaded)
     before = loaded.version if loaded else -1

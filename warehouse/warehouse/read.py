@@ -18,6 +18,7 @@ import pyarrow as pa
 from contracts.model import Contract
 from contracts.status_time import STATUS_TIME_SQL
 from core.errors import TieoutError
+from core.lake import Lake, LakeTable
 from core.locks import exclusive_now
 from warehouse.columns import COORDINATES, quoted
 from warehouse.delta_log import Commit, Lost
@@ -91,11 +92,12 @@ def _private_folder(spill: Path) -> Iterator[str]:
         yield private
 
 
-def read_load(workspace: duckdb.DuckDBPyConnection, load: LoadRange, contract: Contract) -> Found:
+def read_load(workspace: duckdb.DuckDBPyConnection, lake: Lake, load: LoadRange, contract: Contract) -> Found:
     """Make the view events and the table dead of the workspace, and hold them against what the log says.
 
     Args:
         workspace: from open_workspace.
+        lake: where the files are.
         load: what to read.
         contract: the rules.
 
@@ -103,21 +105,18 @@ def read_load(workspace: duckdb.DuckDBPyConnection, load: LoadRange, contract: C
         LakeMismatchError: a file is missing, or the rows are not those that log and offsets promise.
     """
     try:
-        rows = _read_events(workspace, load, contract)
-        dead_letters = _read_dead_letters(workspace, load, contract)
+        rows = _read_events(workspace, lake.bronze, load, contract)
+        dead_letters = _read_dead_letters(workspace, lake.dead_letters, load, contract)
         dead_letters_expected = _check_offsets(workspace, load)
-    except duckdb.Error as error:
+    except (duckdb.Error, FileNotFoundError) as error:
         raise LakeMismatchError(f"the lake cannot be read: {str(error).splitlines()[0]}") from None
     return Found(load.rows, rows, dead_letters_expected, dead_letters)
 
 
-def _parquet(commits: tuple[Commit, ...]) -> str | None:
-    """Return the FROM clause of the commits' files, None where there is no file."""
-    files = [str(file.path) for commit in commits for file in commit.files]
-    if not files:
-        return None
-    escaped = ", ".join("'" + path.replace("'", "''") + "'" for path in files)
-    return f"read_parquet([{escaped}], hive_partitioning = false, union_by_name = true) p"
+def _parquet(workspace: duckdb.DuckDBPyConnection, table: LakeTable, commits: tuple[Commit, ...]) -> str | None:
+    """Return the FROM clause of the commits' files, under the name p; None where there is no file."""
+    source = table.parquet(workspace, [file.path for commit in commits for file in commit.files])
+    return source and f"{source} p"
 
 
 def _promised(commits: tuple[Commit, ...], what: str) -> int:
@@ -133,8 +132,8 @@ def _promised(commits: tuple[Commit, ...], what: str) -> int:
     return promised
 
 
-def _read_events(workspace: duckdb.DuckDBPyConnection, load: LoadRange, contract: Contract) -> int:
-    source = _parquet(load.bronze)
+def _read_events(workspace: duckdb.DuckDBPyConnection, bronze: LakeTable, load: LoadRange, contract: Contract) -> int:
+    source = _parquet(workspace, bronze, load.bronze)
     view_events(workspace, contract, source)
     return _count_read(workspace, "events", load.bronze, "bronze") if source else 0
 
@@ -205,14 +204,16 @@ def _scalar(workspace: duckdb.DuckDBPyConnection, query: str) -> int:
     return int(workspace.execute(query).fetchall()[0][0])  # all of it: an open result blocks the connection
 
 
-def _read_dead_letters(workspace: duckdb.DuckDBPyConnection, load: LoadRange, contract: Contract) -> int:
+def _read_dead_letters(
+    workspace: duckdb.DuckDBPyConnection, table: LakeTable, load: LoadRange, contract: Contract
+) -> int:
     """Fill the table dead with the dead letters between the last load's ends and this one's; return their number."""
     workspace.execute("""
         create table dead (topic_id varchar, "partition" integer, "offset" bigint, reasons varchar[],
             arrived_at timestamptz, value_bytes bigint, amount_hint decimal(20,4), currency_hint varchar, run varchar,
             seq bigint, redrive_of varchar)
     """)
-    source = _parquet(load.dead_letters)
+    source = _parquet(workspace, table, load.dead_letters)
     if source is None:
         return 0
     counted = _scalar(workspace, f"select count(*) from {source}")

@@ -6,9 +6,6 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-BRONZE = "raw_transactions"
-DEAD_LETTERS = "dead_letter_queue"
-
 
 @dataclass(frozen=True)
 class Watermark:

@@ -8,16 +8,15 @@ Nothing of the stream, the loader or the proof is used, so that an error of thei
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from core.kafka_login import kafka_python_login
+from core.lake import Lake, LakeTable
 
 Coordinates = tuple[int, int]
 SILVER = ("transactions", "duplicates", "rejected_transactions")
-BRONZE, DEAD_LETTERS = "raw_transactions", "dead_letter_queue"
 SILENCE_SECONDS = 30.0
 
 
@@ -50,13 +49,12 @@ def offsets_in_kafka(settings: Mapping[str, str], topic: str = "transactions") -
         consumer.close()
 
 
-def offsets_in_lake(data: Path, table: str) -> list[Coordinates]:
+def offsets_in_lake(table: LakeTable) -> list[Coordinates]:
     """Return partition and offset of each row of a table of the lake."""
-    from deltalake import DeltaTable
-
-    if not (data / table / "_delta_log").exists():
+    if not table.exists():
         return []
-    rows = DeltaTable(str(data / table)).to_pyarrow_table(columns=["partition", "offset"])
+    with table.place.answering():
+        rows = table.delta().to_pyarrow_table(columns=["partition", "offset"])
     return list(zip(rows["partition"].to_pylist(), rows["offset"].to_pylist(), strict=True))
 
 
@@ -83,23 +81,23 @@ def marts(settings: Mapping[str, str]) -> dict[str, tuple[int, str]]:
     return {name: ask(settings, hashed.format(name))[0] for (name,) in tables}
 
 
-def differences(settings: Mapping[str, str], data: Path) -> tuple[int, list[str]]:
+def differences(settings: Mapping[str, str], lake: Lake) -> tuple[int, list[str]]:
     """Follow every offset: once in bronze or the dead letters, and from bronze into exactly one table of silver.
 
     Returns:
         how many offsets the broker has, and a line for each kind of difference.
     """
     kafka = offsets_in_kafka(settings)
-    bronze, dead = Counter(offsets_in_lake(data, BRONZE)), Counter(offsets_in_lake(data, DEAD_LETTERS))
-    lake = bronze + dead
+    bronze, dead = Counter(offsets_in_lake(lake.bronze)), Counter(offsets_in_lake(lake.dead_letters))
+    held = bronze + dead
     silver: Counter[Coordinates] = Counter()
     for table in SILVER:
         silver.update(_coordinates(settings, table))
     catalogue = Counter(_coordinates(settings, "dead_letters"))
     found = {
-        "in Kafka and not in the lake": kafka - lake.keys(),
-        "in the lake and not in Kafka": lake.keys() - kafka,
-        "more than once in the lake": _repeated(lake),
+        "in Kafka and not in the lake": kafka - held.keys(),
+        "in the lake and not in Kafka": held.keys() - kafka,
+        "more than once in the lake": _repeated(held),
         "in bronze and not in silver": bronze.keys() - silver.keys(),
         "in silver and not in bronze": silver.keys() - bronze.keys(),
         "more than once in silver": _repeated(silver),

@@ -20,7 +20,7 @@ from control import supervision, throwaway
 from control.bring_up import bring_up_base, prepare
 from control.catching_up import lake_ends, stream_is_ready
 from control.drill.books import ask
-from control.env import change_env, ensure_env
+from control.env import change_env, ensure_env, lake_of
 from control.kafka import wait_for_broker
 from control.offsets import behind, end_offsets
 from control.roles import wait_for_postgres
@@ -30,6 +30,7 @@ from control.testing import free_ports
 from core import failpoints
 from core.errors import TieoutError
 from core.files import write_file
+from core.lake import Lake
 from core.layout import Layout, find_layout
 
 PREFIX = "tieout-drill-"
@@ -115,6 +116,11 @@ class Ground:
     def settings(self) -> Mapping[str, str]:
         """Every setting of it, secrets with them."""
         return self.platform.settings
+
+    @property
+    def lake(self) -> Lake:
+        """Its lake."""
+        return lake_of(self.layout, self.settings)
 
     def start(self, *words: str, failpoint: str | None = None, **settings: str) -> Child:
         """Start a command of the platform beside the others; `failpoint` is an order for it."""
@@ -209,9 +215,7 @@ class Ground:
     def settle_lake(self) -> None:
         """Return when the lake has all that the broker has now."""
         wanted = end_offsets(self.settings, TOPIC)
-        self.until(
-            lambda: not behind(wanted, lake_ends(self.layout)), "the lake to have every event", self.ready_stream
-        )
+        self.until(lambda: not behind(wanted, lake_ends(self.lake)), "the lake to have every event", self.ready_stream)
 
     def until(self, condition: Callable[[], bool], what: str, meanwhile: Callable[[], object] | None = None) -> None:
         """Wait for a condition.

@@ -77,7 +77,7 @@ def prove(ground: Ground, told: Report, *, refresh: bool = False) -> None:
     told.differences += [_words(equation) for equation in proof["equations"] if not _ties_out(equation)]
     if not proof["equations"]:
         told.differences.append("the proof has no equation")
-    told.offsets, found = books.differences(ground.settings, ground.layout.data)
+    told.offsets, found = books.differences(ground.settings, ground.lake)
     told.differences += found
     if not told.offsets:
         told.differences.append("the broker has no event: nothing was drilled")

@@ -96,7 +96,7 @@ def bronze_deleted(ground: Ground, chance: Random, told: Report) -> None:
     drain(ground, told)
     ground.stop_stream()
     before = books.marts(ground.settings)
-    shutil.rmtree(ground.layout.bronze)
+    ground.lake.bronze.remove()
     ground.ready_stream()
     ground.settle_lake()
     told.notes.append("bronze deleted and filled again from Kafka")
@@ -105,19 +105,13 @@ def bronze_deleted(ground: Ground, chance: Random, told: Report) -> None:
         told.differences.append(f"the loader took another table for its own: {refused.last_words}")
         return
     (accepted,) = {word for word in refused.last_words.split() if len(word) == 36 and word.count("-") == 4} & {
-        _table_id(ground)
+        str(ground.lake.bronze.delta().metadata().id)
     }
     ground.do("load", "--accept-table", accepted, "--reason", "drill: bronze was deleted")
     told.notes.append("the loader refused it, and took it with --accept-table")
     prove(ground, told)
     if books.marts(ground.settings) != before:
         told.differences.append("the marts are not what they were before bronze was deleted")
-
-
-def _table_id(ground: Ground) -> str:
-    from deltalake import DeltaTable
-
-    return str(DeltaTable(str(ground.layout.bronze)).metadata().id)
 
 
 def two_loaders(ground: Ground, chance: Random, told: Report) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 from contracts.model import load_contract
 from core.errors import OptionError, TieoutError
-from core.layout import Layout, find_layout
+from core.lake import Lake
+from core.layout import find_layout
 from core.settings import load_settings
 from core.text import shown_lines
 from warehouse.dlq import listing
@@ -81,7 +82,8 @@ def show_letter(selection: Selection, *, unmask: bool) -> dict[str, Any]:
     (_, first, last) = selection.offsets[0]
     if len(selection.offsets) != 1 or first != last:
         raise TieoutError("show takes one letter, such as 0:17.", NOTHING, "./scripts/tieout dlq list --letters")
-    with open_books(load_settings(layout)) as connection:
+    settings = load_settings(layout)
+    with open_books(settings) as connection:
         found = listing.list_letters(connection, selection, 1)
         if not found:
             raise TieoutError(
@@ -93,7 +95,7 @@ def show_letter(selection: Selection, *, unmask: bool) -> dict[str, Any]:
         if unmask:
             log_unmask(connection, "show", selection.book, str(selection), 1)
         links = chain(connection, letter)
-        with open_letters(layout, selection.book, select_letters(connection, selection)) as letters:
+        with open_letters(Lake.of(settings, layout), selection.book, select_letters(connection, selection)) as letters:
             pages = [letter for page in letters.pages() for letter in page]
     seen = view_bytes(pages[0], contract, unmask=unmask) if pages else None
     return {
@@ -113,10 +115,11 @@ def _link(letter: dict[str, Any]) -> dict[str, Any]:
 def export(selection: Selection, file: Path) -> dict[str, Any]:
     """Write the open letters of a selection to a file; it is logged first."""
     layout = find_layout()
+    settings = load_settings(layout)
     selected = selection.within("OPEN")
     with (
-        open_books(load_settings(layout)) as connection,
-        open_letters(layout, selection.book, select_letters(connection, selected)) as letters,
+        open_books(settings) as connection,
+        open_letters(Lake.of(settings, layout), selection.book, select_letters(connection, selected)) as letters,
     ):
         if not letters.count:
             raise TieoutError(
@@ -136,7 +139,7 @@ def redrive_letters(
     """Put letters back; with neither file nor choice only finish what was left."""
     layout, contract = find_layout(), load_contract()
     settings = load_settings(layout)
-    source = _source(layout, selection, file=file, chosen=chosen, skip_decided=skip_decided)
+    source = _source(Lake.of(settings, layout), selection, file=file, chosen=chosen, skip_decided=skip_decided)
     with open_books(settings) as connection:
         return redrive(
             connection,
@@ -149,12 +152,10 @@ def redrive_letters(
         )
 
 
-def _source(
-    layout: Layout, selection: Selection, *, file: Path | None, chosen: bool, skip_decided: bool
-) -> Source | None:
+def _source(lake: Lake, selection: Selection, *, file: Path | None, chosen: bool, skip_decided: bool) -> Source | None:
     if file is not None:
         return FromFile(file, selection.book, skip_decided=skip_decided)
-    return FromLake(layout, selection, skip_decided=skip_decided) if chosen else None
+    return FromLake(lake, selection, skip_decided=skip_decided) if chosen else None
 
 
 def write_off_letters(selection: Selection, reason: str, name: str, *, dry_run: bool) -> dict[str, Any]:

@@ -12,8 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from core.errors import TieoutError
-from core.layout import Layout
-from warehouse.delta_log import live_files
+from core.lake import Lake, LakeTable, LiveFile
 from warehouse.dlq.books import DEAD_LETTERS
 from warehouse.dlq.selection import Coordinates, Wanted
 from warehouse.read import open_workspace
@@ -87,18 +86,18 @@ def _text(microseconds: int) -> str:
 
 
 @contextmanager
-def open_letters(layout: Layout, book: str, wanted: Iterable[list[Wanted]]) -> Iterator[Letters]:
+def open_letters(lake: Lake, book: str, wanted: Iterable[list[Wanted]]) -> Iterator[Letters]:
     """Read the bytes of letters from the table of the lake that holds the book's.
 
     Args:
-        layout: where the lake is.
+        lake: where the tables are.
         book: dead_letters or rejected_transactions (those are in bronze).
         wanted: coordinates, day of arrival and reasons.
 
     Raises:
         TieoutError: the lake cannot be read.
     """
-    table = layout.dead_letters if book == DEAD_LETTERS else layout.bronze
+    table = lake.dead_letters if book == DEAD_LETTERS else lake.bronze
     with open_workspace(Path(tempfile.gettempdir()), MEMORY) as workspace:
         workspace.execute(
             'create table wanted (n bigint, topic_id varchar, "partition" integer, "offset" bigint, reasons varchar)'
@@ -106,7 +105,7 @@ def open_letters(layout: Layout, book: str, wanted: Iterable[list[Wanted]]) -> I
         days = _fill(workspace, wanted)
         try:
             _read(workspace, table, days)
-        except duckdb.Error as error:
+        except (duckdb.Error, FileNotFoundError) as error:
             raise TieoutError(
                 f"the lake at {table} cannot be read: {str(error).splitlines()[0]}",
                 "nothing was sent or written.",
@@ -138,30 +137,28 @@ def _fill(workspace: duckdb.DuckDBPyConnection, wanted: Iterable[list[Wanted]]) 
     return days
 
 
-def _read(workspace: duckdb.DuckDBPyConnection, table: Path, days: set[date]) -> None:
-    files = _files(table, days)
-    listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+def _read(workspace: duckdb.DuckDBPyConnection, table: LakeTable, days: set[date]) -> None:
     columns = 'topic_id, "partition", "offset"'
-    found = f"""(
-        select {columns}, raw_value, message_key, true as is_there,
-            epoch_us(case when cast(status_at as timestamptz) <= cast(arrived_at as timestamptz) + interval '1 day'
-                then cast(status_at as timestamptz) else cast(arrived_at as timestamptz) end) as status_us
-        from read_parquet([{listed}], hive_partitioning = false, union_by_name = true)
-        semi join wanted using ({columns})
-    )"""
-    nothing = (
-        f"(select {columns}, null::blob as raw_value, null::blob as message_key, "
-        "false as is_there, 0::bigint as status_us from wanted limit 0)"
+    workspace.execute(
+        'create table found (topic_id varchar, "partition" integer, "offset" bigint, raw_value blob, message_key blob, '
+        "status_us bigint)"
     )
+    for source in table.portions(workspace, _files(table, days)):
+        workspace.execute(f"""
+            insert into found select {columns}, raw_value, message_key,
+                epoch_us(case when cast(status_at as timestamptz) <= cast(arrived_at as timestamptz) + interval '1 day'
+                    then cast(status_at as timestamptz) else cast(arrived_at as timestamptz) end)
+            from {source} semi join wanted using ({columns})
+        """)
     workspace.execute(f"""
         create table letters as
-        select w.n, {columns}, r.raw_value, r.message_key, r.status_us, w.reasons,
-            coalesce(r.is_there, false) as is_there
-        from wanted w left join {found if files else nothing} r using ({columns})
+        select w.n, {columns}, f.raw_value, f.message_key, f.status_us, w.reasons,
+            f.status_us is not null as is_there
+        from wanted w left join found f using ({columns})
     """)
+    workspace.execute("drop table found")
 
 
-def _files(table: Path, days: set[date]) -> list[str]:
-    folders = tuple(f"/year={day.year}/month={day.month}/day={day.day}/" for day in days)
-    files = map(str, live_files(table)) if days else ()
-    return [file for file in files if any(folder in file for folder in folders)]
+def _files(table: LakeTable, days: set[date]) -> list[LiveFile]:
+    folders = tuple(f"year={day.year}/month={day.month}/day={day.day}/" for day in days)
+    return [file for file in table.files() if file.path.startswith(folders)] if days else []

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from core.errors import TieoutError
-from core.layout import Layout
+from core.lake import Lake
 from warehouse.dlq.books import REJECTED, Connection
 from warehouse.dlq.lake import PAGE_BYTES, PAGE_LETTERS, Letter, open_letters
 from warehouse.dlq.letter_file import open_letter_file, read_file, read_line
@@ -59,9 +59,9 @@ class FromLake:
         skip_decided: leave out letters that were named by their offsets and are decided, instead of refusing.
     """
 
-    def __init__(self, layout: Layout, selection: Selection, *, skip_decided: bool) -> None:
+    def __init__(self, lake: Lake, selection: Selection, *, skip_decided: bool) -> None:
         self.book = selection.book
-        self._layout, self._selection, self._skip_decided = layout, selection, skip_decided
+        self._lake, self._selection, self._skip_decided = lake, selection, skip_decided
 
     def __str__(self) -> str:
         return str(self._selection)
@@ -87,7 +87,7 @@ class FromLake:
     def open(self, connection: Connection, /) -> Iterator[Opened]:
         """Open the letters that are open."""
         wanted = select_letters(connection, self._selection.within("OPEN"))
-        with open_letters(self._layout, self.book, wanted) as letters:
+        with open_letters(self._lake, self.book, wanted) as letters:
             pages = ([(letter, False) for letter in page] for page in letters.pages())
             yield Opened(letters.count - letters.gone_count, pages, letters.gone_count, letters.gone)
 

@@ -11,6 +11,7 @@ import psycopg
 from contracts.control_total import NO_FEED, sender_of
 from contracts.model import load_contract
 from core.errors import OutageError, TieoutError
+from core.lake import BRONZE
 from core.settings import Settings
 from core.text import shown
 from warehouse.asking import in_words, one_snapshot
@@ -19,7 +20,7 @@ from warehouse.dlq.books import asked_by
 from warehouse.proof.equation import DIFFERENT, OK, OPEN, UNATTESTED, VOID
 from warehouse.proof.feeds import FeedBooks, judge, read_feeds
 from warehouse.settle import Ends
-from warehouse.watermark import BRONZE, read_watermark
+from warehouse.watermark import read_watermark
 
 # The worst of a feed's lines first: it is what the feed is.
 VERDICTS = (DIFFERENT, OPEN, VOID, UNATTESTED, OK)

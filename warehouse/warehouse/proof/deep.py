@@ -16,9 +16,10 @@ import pyarrow as pa
 
 from contracts.control_total import LONGEST_RUN, NO_FEED
 from contracts.model import load_contract
+from core.lake import Lake
 from core.layout import Layout
 from core.settings import Settings
-from warehouse.delta_log import live_files, newest_record
+from warehouse.delta_log import newest_record
 from warehouse.proof.equation import Equation, Side
 from warehouse.proof.forward import plus
 from warehouse.proof.kafka_records import auditor, read_records
@@ -41,9 +42,10 @@ def prove_with_kafka(settings: Settings, layout: Layout, unattested: list[str]) 
         OutageError: the broker does not answer, or sends nothing for a minute.
     """
     contract = load_contract()
-    topic_id, ends = newest_record(layout.bronze)
+    lake = Lake.of(settings, layout)
+    topic_id, ends = newest_record(lake.bronze)
     with open_workspace(layout.state / "load", settings.loader_memory) as workspace:
-        _read_lake(workspace, layout, topic_id)
+        _read_lake(workspace, lake, topic_id)
         workspace.execute(
             'create table kafka ("partition" integer, "offset" bigint, digest varchar, feed varchar, currency varchar, '
             "amount decimal(38,4))"
@@ -123,19 +125,17 @@ def _money(value: bytes | None, currencies: set[str]) -> tuple[str | None, Decim
     return None, None
 
 
-def _read_lake(workspace: duckdb.DuckDBPyConnection, layout: Layout, topic_id: str | None) -> None:
+def _read_lake(workspace: duckdb.DuckDBPyConnection, lake: Lake, topic_id: str | None) -> None:
     workspace.execute(
         'create table lake ("partition" integer, "offset" bigint, digest varchar, currency varchar, '
         "amount decimal(20,4), in_bronze boolean)"
     )
-    for table in (layout.bronze, layout.dead_letters):
-        files = [str(file) for file in live_files(table)]
-        money = "currency, amount, true" if table == layout.bronze else "null, null, false"
-        if files:
-            listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+    for table in lake.tables:
+        money = "currency, amount, true" if table == lake.bronze else "null, null, false"
+        for source in table.portions(workspace, table.files()):
             workspace.execute(
                 f'insert into lake select "partition", "offset", md5(raw_value), {money} '  # noqa: S608
-                f"from read_parquet([{listed}], hive_partitioning = false, union_by_name = true) where topic_id = ?",
+                f"from {source} where topic_id = ?",
                 [topic_id],
             )
 

@@ -11,6 +11,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from contracts.model import load_contract
+from core.lake import Lake
 from core.layout import Layout
 from core.settings import Settings
 from warehouse.proof.equation import DIFFERENT, Equation
@@ -108,7 +109,7 @@ def explain_differences(
 def _lake(different: list[Equation], layout: Layout, settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     with open_workspace(layout.state / "load", settings.loader_memory) as workspace:
         if any(equation.name in {"E1", "E2"} for equation in different):
-            read_lake(workspace, layout, load_contract())
+            read_lake(workspace, Lake.of(settings, layout), load_contract())
         yield workspace
 
 

@@ -11,9 +11,10 @@ import psycopg
 import pyarrow as pa
 
 from contracts.model import Contract, load_contract
+from core.lake import Lake
 from core.layout import Layout
 from core.settings import Settings
-from warehouse.delta_log import live_files, newest_record
+from warehouse.delta_log import newest_record
 from warehouse.gaps import spans_without
 from warehouse.proof.audit_gaps import read_again
 from warehouse.proof.books import Sides, e2, without_event
@@ -65,11 +66,12 @@ def prove_lake(
         by_totals: the same equations as the loads' own books have them: their differences are kept.
     """
     contract = load_contract()
-    topic_id, ends = newest_record(layout.bronze)
+    lake = Lake.of(settings, layout)
+    topic_id, ends = newest_record(lake.bronze)
     with open_workspace(layout.state / "load", settings.loader_memory) as workspace:
         try:
-            read_lake(workspace, layout, contract)
-        except duckdb.Error as error:
+            read_lake(workspace, lake, contract)
+        except (duckdb.Error, FileNotFoundError) as error:
             raise LakeMismatchError(f"the lake cannot be read: {str(error).splitlines()[0]}") from None
         by_lake = [
             *feeds_in_lake(connection, workspace, contract, topic_id, ends),
@@ -83,7 +85,7 @@ def prove_lake(
             yield replace(equation, scope={**equation.scope, "from": "the loads' books"})
 
 
-def read_lake(workspace: duckdb.DuckDBPyConnection, layout: Layout, contract: Contract) -> None:
+def read_lake(workspace: duckdb.DuckDBPyConnection, lake: Lake, contract: Contract) -> None:
     """Make the table lake: one row an offset of bronze or dead letters, as the tables' newest versions have them."""
     workspace.execute(f"create table lake ({_COLUMNS})")
     content = f"md5({identity_sql(contract)} || {status_sql(contract)})"
@@ -91,14 +93,12 @@ def read_lake(workspace: duckdb.DuckDBPyConnection, layout: Layout, contract: Co
         True: f"transaction_id, status, currency, amount, {content}",
         False: "null, null, null, null, null",
     }
-    for table in (layout.bronze, layout.dead_letters):
-        in_bronze = table == layout.bronze
-        files = [str(file) for file in live_files(table)]
-        if files:
-            listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+    for table in lake.tables:
+        in_bronze = table == lake.bronze
+        for source in table.portions(workspace, table.files()):
             workspace.execute(
                 f'insert into lake select topic_id, "partition", "offset", run, seq, {in_bronze}, {fields[in_bronze]} '
-                f"from read_parquet([{listed}], hive_partitioning = false, union_by_name = true)"
+                f"from {source}"
             )
 
 

@@ -9,6 +9,7 @@ from uuid import uuid4
 import psycopg
 from psycopg.types.json import Jsonb
 
+from core.lake import BRONZE, Lake
 from core.layout import Layout, find_layout
 from core.niceness import pass_on
 from core.settings import Settings, load_settings
@@ -22,7 +23,7 @@ from warehouse.proof.explain import explain_differences, name_days
 from warehouse.proof.forward import Forward, read_forward, write_forward
 from warehouse.proof.lake import prove_lake
 from warehouse.settle import Ends
-from warehouse.watermark import BRONZE, read_watermark
+from warehouse.watermark import read_watermark
 
 # A load that is under way commits once; a third snapshot is taken as it is.
 _TRIES = 3
@@ -132,7 +133,7 @@ class _Proof:
         self._before = before or Forward()
         watermark = read_watermark(connection, BRONZE)
         # Before the files: what a running stream commits from here on is in them, but is not asked for.
-        self._topic_id, self._lake_ends = newest_record(layout.bronze)
+        self._topic_id, self._lake_ends = newest_record(Lake.of(settings, layout).bronze)
         self._loaded = watermark.ends if watermark else {}
         self._loaded_topic = watermark.topic_id if watermark else None
         self._ends = Ends(connection, self._loaded_topic, self._loaded)
