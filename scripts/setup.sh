@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing: Python environments, JARs, settings. Safe to repeat, to interrupt, and to run twice at once.
-# Usage: scripts/setup.sh [--dev|--bench]    --dev adds what ./scripts/test.sh needs, --bench what `tieout bench` does.
+# Usage: scripts/setup.sh [--dev|--bench|--store]    --dev adds what ./scripts/test.sh needs, the S3 store among it,
+# --bench what `tieout bench` needs, --store the S3 store alone.
 set -euo pipefail
 umask 022
 export PYTHONUTF8=1
@@ -11,11 +12,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 UV_VERSION=0.13.8
 DEV=no
 BENCH=no
+STORE=no
 case "${1:-}" in
   "") ;;
-  --dev) DEV=yes ;;
+  --dev) DEV=yes; STORE=yes ;;
+  --store) STORE=yes ;;
   --bench) BENCH=yes ;;
-  *) echo "usage: scripts/setup.sh [--dev|--bench]" >&2; exit 2 ;;
+  *) echo "usage: scripts/setup.sh [--dev|--bench|--store]" >&2; exit 2 ;;
 esac
 
 fail() { # what, next
@@ -144,5 +147,6 @@ timed "dbt environment" environment dbt transformation/requirements.txt no 9>&-
 timed "Airflow environment" environment airflow airflow/requirements.txt no 9>&-
 timed "JARs of broker and Spark" jars 9>&-
 [[ $BENCH == no ]] || timed "peers of the benchmark" environment bench benchmarks/requirements.txt no 9>&-
+[[ $STORE == no ]] || timed "object store" environment store requirements/store.txt no 9>&-
 [[ $DEV == no ]] || timed "browser for tests" browser 9>&-
 timed "settings" "$ENVIRONMENTS/platform/bin/tieout" configure 9>&-

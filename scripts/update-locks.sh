@@ -24,4 +24,5 @@ done
 compile transformation/requirements.txt "" transformation
 compile airflow/requirements.txt "" airflow
 compile benchmarks/requirements.txt "" bench
+compile requirements/store.txt "" store
 .tieout/env/platform/bin/python -m control.jars lock

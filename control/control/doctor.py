@@ -13,7 +13,7 @@ import psutil
 from control import airflow, jars, orphans, supervision
 from control.accounts import choose_accounts
 from control.airflow_rest import Rest
-from control.env import settings
+from control.env import lake_of, settings
 from control.java import INSTALL, SUPPORTED, java_version
 from control.logins import refused_logins
 from control.loop import PIPELINE
@@ -21,7 +21,7 @@ from control.ports import LISTENING, is_free
 from control.readiness import ServiceStates, inspect_services
 from control.say import columns
 from control.services import MAY_STAND, loop_services
-from core.errors import TieoutError
+from core.errors import OutageError, TieoutError
 from core.layout import Layout
 
 MEMORY_GIB = 5
@@ -57,6 +57,7 @@ def examine(layout: Layout) -> list[Finding]:
         "ports": _ports,
         "services": _services,
         "logins": _logins,
+        "lake": _lake,
         "dags": _dags,
     }
     return [_looked_at(name, check, layout) for name, check in checks.items()]
@@ -165,6 +166,17 @@ def _logins(layout: Layout) -> Finding:
     repair = "put the old .env back, or ./scripts/tieout reset" if superuser else "./scripts/start.sh, which sets them"
     detail = f"refused: {', '.join(refused)}" if refused else "every account gets in"
     return Finding("logins", not refused, detail, repair)
+
+
+def _lake(layout: Layout) -> Finding:
+    """Ask the lake's log, wherever it is."""
+    lake = lake_of(layout, settings(layout))
+    try:
+        newest = {table.name: table.newest_version() for table in (lake.bronze, lake.dead_letters)}
+    except OutageError as error:
+        return Finding("lake", False, error.what, "start the store, or mend LAKE_ENDPOINT in .env")
+    found = ", ".join(f"{name} {'not there yet' if at is None else f'at version {at}'}" for name, at in newest.items())
+    return Finding("lake", True, f"{lake.url}: {found}")
 
 
 def _dags(layout: Layout) -> Finding:

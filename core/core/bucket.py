@@ -208,7 +208,7 @@ def _of_keys(place: Bucket, text: str) -> TieoutError | None:
 
 
 def _reason(text: str) -> str:
-    if "timed out" in text:
+    if re.search("timed out|TimedOut|kind: Timeout", text):
         return f"a request took more than {REQUEST_SECONDS} s"
     code = re.search(r"[45]\d\d [A-Z][A-Za-z]+( [A-Z][A-Za-z]+)*", text)
     return code[0] if code else "no connection" if "error sending request" in text else text[:200]

@@ -12,8 +12,10 @@ from own_database import OwnDatabase, own_database
 from pydantic import SecretStr
 from small_stream import SmallStream
 
-from control.testing import Handle
-from core.layout import CHECKOUT, Layout
+from control.ports import is_free
+from control.store import PORTS, Store, running_store
+from control.testing import Handle, free_ports, temporary_home
+from core.layout import CHECKOUT, Layout, find_layout
 from warehouse.dlq import commands
 from warehouse.load import run_loads
 
@@ -64,6 +66,30 @@ def query(database: OwnDatabase) -> Iterator[Query]:
             return cursor.fetchall() if cursor.description else []
 
         yield run
+
+
+def _free_store(folder: Path) -> Store:
+    """Return a store on ports of which nobody has one."""
+    while True:
+        (first,) = free_ports(1)
+        if all(is_free(port) for port in range(first, first + PORTS)):
+            return Store(find_layout(), folder, first, "lake-key", "hush-hush-hush")
+
+
+@pytest.fixture(scope="session")
+def store() -> Iterator[Store]:
+    """A real S3 store, for all tests of this process."""
+    with temporary_home("tieout-store-") as folder:
+        own = _free_store(folder)
+        with running_store(own):
+            yield own
+
+
+@pytest.fixture
+def own_store() -> Iterator[Store]:
+    """A store that a test starts and kills by itself."""
+    with temporary_home("tieout-store-") as folder:
+        yield _free_store(folder)
 
 
 @pytest.fixture
