@@ -4,20 +4,22 @@ A task may be repeated, and an attempt of it may be killed: only files that the 
 A file that no commit names is removed by maintenance a week later.
 """
 
+import io
 import json
-import os
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from typing_extensions import override
 
+from core.lake import LakeTable
 from spark_streaming.columns import PARTITION_COLUMNS
 
 # Nearly every row has its own value in these: a dictionary would be built and given up again.
@@ -52,12 +54,20 @@ class WrittenFile:
 
 
 class DayFiles:
-    """One task's files of one table."""
+    """One task's files of one table.
 
-    def __init__(self, folder: Path, schema: pa.Schema, statistics: tuple[str, ...]) -> None:
-        self._folder = folder
+    Args:
+        table: where they are.
+        schema: of the rows that they get; the day's columns are in the file's path.
+        statistics: the columns of which the log says minimum and maximum.
+        task: when it ends well, the disk or the store has the files; else they are not there.
+    """
+
+    def __init__(self, table: LakeTable, schema: pa.Schema, statistics: tuple[str, ...], task: ExitStack) -> None:
+        self._table = table
         self._schema = pa.schema([column for column in schema if column.name not in PARTITION_COLUMNS])
         self._statistics = statistics
+        self._task = task
         self._held: list[pa.RecordBatch] = []
         self._held_bytes = 0
         self._open: dict[tuple[int, ...], _DayFile] = {}
@@ -71,15 +81,10 @@ class DayFiles:
                 self._write()
 
     def close(self) -> Iterator[WrittenFile]:
-        """Write what is left, bring all files to the disk, and yield them."""
+        """Write what is left, and yield all files; the end of the task brings them to the disk."""
         self._write()
         for file in self._open.values():
             yield file.close()
-
-    def discard(self) -> None:
-        """Remove what was written: no commit will name it."""
-        for file in self._open.values():
-            file.discard()
 
     def _write(self) -> None:
         if not self._held:
@@ -92,17 +97,40 @@ class DayFiles:
                 mine = mine.filter(pc.equal(mine[column], value))
             key = tuple(day.values())
             if key not in self._open:
-                self._open[key] = _DayFile(self._folder, day, self._schema, self._statistics)
+                self._open[key] = _DayFile(self._table, day, self._schema, self._statistics, self._task)
             self._open[key].write(mine.select(self._schema.names))
 
 
+class _Counted(io.RawIOBase):
+    """What is written goes on to a file of any place; how much it was is known."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.size = 0
+
+    @override
+    def writable(self) -> bool:
+        return True
+
+    @override
+    def tell(self) -> int:
+        return self.size
+
+    @override
+    def write(self, data: Any) -> int:
+        self._file.write(data)
+        self.size += len(data)
+        return len(data)
+
+
 class _DayFile:
-    def __init__(self, folder: Path, day: dict[str, int], schema: pa.Schema, statistics: tuple[str, ...]) -> None:
-        self._table, self._day = folder, {name: str(value) for name, value in day.items()}
-        inner = folder.joinpath(*(f"{name}={value}" for name, value in self._day.items()))
-        inner.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._path = inner / f"part-{uuid.uuid4()}.zstd.parquet"
-        self._file = os.fdopen(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+    def __init__(
+        self, table: LakeTable, day: dict[str, int], schema: pa.Schema, statistics: tuple[str, ...], task: ExitStack
+    ) -> None:
+        self._day = {name: str(value) for name, value in day.items()}
+        folder = "/".join(f"{name}={value}" for name, value in self._day.items())
+        self._path = f"{folder}/part-{uuid.uuid4()}.zstd.parquet"
+        self._file = _Counted(task.enter_context(table.place.open_output(f"{table.name}/{self._path}")))
         self._rows = 0
         self._seen: dict[str, list[dict[str, Any]]] = {name: [] for name in statistics}
         self._writer = pq.ParquetWriter(
@@ -122,30 +150,14 @@ class _DayFile:
 
     def close(self) -> WrittenFile:
         self._writer.close()
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        state = os.fstat(self._file.fileno())
-        self._file.close()
-        for folder in self._path.relative_to(self._table).parents:
-            handle = os.open(self._table / folder, os.O_RDONLY)
-            os.fsync(handle)
-            os.close(handle)
         return WrittenFile(
-            path=str(self._path.relative_to(self._table)),
-            size=state.st_size,
+            path=self._path,
+            size=self._file.size,
             partition=self._day,
-            modified=int(state.st_mtime * 1000),
+            modified=int(time.time() * 1000),
             rows=self._rows,
             statistics=json.dumps(self._delta_statistics()),
         )
-
-    def discard(self) -> None:
-        self._path.unlink(missing_ok=True)
-        # What the writer still holds is lost on purpose; it may not fit on the disk.
-        with suppress(OSError):
-            self._writer.close()
-        with suppress(OSError):
-            self._file.close()
 
     def _delta_statistics(self) -> dict[str, Any]:
         found: dict[str, Any] = {"numRecords": self._rows, "minValues": {}, "maxValues": {}, "nullCount": {}}

@@ -22,15 +22,17 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from contracts.model import load_contract
 from core import failpoints
+from core.lake import Lake
 from core.layout import Layout
 from core.settings import Settings
-from spark_streaming import broker, failures, lock, maintenance, requests, tables
+from spark_streaming import broker, failures, lock, maintenance, requests
 from spark_streaming.ends import Ends
 from spark_streaming.errors import PartitionsAddedError
 from spark_streaming.gaps import Topic
 from spark_streaming.session import start_session
 from spark_streaming.sink import LakeWriter
 from spark_streaming.start import Acceptance, open_lake
+from spark_streaming.tables import stream_tables
 
 log = logging.getLogger("tieout.stream")
 
@@ -181,17 +183,16 @@ def _run(stream: Stream, stop: threading.Event, timing: Mapping[str, Any]) -> No
 def _prepare(spark: SparkSession, settings: Settings, layout: Layout, acceptance: Acceptance | None) -> Stream:
     contract = load_contract()
     topic = broker.look(spark, settings, contract.topics["transactions"].name)
-    bronze = tables.bronze_table(str(layout.bronze), contract)
-    dead_letters = tables.dead_letter_table(str(layout.dead_letters))
     try:
-        owned_bronze, owned_dead_letters, position = open_lake(topic, (bronze, dead_letters), acceptance)
+        lake = stream_tables(Lake.of(settings, layout), contract)
+        bronze, dead_letters, position = open_lake(topic, lake, acceptance)
     except Exception as error:
         raise failures.explain(error, settings, topic.name) from error
     writer = LakeWriter(
         spark=spark,
         contract=contract,
-        bronze=owned_bronze,
-        dead_letters=owned_dead_letters,
+        bronze=bronze,
+        dead_letters=dead_letters,
         topic=topic.name,
         topic_id=topic.topic_id,
         position=position,

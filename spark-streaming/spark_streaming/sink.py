@@ -5,6 +5,7 @@ commits them. No row comes back from the workers.
 """
 
 import os
+import secrets
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -15,12 +16,13 @@ from pyspark.sql import DataFrame, SparkSession
 
 from contracts.model import Contract
 from core import failpoints
+from core.files import write_file
 from spark_streaming.ends import Ends, further, moves_on, show
 from spark_streaming.errors import LakeStateError
 from spark_streaming.gaps import Topic, explain_gaps
 from spark_streaming.start import Acceptance, Loss
 from spark_streaming.tables import OwnedTable, offsets_in
-from spark_streaming.task import DELIVERY, REPORT, Report, WriteFiles
+from spark_streaming.task import DELIVERY, MARK, REPORT, Report, WriteFiles
 
 # So many rows are worth a file of their own, as long as a core is free to write it.
 ROWS_PER_FILE = 25_000
@@ -153,16 +155,33 @@ class LakeWriter:
             if moves_on(self.bronze.ends, apart)
             else {}
         )
-        task = WriteFiles(self.contract, self.topic_id, self.bronze.table, self.dead_letters.table, ends, dead)
+        task = WriteFiles(
+            self.contract, self.topic_id, self.bronze.table, self.dead_letters.table, ends, dead, self._mark()
+        )
         count = sum(behind - start.get(p, 0) for p, behind in end.items())
         tasks = min(self.spark.sparkContext.defaultParallelism, 1 + count // ROWS_PER_FILE)
         rows = messages.selectExpr(*DELIVERY).coalesce(tasks).mapInArrow(task, REPORT).collect()
         whole = Report()
         for row in rows:
             whole.add(Report.from_json(row["report"]))
+        if whole.blind:
+            raise LakeStateError(
+                f"An executor does not see the lake's folder, {self.bronze.table.lake.place.url}.",
+                "nothing of the batch was written.",
+                "set LAKE_URL in .env to a place that every machine reaches, such as s3://bucket/prefix",
+            )
         if whole.full:
-            raise OSError(ENOSPC, os.strerror(ENOSPC), self.bronze.table.uri)
+            raise OSError(ENOSPC, os.strerror(ENOSPC), self.bronze.table.lake.uri)
         return whole
+
+    def _mark(self) -> str | None:
+        """Return what workers elsewhere must find in the lake's folder; None where there are none."""
+        folder = self.bronze.table.lake.place.folder("")
+        if folder is None or str(self.spark.sparkContext.master).startswith("local"):
+            return None
+        mark = secrets.token_hex(16)
+        write_file(folder / MARK, mark, mode=0o600)
+        return mark
 
     def _refuse_gap(self, start: Ends, end: Ends) -> None:
         for owned in (self.bronze, self.dead_letters):

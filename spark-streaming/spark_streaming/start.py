@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from spark_streaming.broker import TopicState
 from spark_streaming.ends import Ends, Recorded, lower
 from spark_streaming.errors import LakeStateError, OffsetsLostError, TopicRecreatedError
-from spark_streaming.tables import LakeTable, OwnedTable
+from spark_streaming.tables import OwnedTable, StreamTable
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Acceptance:
 
 
 def open_lake(
-    topic: TopicState, lake: tuple[LakeTable, LakeTable], acceptance: Acceptance | None
+    topic: TopicState, lake: tuple[StreamTable, StreamTable], acceptance: Acceptance | None
 ) -> tuple[OwnedTable, OwnedTable, dict[int, int]]:
     """Take the lake over; return its tables, and where the next batch begins.
 

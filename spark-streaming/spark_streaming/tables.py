@@ -8,6 +8,7 @@ writer that slept while another took over cannot commit any more, whatever a loc
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,10 +19,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction
-from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction
 
 from contracts.model import Contract
+from core.files import sync_folder
+from core.lake import Lake, LakeTable
 from spark_streaming.columns import PARTITION_COLUMNS, bronze_schema, dead_letter_schema
 from spark_streaming.ends import Ends, Recorded, commit_metadata, further, read_metadata
 from spark_streaming.errors import LakeStateError, LakeTakenError
@@ -40,50 +43,54 @@ PROPERTIES = {
 MOST_COMMITS = 1000
 MOST_ATTEMPTS = 5
 
+_CONFLICT = re.compile("oncurrent|[Mm]etadata|[Pp]rotocol")
+
 
 @dataclass(frozen=True)
-class LakeTable:
-    """A Delta table of the lake.
+class StreamTable:
+    """A table that the stream writes.
 
     Attributes:
         name: what logs and errors call it.
-        uri: where it is.
+        lake: the table in its place.
         schema: its columns, in order.
         statistics: columns with minimum and maximum a file.
     """
 
     name: str
-    uri: str
+    lake: LakeTable
     schema: pa.Schema
     statistics: tuple[str, ...]
 
 
-def bronze_table(uri: str, contract: Contract) -> LakeTable:
-    """Return the table of the well-formed events."""
-    return LakeTable("bronze", uri, bronze_schema(contract), ("occurred_at", "arrived_at", "partition", "offset"))
-
-
-def dead_letter_table(uri: str) -> LakeTable:
-    """Return the table of the malformed events."""
-    return LakeTable("dead_letters", uri, dead_letter_schema(), ("arrived_at", "partition", "offset"))
-
-
-def create(table: LakeTable) -> None:
-    """Make the table where it is missing. Safe to repeat."""
-    if newest_version(table) >= 0:
-        return
-    Path(table.uri).mkdir(parents=True, exist_ok=True, mode=0o700)
-    statistics = {"delta.dataSkippingStatsColumns": ",".join(table.statistics)}
-    DeltaTable.create(
-        table.uri,
-        schema=table.schema,
-        mode="ignore",
-        partition_by=list(PARTITION_COLUMNS),
-        configuration={**PROPERTIES, **statistics},
+def stream_tables(lake: Lake, contract: Contract) -> tuple[StreamTable, StreamTable]:
+    """Return the table of the well-formed events, and the one of the malformed."""
+    delivery = ("arrived_at", "partition", "offset")
+    return (
+        StreamTable("bronze", lake.bronze, bronze_schema(contract), ("occurred_at", *delivery)),
+        StreamTable("dead_letters", lake.dead_letters, dead_letter_schema(), delivery),
     )
 
 
-def recorded(table: LakeTable) -> Recorded:
+def create(table: StreamTable) -> None:
+    """Make the table where it is missing. Safe to repeat."""
+    if table.lake.exists():
+        return
+    if table.lake.folder is not None:
+        table.lake.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    statistics = {"delta.dataSkippingStatsColumns": ",".join(table.statistics)}
+    with table.lake.place.answering():
+        DeltaTable.create(
+            table.lake.uri,
+            schema=table.schema,
+            mode="ignore",
+            partition_by=list(PARTITION_COLUMNS),
+            configuration={**PROPERTIES, **statistics},
+            storage_options=table.lake.storage_options or None,
+        )
+
+
+def recorded(table: StreamTable) -> Recorded:
     """Return how far the table has got: by its newest commit of ours, else by the offsets that are in it."""
     for metadata in islice(_commits(table), MOST_COMMITS):
         found = read_metadata(metadata)
@@ -92,71 +99,40 @@ def recorded(table: LakeTable) -> Recorded:
     return Recorded() if _is_new(table) else _highest_offsets(table)
 
 
-def offsets_in(table: LakeTable, topic_id: str, start: Ends, end: Ends) -> dict[int, list[int]]:
+def offsets_in(table: StreamTable, topic_id: str, start: Ends, end: Ends) -> dict[int, list[int]]:
     """Return the offsets of a topic that the table holds between two ends, by partition."""
     found: dict[int, list[int]] = {}
-    delta = DeltaTable(table.uri)
+    delta = table.lake.delta()
     for partition in sorted(end):
         first, behind = start.get(partition, 0), end[partition]
         if first < behind:
             span = [("partition", "=", partition), ("offset", ">=", first), ("offset", "<", behind)]
-            rows = delta.to_pyarrow_table(columns=["topic_id", "offset"], filters=span)
+            with table.lake.place.answering():
+                rows = delta.to_pyarrow_table(columns=["topic_id", "offset"], filters=span)
             found[partition] = rows.filter(pc.equal(rows["topic_id"], topic_id))["offset"].to_pylist()
     return found
 
 
-def newest_version(table: LakeTable) -> int:
-    """Return the number of the table's newest commit; -1 where there is no table."""
-    log = _log(table)
-    version = _last_checkpoint(log)
-    # Where the hint is missing or names no commit, as in a copy of a running lake, the log is listed.
-    if not _commit(log, version).exists():
-        version = max((int(commit.stem) for commit in log.glob("*.json") if commit.stem.isdigit()), default=-1)
-    while _commit(log, version + 1).exists():
-        version += 1
-    return version
-
-
-def _commits(table: LakeTable) -> Iterator[str | None]:
+def _commits(table: StreamTable) -> Iterator[str | None]:
     """Yield the metadata of each commit, newest first, as far back as the log goes."""
-    version = newest_version(table)
-    while _commit(_log(table), version).exists():
+    for version in table.lake.versions_backwards():
         yield _metadata(table, version)
-        version -= 1
 
 
-def _metadata(table: LakeTable, version: int) -> str | None:
-    actions = _actions(_log(table), version)
+def _metadata(table: StreamTable, version: int) -> str | None:
+    actions = table.lake.actions(version)
     return next((a["commitInfo"].get("userMetadata") for a in actions if "commitInfo" in a), None)
 
 
-def _is_new(table: LakeTable) -> bool:
+def _is_new(table: StreamTable) -> bool:
     """Say whether nothing has happened to the table but that it was made, empty."""
-    return newest_version(table) == 0 and not any("add" in action for action in _actions(_log(table), 0))
+    return table.lake.newest_version() == 0 and not any("add" in action for action in table.lake.actions(0))
 
 
-def _actions(log: Path, version: int) -> Iterator[dict[str, Any]]:
-    return map(json.loads, _commit(log, version).read_text(encoding="utf-8").splitlines())
-
-
-def _commit(log: Path, version: int) -> Path:
-    return log / f"{version:020}.json"
-
-
-def _log(table: LakeTable) -> Path:
-    return Path(table.uri) / "_delta_log"
-
-
-def _last_checkpoint(log: Path) -> int:
-    try:
-        return int(json.loads((log / "_last_checkpoint").read_text(encoding="utf-8"))["version"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return -1
-
-
-def _highest_offsets(table: LakeTable) -> Recorded:
+def _highest_offsets(table: StreamTable) -> Recorded:
     """Return the ends that the rows themselves show: the last fallback, when no commit's metadata is left."""
-    rows = DeltaTable(table.uri).to_pyarrow_table(columns=["topic_id", "partition", "offset", "arrived_at"])
+    with table.lake.place.answering():
+        rows = table.lake.delta().to_pyarrow_table(columns=["topic_id", "partition", "offset", "arrived_at"])
     if not rows.num_rows:
         return Recorded()
     ends = rows.group_by(["topic_id", "partition"]).aggregate([("offset", "max"), ("arrived_at", "max")]).to_pylist()
@@ -177,7 +153,7 @@ class OwnedTable:
         delta: the table as it was behind the writer's own last commit.
     """
 
-    table: LakeTable
+    table: StreamTable
     topic: str
     found: Recorded
     delta: DeltaTable
@@ -188,7 +164,7 @@ class OwnedTable:
         self.topic_id, self.ends = self.found.topic_id, self.found.ends
 
     @classmethod
-    def take_over(cls, table: LakeTable, topic: str) -> "OwnedTable":
+    def take_over(cls, table: StreamTable, topic: str) -> "OwnedTable":
         """Make the table where it is missing, shut out whoever wrote it before, and read its ends.
 
         Raises:
@@ -196,7 +172,7 @@ class OwnedTable:
         """
         create(table)
         for _ in range(MOST_ATTEMPTS):
-            delta = DeltaTable(table.uri)
+            delta = table.lake.delta()
             # What is read now is still so when the commit succeeds: it is made on the version loaded before.
             owned = cls(table, topic, recorded(table), delta)
             begins = {"begins": True} if owned.found.begins else {}
@@ -250,24 +226,28 @@ class OwnedTable:
             transactions.append(Transaction(app, sum(end.values())))
             metadata = commit_metadata(self.topic, self.topic_id, start, end, rows, token=token, **more)
         try:
-            self.delta.create_write_transaction(
-                [_add(file) for file in files],
-                "append",
-                self.delta.schema(),
-                list(PARTITION_COLUMNS),
-                commit_properties=CommitProperties({"userMetadata": metadata}, app_transactions=transactions),
-            )
-        except CommitFailedError as error:
-            raise _taken(self.table) from error
-        except (DeltaError, OSError):
-            # The answer may be lost and the commit there; the log knows.
-            if self._own_commit(token) is None:
+            with self.table.lake.place.answering():
+                self.delta.create_write_transaction(
+                    [_add(file) for file in files],
+                    "append",
+                    self.delta.schema(),
+                    list(PARTITION_COLUMNS),
+                    commit_properties=CommitProperties({"userMetadata": metadata}, app_transactions=transactions),
+                )
+        except Exception as error:
+            # The answer may be lost and the commit there, against which delta-rs' own second try then runs.
+            version = self._own_commit(token)
+            if version is None and isinstance(error, CommitFailedError) and _CONFLICT.search(str(error)):
+                raise _taken(self.table) from error
+            if version is None:
                 raise
-        version = self._own_commit(token)
+        else:
+            version = self._own_commit(token)
         if version is None:
             raise _taken(self.table)
-        _sync(_commit(_log(self.table), version))
-        self.delta = DeltaTable(self.table.uri, version=version)
+        if self.table.lake.folder is not None:
+            _sync(self.table.lake.folder / "_delta_log", f"{version:020}.json")
+        self.delta = self.table.lake.delta(version)
         self.ends = end
 
     def _refuse_other_ends(self, app: str) -> None:
@@ -276,13 +256,13 @@ class OwnedTable:
         if (last or 0) != ours:
             raise LakeStateError(
                 f"{self.table.name} has got to {last} offsets by its log, and its writer only knows of {ours}.",
-                f"{self.table.uri} holds what it held before; nothing was skipped in Kafka.",
-                f"look at the newest commits in {self.table.uri}/_delta_log, then ./scripts/tieout stream",
+                f"{self.table.lake} holds what it held before; nothing was skipped in Kafka.",
+                f"look at the newest commits in {self.table.lake}/_delta_log, then ./scripts/tieout stream",
             )
 
     def _own_commit(self, token: str) -> int | None:
         """Return the version that the commit with this token became: the newest one may be a rival's."""
-        for version in range(newest_version(self.table), self.delta.version(), -1):
+        for version in reversed(self.table.lake.versions(self.delta.version())):
             if token in (_metadata(self.table, version) or ""):
                 return version
         return None
@@ -292,19 +272,16 @@ def _add(file: WrittenFile) -> AddAction:
     return AddAction(file.path, file.size, file.partition, file.modified, data_change=True, stats=file.statistics)
 
 
-def _taken(table: LakeTable) -> LakeTakenError:
+def _taken(table: StreamTable) -> LakeTakenError:
     return LakeTakenError(
         f"Another process has taken {table.name} over while this one was writing.",
-        f"{table.uri} holds each event once; this process wrote nothing more to it.",
+        f"{table.lake} holds each event once; this process wrote nothing more to it.",
         "./scripts/tieout status (it says who writes the lake)",
     )
 
 
-def _sync(path: Path) -> None:
+def _sync(folder: Path, name: str) -> None:
     """Bring a file and its folder's list to the disk."""
-    for each in (path, path.parent):
-        handle = os.open(each, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    with (folder / name).open("rb") as file:
+        os.fsync(file.fileno())
+    sync_folder(folder)

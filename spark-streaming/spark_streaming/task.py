@@ -1,11 +1,12 @@
 """What a task of a batch does in a Python worker: judge its messages, and write both tables' files."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from errno import EDQUOT, ENOSPC
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,13 @@ from contracts.judge import Judge
 from contracts.model import Contract
 from spark_streaming.ends import Ends
 from spark_streaming.files import DayFiles, WrittenFile
-from spark_streaming.tables import LakeTable
+from spark_streaming.tables import StreamTable
 
 # What Spark's Kafka source gives and a task reads.
 DELIVERY = ("value", "key", "headers", "topic", "`partition`", "`offset`", "`timestamp`")
 REPORT = "report string"
+# By this file of the lake's folder workers of other machines show that they see it.
+MARK = ".seen-by-workers"
 
 
 @dataclass
@@ -36,6 +39,7 @@ class Report:
         files: for each table what was written for its next commit.
         late: files of dead letters below their table's ends, which an earlier judge took for sound.
         full: there was no room for the files; the rest says nothing then.
+        blind: the machine of the task does not see the lake's folder; the rest says nothing then.
     """
 
     rows: Counter[int] = field(default_factory=Counter)
@@ -45,6 +49,7 @@ class Report:
     files: dict[str, list[WrittenFile]] = field(default_factory=dict)
     late: list[WrittenFile] = field(default_factory=list)
     full: bool = False
+    blind: bool = False
 
     def add(self, other: "Report") -> None:
         """Take in another task's report."""
@@ -53,6 +58,7 @@ class Report:
         self.reasons += other.reasons
         self.late += other.late
         self.full = self.full or other.full
+        self.blind = self.blind or other.blind
         for name, rows in other.new.items():
             self.new[name] = self.new.get(name, Counter()) + rows
         for name, files in other.files.items():
@@ -74,6 +80,7 @@ class Report:
             {name: [WrittenFile(**file) for file in files] for name, files in read["files"].items()},
             [WrittenFile(**file) for file in read["late"]],
             read["full"],
+            read["blind"],
         )
 
 
@@ -93,36 +100,45 @@ class WriteFiles:
         ends: for each table how far it has got: it gets nothing below, but for what `dead` says.
         dead: the dead letters between the end of bronze and their own, which a crash left apart, by partition. The
             judge may be another since: they are not judged again, and every other message there is.
+        mark: what the file MARK of the lake must hold; None where the workers are on the driver's own machine.
     """
 
     contract: Contract
     topic_id: str
-    bronze: LakeTable
-    dead_letters: LakeTable
+    bronze: StreamTable
+    dead_letters: StreamTable
     ends: Mapping[str, Ends]
     dead: Mapping[int, list[int]]
+    mark: str | None = None
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Write the messages of one task; yield one row, its report as JSON."""
-        outputs = [
-            DayFiles(Path(table.uri), table.schema, table.statistics)
-            for table in (self.bronze, self.dead_letters, self.dead_letters)
-        ]
+        os.umask(0o077)
         try:
-            report = self._write(batches, *outputs)
-        except BaseException as error:
-            for output in outputs:
-                output.discard()
-            if not isinstance(error, OSError) or error.errno not in {ENOSPC, EDQUOT}:
+            # Left well, every file is on the disk or in the store; left by an error, none is there.
+            with ExitStack() as task:
+                report = self._write(batches, task) if self._sees_the_lake() else Report(blind=True)
+        except OSError as error:
+            if error.errno not in {ENOSPC, EDQUOT}:
                 raise
             # Not raised here: Spark would print it with the whole stack, and try again.
             report = Report(full=True)
         yield pa.RecordBatch.from_pydict({"report": [report.to_json()]})
 
-    def _write(
-        self, batches: Iterator[pa.RecordBatch], bronze: DayFiles, dead_letters: DayFiles, late: DayFiles
-    ) -> Report:
+    def _sees_the_lake(self) -> bool:
+        if self.mark is None:
+            return True
+        try:
+            return self.bronze.lake.place.read(MARK).decode() == self.mark
+        except FileNotFoundError:
+            return False
+
+    def _write(self, batches: Iterator[pa.RecordBatch], task: ExitStack) -> Report:
         judge, report = Judge(self.contract), Report()
+        bronze, dead_letters, late = (
+            DayFiles(table.lake, table.schema, table.statistics, task)
+            for table in (self.bronze, self.dead_letters, self.dead_letters)
+        )
         for batch in batches:
             report.rows += _count(batch)
             for table in (self.bronze, self.dead_letters):

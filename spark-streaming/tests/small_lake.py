@@ -10,10 +10,11 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 
 from contracts.model import load_contract
+from core.lake import Lake
+from core.places import LocalPlace
 from spark_streaming import tables
 from spark_streaming.broker import TopicState
 from spark_streaming.ends import Ends
@@ -72,8 +73,7 @@ class SmallLake:
 
     def __init__(self, spark: SparkSession, folder: Path) -> None:
         self.spark, self.contract = spark, load_contract()
-        self.bronze = tables.bronze_table(str(folder / "raw_transactions"), self.contract)
-        self.dead_letters = tables.dead_letter_table(str(folder / "dead_letter_queue"))
+        self.bronze, self.dead_letters = tables.stream_tables(Lake(LocalPlace(folder)), self.contract)
 
     def open(self, topic: TopicState, acceptance: Acceptance | None = None) -> LakeWriter:
         bronze, dead_letters, position = open_lake(topic, (self.bronze, self.dead_letters), acceptance)
@@ -105,13 +105,13 @@ class SmallLake:
         given = [each for each in offsets if each not in self.markers | self.aborted]
         return writer.write(self.messages(given), batch, end)
 
-    def offsets(self, table: tables.LakeTable) -> list[Offset]:
-        rows = DeltaTable(table.uri).to_pyarrow_table(columns=["partition", "offset"]).to_pydict()
+    def offsets(self, table: tables.StreamTable) -> list[Offset]:
+        rows = table.lake.delta().to_pyarrow_table(columns=["partition", "offset"]).to_pydict()
         return sorted(zip(rows["partition"], rows["offset"], strict=True))
 
-    def metadata(self, table: tables.LakeTable) -> list[dict[str, Any]]:
+    def metadata(self, table: tables.StreamTable) -> list[dict[str, Any]]:
         """Return our metadata of each commit but the fences, oldest first."""
-        texts = [commit.get("userMetadata") for commit in reversed(DeltaTable(table.uri).history())]
+        texts = [commit.get("userMetadata") for commit in reversed(table.lake.delta().history())]
         return [found for found in map(json.loads, filter(None, texts)) if not found.get("fence")]
 
     def check(self, ends: dict[int, int], first: dict[int, int] | None = None) -> None:

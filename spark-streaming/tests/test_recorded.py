@@ -6,9 +6,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from core.lake import Lake
+from core.places import LocalPlace
 from spark_streaming import tables
 from spark_streaming.ends import Recorded, commit_metadata
-from spark_streaming.tables import LakeTable
+from spark_streaming.tables import StreamTable
 
 
 class Log:
@@ -20,7 +22,7 @@ class Log:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.table = LakeTable("bronze", str(folder), pa.schema([]), ())
+        self.table = StreamTable("bronze", Lake(LocalPlace(folder.parent)).table(folder.name), pa.schema([]), ())
         self.folder = folder / "_delta_log"
         self.folder.mkdir()
 

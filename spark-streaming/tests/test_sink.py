@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deltalake import DeltaTable
 from small_lake import GOOD, SmallLake, dies_before_bronze, topic_of
 
 from spark_streaming import tables
@@ -24,11 +23,11 @@ def lake(spark: Any, tmp_path: Path) -> SmallLake:
 def test_a_replay_with_the_same_or_other_boundaries_writes_nothing_twice(lake: SmallLake) -> None:
     writer = lake.open(TOPIC)
     lake.write(writer, {0: 10, 1: 7})
-    versions = [DeltaTable(table.uri).version() for table in (lake.bronze, lake.dead_letters)]
+    versions = [table.lake.delta().version() for table in (lake.bronze, lake.dead_letters)]
     for end in ({0: 10, 1: 7}, {0: 4, 1: 7}):
         writer.position = {0: 0, 1: 0}
         assert lake.write(writer, end).written.total() == 0
-        assert [DeltaTable(table.uri).version() for table in (lake.bronze, lake.dead_letters)] == versions
+        assert [table.lake.delta().version() for table in (lake.bronze, lake.dead_letters)] == versions
     writer.position = {0: 3, 1: 0}
     assert lake.write(writer, {0: 13, 1: 9}).written == {"bronze": 4, "dead_letters": 1}
     lake.check({0: 13, 1: 9})
@@ -109,7 +108,7 @@ def test_a_writer_whose_table_was_compacted_meanwhile_goes_on(lake: SmallLake) -
     lake.write(writer, {0: 5, 1: 5})
     lake.write(writer, {0: 9, 1: 9})
     for table in (lake.bronze, lake.dead_letters):
-        DeltaTable(table.uri).optimize.compact()
+        table.lake.delta().optimize.compact()
     lake.write(writer, {0: 12, 1: 12})
     lake.check({0: 12, 1: 12})
 
@@ -165,7 +164,7 @@ def test_a_lake_is_its_owners_alone_from_the_first_moment_whatever_the_umask(lak
     finally:
         os.umask(before)
     for table in (lake.bronze, lake.dead_letters):
-        assert stat.S_IMODE(Path(table.uri).stat().st_mode) == 0o700
-        files = list(Path(table.uri).rglob("*.parquet"))
+        assert stat.S_IMODE(Path(table.lake.uri).stat().st_mode) == 0o700
+        files = list(Path(table.lake.uri).rglob("*.parquet"))
         assert files
         assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
