@@ -81,6 +81,11 @@ class Judged:
     columns: pa.RecordBatch
     usual: int
 
+    @property
+    def is_sound(self) -> pa.BooleanArray:
+        """Where nothing is wrong with the value."""
+        return pc.equal(pc.list_value_length(self.columns["reasons"]), 0)
+
 
 class Judge:
     """Judges values by a contract. It may be sent to another process."""
@@ -134,9 +139,8 @@ class Judge:
         if not found.true_count:
             return rows
         event = shape.read(asked.filter(found))
-        known = found.to_numpy(zero_copy_only=False)
-        mine: Rows = rows[known]
-        others: Rows = rows[~known]
+        known: npt.NDArray[np.bool_] = found.to_numpy(zero_copy_only=False)
+        mine, others = rows[known], rows[~known]
         exact = self._is_exact(event)
         if exact.false_count:
             chosen = exact.to_numpy(zero_copy_only=False)

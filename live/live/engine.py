@@ -14,14 +14,13 @@ from core.layout import Layout
 from core.locks import AdvisoryKey, advisory_holder, take_advisory
 from core.settings import Settings
 from live import set_aside
-from live.alerts.memory import EPOCH
 from live.alerts.outbox import Outbox
 from live.alerts.watch import Watch, write_rules
 from live.broker import Broker, headers_of
 from live.channels import read_channels
 from live.checker import Checker
 from live.counting import Counting
-from live.events import Event, Judge, Place
+from live.events import EPOCH, EventReader, Message, Place
 from live.expiry import expire
 from live.opening import add_partitions, ask_for_restart, open_totals, read_positions, restart_is_asked
 
@@ -71,7 +70,7 @@ class Engine:
     def __init__(self, connection: Connection, settings: Settings, layout: Layout, say: Say) -> None:
         contract: Contract = load_contract()
         self._connection, self._settings, self._say = connection, settings, say
-        self._judge = Judge(contract)
+        self._reader = EventReader(contract)
         self._broker = Broker(settings, contract.topics["transactions"].name)
         self._outbox = Outbox(settings, contract.topics["alerts"].name)
         watch, channels = Watch(load_alert_rules()), read_channels(layout)
@@ -114,6 +113,7 @@ class Engine:
                 checker.stop()
             self._broker.close()
             self._outbox.close()
+            self._reader.close()
         return counted
 
     def _begin(self, restart_from_gold: bool) -> bool:
@@ -161,7 +161,9 @@ class Engine:
     def _step(self) -> int:
         settings, counting = self._settings, self._counting
         messages, ends = self._broker.poll(settings.live_batch_events, settings.live_linger_ms / 1000)
-        events = [self._event(each) for each in messages if counting.is_next(each.partition(), each.offset())]
+        events = self._reader.read(
+            [self._message(each) for each in messages if counting.is_next(each.partition(), each.offset())]
+        )
         if events:
             counting.count(events)
             if self._is_due("say", SAY_EVERY_SECONDS):
@@ -176,11 +178,11 @@ class Engine:
             expire(self._connection, settings, counting.topic_id)
         return len(events)
 
-    def _event(self, message: Any) -> Event:
+    def _message(self, message: Any) -> Message:
         _, milliseconds = message.timestamp()
         arrived_at = EPOCH + timedelta(milliseconds=milliseconds)
         place = Place(self._counting.topic_id, message.partition(), message.offset())
-        return self._judge.event(place, arrived_at, message.value(), headers_of(message))
+        return Message(place, arrived_at, message.value(), headers_of(message))
 
 
 class _Clock:

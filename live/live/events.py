@@ -1,23 +1,26 @@
-"""From a Kafka message to what the live view counts: judged as the stream and silver judge it."""
+# ruff: noqa: S608  (column names and conditions come from the contract)
+"""From Kafka messages to what the live view counts, a poll at a time: judged as stream and loader judge them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
-from hashlib import md5
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
+import duckdb
+import pyarrow as pa
+
+from contracts.headers import HEADERS, header_columns
+from contracts.judge import UTC_TIME, Judge
 from contracts.model import Contract
-from contracts.status_time import status_time
-from contracts.verdict import judge, read_instant
-from live.event_rules import python_rules
+from contracts.rules import HAS_FEED, judged_sql
 from live.trouble import is_about_an_event, trouble_of
 
-LONGEST_HEADER = 200
-_MINOR = Decimal("0.0001")
-_STATUS_FIELDS = ("status", "failure_reason")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# A poll with more bytes of values is judged in parts. DuckDB holds some twenty times as much for a moment.
+PART_BYTES = 8 << 20
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -40,13 +43,25 @@ class Place:
     offset: int
 
 
+class Message(NamedTuple):
+    """What the broker delivered."""
+
+    place: Place
+    arrived_at: datetime
+    value: bytes | None
+    headers: Headers = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A message that was judged. Fields beyond kind are set for sound events only, but for redrive_of.
+    """A message that was judged. What follows reasons is set for rejected and sound events only.
 
     Attributes:
-        fields: the contract's fields as they came.
-        identity_hash: as silver makes it: equal for all statuses of a payment.
+        reasons: the codes of what is wrong with a dead letter or of the rules that a rejected event breaks.
+        redrive_of: the dead letter that it is, sent again.
+        feed: the feed within which it has the number seq; None where it is in none.
+        fields: the contract's texts and booleans by name.
+        identity_hash: as silver has it: equal for all statuses of a payment.
         status_at: the header of that name where it can be true, else the arrival.
         trouble: why an UNJUDGED event could not be judged.
     """
@@ -54,7 +69,10 @@ class Event:
     place: Place
     arrived_at: datetime
     kind: Kind
+    reasons: tuple[str, ...] = ()
     redrive_of: str | None = None
+    feed: str | None = None
+    seq: int = 0
     fields: Mapping[str, Any] | None = None
     amount: Decimal = Decimal(0)
     occurred_at: datetime | None = None
@@ -72,78 +90,118 @@ class Event:
         return (self.fields or {}).get(name)
 
 
-class Judge:
-    """Judges messages by a contract."""
+class EventReader:
+    """Reads messages as events: what is malformed by the contract's judge, the rest by silver's SQL in DuckDB."""
 
     def __init__(self, contract: Contract) -> None:
-        self._contract = contract
-        self._rules = python_rules(contract)
-        self._checks = tuple(self._rules.values())
-        self._identity = [field for field in contract.fields if field.name not in _STATUS_FIELDS]
+        self._judge = Judge(contract)
+        fields = [field for field in contract.fields if field.type in ("string", "boolean")]
+        self._names = [field.name for field in fields]
+        self._silver = _Silver(contract, [field.stored_as for field in fields])
 
-    def event(self, place: Place, arrived_at: datetime, value: bytes | None, headers: Headers) -> Event:
-        """Return the event of a message; never raises for what is in it."""
+    def read(self, messages: Sequence[Message]) -> list[Event]:
+        """Return the events of messages, in their order; never raises for what is in one of them.
+
+        Messages that cannot be judged together are halved, until the one is found that cannot be judged by itself.
+        """
         try:
-            return self._judged(place, arrived_at, value, headers)
+            if len(messages) == 1 or sum(len(each.value or b"") for each in messages) <= PART_BYTES:
+                return list(self._read_together(messages))
         except Exception as error:
-            if not is_about_an_event(error):
-                raise
-            return Event(place, arrived_at, Kind.UNJUDGED, trouble=trouble_of(error))
+            self._silver.close()  # DuckDB may not go on after an error
+            if len(messages) == 1:
+                if not is_about_an_event(error):
+                    raise
+                return [Event(messages[0].place, messages[0].arrived_at, Kind.UNJUDGED, trouble=trouble_of(error))]
+        middle = len(messages) // 2
+        return self.read(messages[:middle]) + self.read(messages[middle:])
 
-    def _judged(self, place: Place, arrived_at: datetime, value: bytes | None, headers: Headers) -> Event:
-        verdict = judge(value, self._contract)
-        if verdict.reasons or verdict.event is None or verdict.occurred_at is None:
-            return Event(place, arrived_at, Kind.DEAD)
-        redrive_of = header_text(headers, "redrive-of")
-        fields = verdict.event
-        for passes in self._checks:
-            if not passes(fields, verdict, arrived_at):
-                return Event(place, arrived_at, Kind.REJECTED, redrive_of)
-        amount, offset = verdict.amount or Decimal(0), verdict.utc_offset_minutes or 0
-        stated = read_instant(header_text(headers, "status_at") or "")
+    def close(self) -> None:
+        """Let the database of this process go."""
+        self._silver.close()
+
+    def _read_together(self, messages: Sequence[Message]) -> Iterable[Event]:
+        judged = self._judge.judge(pa.array([each.value for each in messages], pa.binary()))
+        delivered = pa.table(
+            {
+                **dict(zip(judged.columns.schema.names, judged.columns, strict=True)),
+                **header_columns(pa.array([each.headers for each in messages], HEADERS)),
+                "arrived_at": pa.array([each.arrived_at for each in messages], UTC_TIME),
+            }
+        )
+        rows = iter(self._silver.ask(delivered.filter(judged.is_sound).drop_columns(["reasons"])))
+        found = []
+        for message, reasons in zip(messages, judged.columns["reasons"].to_pylist(), strict=True):
+            if reasons:
+                found.append(Event(message.place, message.arrived_at, Kind.DEAD, tuple(reasons)))
+            else:
+                found.append(self._event(message, next(rows)))
+        return found
+
+    def _event(self, message: Message, row: tuple[Any, ...]) -> Event:
+        broken, redrive_of, feed, seq, amount, occurred_at, utc_offset_minutes, status_at, identity, *values = row
         return Event(
-            place,
-            arrived_at,
-            Kind.SOUND,
+            message.place,
+            message.arrived_at,
+            Kind.REJECTED if broken else Kind.SOUND,
+            tuple(broken.split(",")) if broken else (),
             redrive_of,
-            fields,
+            feed,
+            seq or 0,
+            dict(zip(self._names, values, strict=True)),
             amount,
-            verdict.occurred_at,
-            offset,
-            status_time(stated[0] if stated else None, verdict.occurred_at, arrived_at),
-            self._identity_hash(fields, amount, verdict.occurred_at, offset),
+            EPOCH + timedelta(microseconds=occurred_at),
+            utc_offset_minutes,
+            EPOCH + timedelta(microseconds=status_at),
+            UUID(bytes=identity),
         )
 
-    def broken_rules(self, value: bytes, arrived_at: datetime) -> list[str]:
-        """Return the codes of the rules that a well-formed value breaks."""
-        verdict = judge(value, self._contract)
-        return [code for code, passes in self._rules.items() if not passes(verdict.event or {}, verdict, arrived_at)]
 
-    def _identity_hash(self, fields: Mapping[str, Any], amount: Decimal, occurred_at: datetime, offset: int) -> UUID:
-        parts = []
-        for field in self._identity:
-            if field.type == "decimal":
-                text = format(amount.quantize(_MINOR), "f")
-            elif field.type == "timestamp":
-                text = f"{int(occurred_at.replace(microsecond=0).timestamp())}.{occurred_at.microsecond}/{offset}"
-            elif field.type == "boolean":
-                text = "true" if fields[field.name] else "false"
-            else:
-                value = fields.get(field.name)
-                if value is None:
-                    parts.append("-")
-                    continue
-                text = value
-            parts.append(f"{len(text)}:{text}")
-        return UUID(md5("".join(parts).encode(), usedforsecurity=False).hexdigest())
+class _Silver:
+    """Silver's SQL over events, in a DuckDB of this process, planned once: planning costs more than a small poll."""
+
+    def __init__(self, contract: Contract, columns: Iterable[str]) -> None:
+        self._query = f"""
+            select reasons, redrive_of, case when {HAS_FEED} then run end, seq, amount, epoch_us(occurred_at),
+                utc_offset_minutes, epoch_us(status_at), identity_hash, {", ".join(columns)}
+            from ({judged_sql(contract)})
+        """
+        self._delivered = _Delivered()
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    def ask(self, delivered: pa.Table) -> list[tuple[Any, ...]]:
+        """Return the query's rows, one an event, in their order."""
+        if not len(delivered):
+            return []
+        self._delivered.table = delivered
+        if self._connection is None:
+            self._connection = self._open()
+        rows: list[tuple[Any, ...]] = self._connection.execute("execute silver").fetchall()
+        if len(rows) != len(delivered):
+            raise ValueError(f"silver's SQL made {len(rows)} rows of {len(delivered)} events")
+        return rows
+
+    def close(self) -> None:
+        """Let the database go; the next question opens another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        connection = duckdb.connect()
+        # One thread, and the order of the events is kept. Nothing is ever written to disk.
+        for name, value in {"timezone": "UTC", "threads": 1, "temp_directory": "", "memory_limit": "512MB"}.items():
+            connection.execute(f"set {name} = '{value}'")
+        connection.execute("set autoinstall_known_extensions = false")
+        connection.register("delivered", self._delivered)
+        connection.execute(f"prepare silver as {self._query}")
+        return connection
 
 
-def header_text(headers: Headers, name: str) -> str | None:
-    """Return the text of the first header of a name; None where it is absent, no UTF-8, too long or holds U+0000."""
-    value = next((value for key, value in headers if key == name), None)
-    if value is None or len(value) > LONGEST_HEADER or b"\0" in value:
-        return None
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        return None
+class _Delivered:
+    """The events that are asked about. DuckDB reads them by Arrow's C interface each time that it runs the query."""
+
+    table: pa.Table
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        return self.table.__arrow_c_stream__(requested_schema)

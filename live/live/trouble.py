@@ -1,5 +1,6 @@
 """Whose fault an error is: one event's, which is then set aside, or the platform's, which ends the process."""
 
+import duckdb
 import psycopg
 
 from core.errors import TieoutError
@@ -12,7 +13,7 @@ def is_about_an_event(error: Exception) -> bool:
     """Say whether an error may be one event's own; an outage is not, and must not set events aside."""
     if isinstance(error, psycopg.Error):
         return isinstance(error, _ABOUT_VALUES)
-    return not isinstance(error, (TieoutError, OSError, MemoryError))
+    return not isinstance(error, (TieoutError, OSError, MemoryError, duckdb.OperationalError))
 
 
 def trouble_of(error: Exception) -> str:

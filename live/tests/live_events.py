@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from contracts.model import load_contract
-from live.events import Event, Judge, Place
+from live.events import Event, EventReader, Headers, Message, Place
 
 ARRIVED = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 TOPIC = "dG9waWMtb2YtYS10ZXN0LQ"
-JUDGE = Judge(load_contract())
+READER = EventReader(load_contract())
 
 
 def fields(transaction_id: str = "t1", status: str = "SUCCESS", **changed: Any) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def fields(transaction_id: str = "t1", status: str = "SUCCESS", **changed: Any) 
     return event | changed
 
 
-def event(
+def message(
     transaction_id: str = "t1",
     status: str = "SUCCESS",
     *,
@@ -45,8 +45,18 @@ def event(
     offset: int = 0,
     headers: tuple[tuple[str, bytes], ...] = (),
     **changed: Any,
-) -> Event:
-    """Return a judged event; its arrival follows its offset."""
+) -> Message:
+    """Return an event's message; its arrival follows its offset."""
     value = json.dumps(fields(transaction_id, status, **changed)).encode()
     place = Place(TOPIC, partition, offset)
-    return JUDGE.event(place, ARRIVED + timedelta(seconds=offset), value, headers)
+    return Message(place, ARRIVED + timedelta(seconds=offset), value, headers)
+
+
+def event(transaction_id: str = "t1", status: str = "SUCCESS", **changed: Any) -> Event:
+    """Return the judged event of a message."""
+    return READER.read([message(transaction_id, status, **changed)])[0]
+
+
+def read(value: bytes | None, headers: Headers = ()) -> Event:
+    """Return the event of a value."""
+    return READER.read([Message(Place(TOPIC, 0, 0), ARRIVED, value, headers)])[0]

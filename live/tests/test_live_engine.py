@@ -27,11 +27,10 @@ from core.kafka_login import librdkafka_login
 from core.layout import find_layout
 from live import engine
 from live.alerts.explain import explain
-from live.alerts.memory import EPOCH
 from live.batch import take
 from live.drift import COMPARED
 from live.engine import Engine, connect
-from live.events import Event, Judge, Place
+from live.events import EPOCH, Event, EventReader, Message, Place
 from live.gold import snapshot
 
 pytestmark = pytest.mark.services
@@ -62,7 +61,7 @@ PAYMENTS = 'select transaction_id, status, has_pending, amount, partition, "offs
 
 def messages(env: Mapping[str, str]) -> list[Event]:
     """Return all events of the topic, read as the auditor, by partition and offset."""
-    topic, judge = topic_id(env, "transactions"), Judge(load_contract())
+    topic, reader = topic_id(env, "transactions"), EventReader(load_contract())
     consumer = Consumer(
         {
             **librdkafka_login(env["KAFKA_BOOTSTRAP"], "auditor", env["KAFKA_PASSWORD_AUDITOR"]),
@@ -72,15 +71,15 @@ def messages(env: Mapping[str, str]) -> list[Event]:
     )
     ends = end_offsets(env, "transactions")
     consumer.assign([TopicPartition("transactions", partition, 0) for partition in ends])
-    found: list[Event] = []
+    found: list[Message] = []
     while len(found) < sum(ends.values()):
         for message in consumer.consume(1000, 5):
             assert message.error() is None
             place = Place(topic, message.partition() or 0, message.offset() or 0)
             arrived_at = EPOCH + timedelta(milliseconds=message.timestamp()[1])
-            found.append(judge.event(place, arrived_at, message.value(), message.headers() or ()))
+            found.append(Message(place, arrived_at, message.value(), message.headers() or ()))
     consumer.close()
-    return found
+    return reader.read(found)
 
 
 def test_a_kill_before_and_behind_a_commit_counts_nothing_twice(env: Mapping[str, str]) -> None:
@@ -186,7 +185,8 @@ def test_a_payment_that_was_forgotten_settles_by_what_silver_says_of_it(env: Map
         value = next(e for e in messages(env) if e.fields and e.fields.get("transaction_id") == pending)
         connection.execute("truncate live.payments")
     before = dict(rows(env, "select status, sum(count) from live.totals group by 1"))
-    settled = {**(value.fields or {}), "status": "SUCCESS", "amount": 0}
+    made = (value.occurred_at or EPOCH).isoformat()
+    settled = {**(value.fields or {}), "timestamp": made, "status": "SUCCESS", "amount": 0}
     text = json.dumps(settled).replace('"amount": 0', f'"amount": {value.amount}').encode()
     produce(env, [(value.text("customer_id").encode(), text), (value.text("customer_id").encode(), text)])
     count(env)

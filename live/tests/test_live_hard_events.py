@@ -1,7 +1,7 @@
 """What other senders do to the topic, on a real broker: one event never stops the engine, no partition is left out."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from decimal import Decimal
 from typing import Any
@@ -24,7 +24,7 @@ from live.alerts import watch
 from live.alerts.explain import explain
 from live.batch import take
 from live.engine import Engine, connect
-from live.events import Event, Judge, Place
+from live.events import Event, EventReader, Message, Place
 from live.show import report_now
 
 pytestmark = pytest.mark.services
@@ -109,14 +109,14 @@ def test_an_event_that_the_database_refuses_is_passed_over_alone(env: Mapping[st
 
 
 def test_an_event_that_cannot_be_read_is_passed_over(env: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    judged = Judge._judged
+    together = EventReader._read_together
 
-    def refuses(self: Judge, place: Place, arrived_at: Any, value: bytes | None, headers: Any) -> Event:
-        if b"poison" in (value or b""):
+    def refuses(self: EventReader, messages: Sequence[Message]) -> Iterable[Event]:
+        if any(b"poison" in (each.value or b"") for each in messages):
             raise RecursionError
-        return judged(self, place, arrived_at, value, headers)
+        return together(self, messages)
 
-    monkeypatch.setattr(Judge, "_judged", refuses)
+    monkeypatch.setattr(EventReader, "_read_together", refuses)
     send(env, payment("before"), payment("poison"), payment("behind"))
     count(env)
     assert rows(env, SUCCESSFUL) == [(2, 20)]
@@ -181,12 +181,11 @@ def _is_counted_to_the_end(env: Mapping[str, str]) -> bool:
 
 def build_silver(env: Mapping[str, str]) -> None:
     """Make silver of what live.payments holds."""
-    topic, judge = topic_id(env, "transactions"), Judge(load_contract())
+    topic, reader = topic_id(env, "transactions"), EventReader(load_contract())
     kept = rows(env, 'select partition, "offset", arrived_at, transaction_id from live.payments')
-    events = [
-        judge.event(Place(topic, partition, offset), at, MADE[name].encode(), ())
-        for partition, offset, at, name in kept
-    ]
+    events = reader.read(
+        [Message(Place(topic, partition, offset), at, MADE[name].encode()) for partition, offset, at, name in kept]
+    )
     with superuser(env) as connection:
         write_silver(connection, taken(take(events, {}, set(), CHANNELS)))
 

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from live_events import event
+from live_events import READER, message
 
 from contracts.alerts import load_alert_rules
 from core.errors import OutageError
@@ -55,8 +55,9 @@ def test_of_an_error_its_kind_is_kept_and_not_what_it_quotes() -> None:
 @given(amounts=st.lists(AMOUNTS, min_size=1, max_size=30))
 def test_a_memory_is_read_back_as_it_was_written_whatever_the_amounts_are(amounts: list[Decimal]) -> None:
     memory = Memory([0, 0])
-    for offset, amount in enumerate(amounts):
-        one = seen(event(f"t{offset}", offset=offset), is_first=True)
+    events = READER.read([message(f"t{offset}", offset=offset) for offset in range(len(amounts))])
+    for each, amount in zip(events, amounts, strict=True):
+        one = seen(each, is_first=True)
         judge(memory, replace(one, amount=amount), RULES)
         memory = Memory.from_json(memory.to_json())
     kept = [Decimal(int(mark[0])) / 10_000 for mark in memory.amounts["USD"]]

@@ -11,7 +11,7 @@ import pytest
 from lake_writer import BRONZE_SCHEMA, FIRST_ARRIVAL, payment
 
 from contracts.model import load_contract
-from warehouse.rules import event_rules, identity_sql, reasons_sql, status_sql
+from contracts.rules import event_rules, identity_sql, reasons_sql, status_sql
 
 CONTRACT = load_contract()
 BROKEN: dict[str, dict[str, Any]] = {
@@ -78,6 +78,13 @@ def test_a_null_breaks_the_rule_that_asks_for_a_value() -> None:
         passes = connection.execute("select coalesce(amount > 0, false) from events").fetchall()
     assert passes == [(False,)]
     assert "coalesce(amount > 0, false)" in reasons_sql(CONTRACT)
+
+
+def test_hashes_are_those_that_silver_holds_of_old() -> None:
+    """Silver keeps them for good: one that changes makes a conflict of each event that comes again."""
+    of = {reasons: (identity, content) for reasons, identity, content in verdicts()}
+    assert of[""] == ("8efbcb2f27eb5210dfd5becf70cbbf72", "48fb6ed46e40ccdd2a3804e6df847642")
+    assert of["TIMESTAMP_IN_FUTURE"] == ("a7611f43b1c3e0a72a798be7188759a1", "59b0820e12446b1a7563928d285cfa02")
 
 
 def test_hashes_tell_null_from_empty_and_shifted_text_apart() -> None:

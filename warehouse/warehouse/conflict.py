@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from contracts.model import Contract, Field
+from contracts.rules import STATUS_FIELDS
 from core.text import shown
 from warehouse.columns import quoted
-from warehouse.rules import STATUS_FIELDS
 
 # The event of a transaction that a rejected one disagrees with: the one of the same status, or for a settlement the
 # first that was loaded. What a load took is in the table by then.

@@ -16,12 +16,11 @@ from psycopg.types.json import Jsonb
 from psycopg.types.multirange import Multirange
 from psycopg.types.range import Range
 
-from contracts.control_total import LONGEST_RUN, NO_FEED, Money, amounts_as_json, amounts_from_json, sum_amounts
+from contracts.control_total import NO_FEED, Money, amounts_as_json, amounts_from_json, sum_amounts
 from contracts.model import Contract
+from contracts.rules import HAS_FEED
 
 Seqs = Multirange[int]
-# Of an event with the columns run and seq, in the SQL of both databases.
-HAS_FEED = f"(run is not null and seq >= 1 and length(run) between 1 and {LONGEST_RUN} and run <> '{NO_FEED}')"
 
 
 @dataclass

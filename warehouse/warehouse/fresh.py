@@ -8,9 +8,10 @@ import duckdb
 import psycopg
 
 from contracts.model import Contract
+from contracts.rules import judged_sql
 from warehouse.columns import quoted, transaction_columns
 from warehouse.copy import copy_rows
-from warehouse.read import find_broken, judged_sql
+from warehouse.read import find_broken
 from warehouse.statuses import Pairs, find_pairs
 
 # What was redriven may have arrived before: only the stage looks for that.

@@ -11,8 +11,8 @@ import duckdb
 import psycopg
 
 from contracts.model import Contract
+from contracts.rules import event_rules
 from warehouse.read import Found, find_broken
-from warehouse.rules import event_rules
 from warehouse.totals import currency_sql
 
 _INSERT = """

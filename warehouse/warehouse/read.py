@@ -16,7 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from contracts.model import Contract
-from contracts.status_time import STATUS_TIME_SQL
+from contracts.rules import judged_sql
 from core.errors import TieoutError
 from core.lake import Lake, LakeTable
 from core.locks import exclusive_now
@@ -24,7 +24,6 @@ from warehouse.columns import COORDINATES, quoted
 from warehouse.delta_log import Commit, Lost
 from warehouse.hints import money_hints
 from warehouse.plan import LoadRange
-from warehouse.rules import identity_sql, reasons_sql, status_sql
 
 _DELIVERY = {
     "utc_offset_minutes": "smallint",
@@ -159,25 +158,6 @@ def view_events(
         f"create or replace temporary view delivered as select * from (select {typed} from {source}) where {where}"
     )
     workspace.execute(f"create or replace temporary view events as {judged_sql(contract)}")
-
-
-def judged_sql(contract: Contract, where: str = "true") -> str:
-    """Return the query of the delivered events with their hashes and the rules that they break.
-
-    Args:
-        contract: the fields and rules.
-        where: which of them; the others are not judged, which a condition on the view events could not spare.
-    """
-    return f"""
-        select * exclude (identity, state_of) replace ({STATUS_TIME_SQL} as status_at),
-            arrived_at as known_at, unhex(md5(identity || state_of)) as content_hash,
-            unhex(md5(identity)) as identity_hash
-        from (
-            select *, status_at as claimed_at, {identity_sql(contract)} as identity, {status_sql(contract)} as state_of,
-                {reasons_sql(contract)} as reasons
-            from delivered where {where}
-        )
-    """
 
 
 def find_broken(workspace: duckdb.DuckDBPyConnection) -> None:

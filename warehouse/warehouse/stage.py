@@ -13,10 +13,10 @@ import duckdb
 import psycopg
 
 from contracts.model import Contract
+from contracts.rules import HAS_FEED
 from warehouse.columns import COORDINATES, DUPLICATE, quoted, transaction_columns
 from warehouse.conflict import conflict_sql, standing_sql
 from warehouse.copy import copy_rows
-from warehouse.feeds import HAS_FEED
 
 # verdict: NEW, DUPLICATE, ALREADY_LOADED, or the reason code of a rejection; EVENT_RULES when the event broke some.
 # of_redrive: it is what a redrive of the same letter was that came before.

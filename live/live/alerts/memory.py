@@ -1,7 +1,7 @@
 """What the rules look at, and what is remembered of a customer."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from hashlib import blake2b
 from typing import Any
@@ -9,10 +9,9 @@ from typing import Any
 import orjson
 
 from contracts.alerts import AlertRules
-from live.events import Place
+from live.events import EPOCH, Place
 
 UNITS = Decimal(10_000)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 # A value, then partition and offset.
 Mark = list[Any]

@@ -11,6 +11,7 @@ import psycopg
 import pyarrow as pa
 
 from contracts.model import Contract, load_contract
+from contracts.rules import identity_sql, status_sql
 from core.lake import Lake
 from core.layout import Layout
 from core.settings import Settings
@@ -22,7 +23,6 @@ from warehouse.proof.equation import DIFFERENT, Equation, Side
 from warehouse.proof.lake_feeds import feeds_in_lake
 from warehouse.proof.rows import rows_that_differ
 from warehouse.read import LakeMismatchError, open_workspace
-from warehouse.rules import identity_sql, status_sql
 from warehouse.totals import currency_sql
 from warehouse.watermark import loaded_ends
 

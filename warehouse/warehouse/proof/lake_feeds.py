@@ -10,8 +10,9 @@ import psycopg
 
 from contracts.control_total import NO_FEED, Money, amounts_from_json
 from contracts.model import Contract
+from contracts.rules import HAS_FEED
 from warehouse.arrived import Arrived, Ranges, agrees, gaps
-from warehouse.feeds import HAS_FEED, as_ranges
+from warehouse.feeds import as_ranges
 from warehouse.proof.equation import Equation
 from warehouse.proof.feeds import FeedBooks, Total, fold_feeds
 from warehouse.proof.forward import Forward

@@ -10,8 +10,8 @@ import duckdb
 import psycopg
 
 from contracts.model import Contract
+from contracts.rules import identity_sql, status_sql
 from warehouse.proof.equation import Equation, Side
-from warehouse.rules import identity_sql, status_sql
 
 NAMED = 5
 
