@@ -6,10 +6,9 @@ It does not know what has been sent and no load has taken yet.
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,8 +16,8 @@ import duckdb
 import pyarrow as pa
 
 from contracts.control_total import Money, amounts_as_json
+from contracts.judge import UTC_TIME, Judge
 from contracts.model import Contract
-from contracts.verdict import judge
 from warehouse.dlq.books import DEAD_LETTERS, REJECTED, Connection
 from warehouse.dlq.lake import MEMORY, PAGE_LETTERS
 from warehouse.dlq.listing import two_digits
@@ -73,6 +72,7 @@ class Forecast:
         self, connection: Connection, workspace: duckdb.DuckDBPyConnection, contract: Contract, topic_id: str, run: str
     ) -> None:
         self._connection, self._workspace, self._contract = connection, workspace, contract
+        self._judge = Judge(contract)
         self._topic_id, self._run = topic_id, run
         self._now = datetime.now(UTC)
         self._malformed: list[tuple[int, str, str, list[str]]] = []
@@ -85,7 +85,8 @@ class Forecast:
                 sound.append(_Sent(intent.letter.value, intent.run, intent.seq, intent.redrive_of))
             elif len(self._malformed) < NAMED:
                 self._malformed.append((intent.seq, intent.redrive_of, DEAD_LETTERS, list(intent.expected)))
-        self._stage(sound, self._now)
+        if sound:
+            self._stage(sound, self._now)
 
     def add_unfinished(self) -> None:
         """Take the dead letters of killed redrives, which are sent before all others."""
@@ -121,29 +122,24 @@ class Forecast:
             "not_new": [{"letter": name, "becomes": book, "reasons": why} for _, name, book, why in first],
         }
 
-    def _stage(self, sent: Iterable[_Sent], arrives_at: datetime) -> None:
-        rows = [row for each in sent if (row := self._row(each, arrives_at))]
-        if rows:
-            self._workspace.register("letters", pa.Table.from_pylist(rows))
-            view_events(self._workspace, self._contract, "letters")
-            fill_stage(self._connection, self._workspace, "events", _COLUMNS)
-            self._workspace.unregister("letters")
-
-    def _row(self, sent: _Sent, arrives_at: datetime) -> dict[str, Any] | None:
-        """Return an event as the lake would have it; None where it is malformed."""
-        verdict = judge(sent.value, self._contract)
-        if verdict.event is None or verdict.amount is None:
-            return None
-        fields = {field.stored_as: verdict.event.get(field.name) for field in self._contract.fields}
-        return fields | {
-            "amount": verdict.amount.quantize(Decimal("0.0001")),
-            "occurred_at": verdict.occurred_at,
-            "utc_offset_minutes": verdict.utc_offset_minutes,
-            "unknown_fields": verdict.unknown_fields,
-            **{"run": sent.run, "seq": sent.seq, "redrive_of": sent.redrive_of},
-            **{"status_at": None, "arrived_at": arrives_at},
-            **{"topic_id": self._topic_id, "partition": 0, "offset": sent.seq},
+    def _stage(self, sent: Sequence[_Sent], arrives_at: datetime) -> None:
+        """Put the well-formed ones among sent events into the stage, as the lake would have them."""
+        judged = self._judge.judge(pa.array([each.value for each in sent], pa.binary()))
+        delivered = {
+            "run": pa.array([each.run for each in sent], pa.string()),
+            "seq": pa.array([each.seq for each in sent], pa.int64()),
+            "redrive_of": pa.array([each.redrive_of for each in sent], pa.string()),
+            "status_at": pa.nulls(len(sent), UTC_TIME),
+            "arrived_at": pa.array([arrives_at] * len(sent), UTC_TIME),
+            "topic_id": pa.array([self._topic_id] * len(sent), pa.string()),
+            "partition": pa.array([0] * len(sent), pa.int32()),
+            "offset": pa.array([each.seq for each in sent], pa.int64()),
         }
+        events = pa.table(dict(zip(judged.columns.schema.names, judged.columns, strict=True)) | delivered)
+        self._workspace.register("letters", events.filter(judged.is_sound))
+        view_events(self._workspace, self._contract, "letters")
+        fill_stage(self._connection, self._workspace, "events", _COLUMNS)
+        self._workspace.unregister("letters")
 
 
 @contextmanager
