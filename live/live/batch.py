@@ -10,6 +10,7 @@ from live.events import Event, Kind
 from live.standing import Change, Effect, Standing, apply, changes
 
 Money = tuple[int, Decimal]
+Arrival = tuple[datetime, int, int]
 
 
 @dataclass
@@ -32,7 +33,7 @@ class Batch:
         fresh: first event of payments that live.payments does not hold and silver does not either.
         moved: payments whose row changes, or that silver holds and live.payments does not, by id: their last event.
         changes: deltas of the totals.
-        taken: sound events that silver takes, in order, with what they did.
+        taken: sound events that silver takes, with what they did, in the order of arrival.
         unjudged: events that could not be judged: passed over, and written down.
     """
 
@@ -69,16 +70,16 @@ class Batch:
 def take(
     events: Iterable[Event], standings: dict[str, Standing], again: set[str], channels: Mapping[str, str]
 ) -> Batch:
-    """Return what events do, in the order of arrival, partition and offset.
+    """Return what events do, in the order in which silver takes the events of one load.
 
     Args:
-        events: of one poll; each partition's in its order.
+        events: of one poll.
         standings: how their payments stand; moved along.
         again: redrives that have arrived before.
         channels: by payment method.
     """
     batch, again = Batch(standings), set(again)
-    for event in sorted(events, key=lambda each: (each.arrived_at, each.place.partition, each.place.offset)):
+    for event in in_silvers_order(events):
         second = batch.arrivals[event.arrived_at.replace(microsecond=0)]
         second.events += 1
         second.first_at = min(second.first_at or event.arrived_at, event.arrived_at)
@@ -102,7 +103,26 @@ def take(
             second.repeated += 1
         else:
             second.taken += 1
+    # The alert rules look at a customer's events as they arrived.
+    batch.taken.sort(key=lambda each: _arrival(each[1]))
     return batch
+
+
+def in_silvers_order(events: Iterable[Event]) -> list[Event]:
+    """Return events by arrival, but of one payment and feed by their number, from where the feed's first one came."""
+    begun: dict[tuple[str, str], Arrival] = {}
+
+    def turn(event: Event) -> tuple[Arrival, int, Arrival]:
+        arrival = _arrival(event)
+        if event.feed is None:
+            return arrival, 0, arrival
+        return begun.setdefault((event.text("transaction_id"), event.feed), arrival), event.seq, arrival
+
+    return sorted(sorted(events, key=_arrival), key=turn)
+
+
+def _arrival(event: Event) -> Arrival:
+    return event.arrived_at, event.place.partition, event.place.offset
 
 
 def _advance(batch: Batch, event: Event) -> None:

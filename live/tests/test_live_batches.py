@@ -7,10 +7,10 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from live_events import event
+from live_events import READER, event, message
 
 from live.batch import Batch, take
-from live.events import Event, Kind
+from live.events import Event, Kind, Message
 from live.standing import Standing
 
 CHANNELS = {"Credit Card": "CARD"}
@@ -26,10 +26,14 @@ EVENTS = st.lists(
 
 
 def deliver(drawn: list[Any]) -> list[Event]:
-    return [
-        event(f"t{number}", status, offset=offset, amount=amount, headers=(("redrive-of", letter),) if letter else ())
-        for offset, (number, status, amount, letter) in enumerate(drawn)
-    ]
+    return READER.read(
+        [
+            message(
+                f"t{number}", status, offset=offset, amount=amount, headers=(("redrive-of", letter),) if letter else ()
+            )
+            for offset, (number, status, amount, letter) in enumerate(drawn)
+        ]
+    )
 
 
 def loop(events: list[Event]) -> Counter[tuple[str, Decimal]]:
@@ -96,6 +100,36 @@ def test_a_settlement_moves_a_payment_from_one_status_to_the_other() -> None:
     apart, batches = count([pending, settled], {1})
     assert together == apart == {("USD", "PENDING"): (0, Decimal("0.00")), ("USD", "SUCCESS"): (1, Decimal("107.25"))}
     assert [change.count for change in batches[1].changes] == [-1, 1]
+
+
+def taken(*messages: Message) -> list[tuple[str, int]]:
+    """Return what silver takes of the messages of one poll: partition and offset by arrival."""
+    batch = take(READER.read(messages), {}, set(), CHANNELS)
+    return [(each.text("transaction_id"), each.place.offset) for _, each in batch.taken]
+
+
+def of_feed(feed: bytes, seq: int, offset: int, amount: int, name: str = "t1", **changed: Any) -> Message:
+    headers = (("run", feed), ("seq", b"%d" % seq))
+    return message(name, offset=offset, amount=amount, headers=headers, **changed)
+
+
+def test_within_a_poll_the_lower_number_of_a_feed_is_taken_first_as_in_silver() -> None:
+    assert taken(of_feed(b"f", 2, 0, 20), of_feed(b"f", 1, 1, 10)) == [("t1", 1)]
+    assert taken(of_feed(b"f", 1, 0, 20), of_feed(b"f", 2, 1, 10)) == [("t1", 0)]
+    assert taken(of_feed(b"f", 2, 0, 20), of_feed(b"g", 1, 1, 10)) == [("t1", 0)], "numbers of two feeds"
+    assert taken(of_feed(b"", 2, 0, 20), of_feed(b"", 1, 1, 10)) == [("t1", 0)], "in no feed"
+    assert taken(of_feed(b"f", 2, 0, 20), of_feed(b"f", 1, 1, 10, "t2")) == [("t1", 0), ("t2", 1)], "two payments"
+
+
+def test_a_feed_has_its_turn_where_its_first_event_of_the_payment_came_also_a_rejected_one() -> None:
+    first, last = of_feed(b"f", 9, 0, -1), of_feed(b"f", 1, 2, 10)
+    assert taken(first, of_feed(b"g", 1, 1, 20), last) == [("t1", 2)]
+    assert taken(of_feed(b"g", 1, 1, 20), last) == [("t1", 1)]
+
+
+def test_alerts_see_events_in_the_order_of_arrival() -> None:
+    earlier, later = of_feed(b"f", 2, 0, 10), of_feed(b"f", 1, 1, 10, status="PENDING")
+    assert taken(earlier, later) == [("t1", 0), ("t1", 1)]
 
 
 def test_a_payment_that_came_whole_within_a_batch_is_one_fresh_row_with_its_last_status() -> None:
