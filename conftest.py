@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import psutil
 import pytest
 from xdist.scheduler import LoadScopeScheduling
@@ -21,6 +22,9 @@ from control.ports import LISTENING
 from control.testing import Handle, free_ports, temporary_platform
 from core.layout import CHECKOUT, find_layout
 
+# Other work on the machine is no fault of an example.
+hypothesis.settings.register_profile("tieout", deadline=None)
+hypothesis.settings.load_profile("tieout")
 MINUTES = 60
 ON_ONE_PLATFORM = {"control", "airflow", "tests"}
 

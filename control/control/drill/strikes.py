@@ -280,8 +280,8 @@ def _until_statement(play: Round) -> Child:
 
 Strike = Callable[[Round], None]
 FRONT: tuple[Strike, ...] = (
-    stream_after_dead_letters, producer_before_flush, stream_before_checkpoint, broker_under_producer, stream_any_time,
-    producer_any_time, broker_under_stream, stream_before_commit,
+    stream_before_commit, stream_after_dead_letters, producer_before_flush, stream_before_checkpoint,
+    broker_under_producer, stream_any_time, producer_any_time, broker_under_stream,
 )  # fmt: skip
 LOAD: tuple[Strike, ...] = (
     loader_in_copy, loader_before_commit, database_in_copy, loader_after_commit, loader_any_time
