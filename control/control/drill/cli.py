@@ -19,7 +19,8 @@ def drill(
         typer.Option(
             metavar="NAME",
             help="kills (the default), broker-restart, database-restart, checkpoint-deleted, bronze-deleted, "
-            "two-loaders, two-streams, sent-again, clock-set-back, redrive-killed, disk-full; may come more than once.",
+            "two-loaders, two-streams, paused-writer, sent-again, clock-set-back, redrive-killed, disk-full; "
+            "may come more than once.",
             show_default=False,
         ),
     ] = None,

@@ -1,9 +1,12 @@
 """The scenarios: what goes wrong besides kills, and what the platform must then say and do."""
 
+import os
 import shutil
+import signal
 from collections.abc import Callable
 from random import Random
 
+from control.catching_up import lake_ends
 from control.drill import books
 from control.drill.ground import Child, Ground
 from control.drill.proving import Report, drain, prove
@@ -133,7 +136,30 @@ def two_streams(ground: Ground, chance: Random, told: Report) -> None:
     """Start a stream beside the running one."""
     ground.ready_stream()
     ground.do(*Round(ground, chance).feed())
-    _refused(told, ground.start("stream", "--once", SPARK_UI_PORT="0"), "The lake has one writer")
+    _refused(told, ground.start("stream", "--once"), "The lake has one writer")
+    prove(ground, told)
+
+
+def paused_writer(ground: Ground, chance: Random, told: Report) -> None:
+    """Stop the stream just before it commits, let another take the lake over, and wake it up."""
+    sleeper = ground.ready_stream()
+    here = ground.layout.run / "drill-waits"
+    ground.give_order(f"stream.before-commit {here}")
+    ground.do(*Round(ground, chance).feed())
+    ground.until(lambda: here.exists() or not sleeper.alive, "the stream to come to its commit")
+    os.kill(sleeper.process.pid, signal.SIGSTOP)
+    # Another machine would not see this one's lock.
+    ground.layout.writer_lock.unlink()
+    ground.do("stream", "--once")
+    taken = lake_ends(ground.lake)
+    here.unlink()
+    os.kill(sleeper.process.pid, signal.SIGCONT)
+    ground.stream = None
+    if sleeper.wait() == 0 or "Another process has taken" not in sleeper.log.read_text(encoding="utf-8"):
+        told.differences.append(f"the writer that slept did not say that it was shut out: {sleeper.last_words}")
+    if lake_ends(ground.lake) != taken:
+        told.differences.append("the writer that slept moved the ends of the lake")
+    told.notes.append("the stream was stopped before its commit, another took over, and the first woke up")
     prove(ground, told)
 
 
@@ -169,6 +195,7 @@ SCENARIOS: dict[str, Scenario] = {
     "bronze-deleted": bronze_deleted,
     "two-loaders": two_loaders,
     "two-streams": two_streams,
+    "paused-writer": paused_writer,
     "sent-again": sent_again,
     "clock-set-back": clock_set_back,
     "redrive-killed": redrive_killed,
