@@ -17,6 +17,7 @@ from control.kafka import wait_for_broker
 from control.ports import LISTENING, is_free
 from control.roles import wait_for_postgres
 from control.services import Platform
+from control.store import PORTS, Store
 from control.topics import administrator
 from core.kafka_login import librdkafka_login
 from core.layout import find_layout
@@ -67,6 +68,14 @@ def free_ports(count: int) -> list[int]:
         if port not in found and is_free(port):
             found.append(port)
     return found
+
+
+def free_store(folder: Path) -> Store:
+    """Return an S3 store on ports of which nobody has one; it is not started."""
+    while True:
+        (first,) = free_ports(1)
+        if all(is_free(port) for port in range(first, first + PORTS)):
+            return Store(find_layout(), folder, first, "lake-key", "hush-hush-hush")
 
 
 @contextmanager

@@ -157,6 +157,13 @@ class Bucket(Place):
             for name in self.sizes(folder):
                 obstore.delete(_client(self), f"{self._key(folder)}/{name}")
 
+    @override
+    def delete(self, name: str) -> None:
+        import obstore  # noqa: PLC0415  (heavy)
+
+        with self.answering():
+            obstore.delete(_client(self), self._key(name))
+
     def _key(self, name: str) -> str:
         return f"{self.prefix}/{name}".strip("/")
 

@@ -25,6 +25,8 @@ NAMES: Mapping[str, str] = {
     "stream.before-commit": "the workers have written a batch's files, and no commit names them yet",
     "stream.after-dead-letters": "a batch is in the dead letters and not yet in bronze",
     "stream.before-checkpoint": "a batch is in both tables and not yet in the checkpoint",
+    "maintain.before-commit": "a day's small files are merged, and no commit names the new one yet",
+    "maintain.in-vacuum": "one of the files that nobody needs any more is removed, and others are not",
     "load.in-copy": "a COPY into the warehouse has had its first rows and not its end",
     "load.before-commit": "rows, books and watermark of a load are written and not committed",
     "load.after-commit": "a load is committed and nobody has been told",

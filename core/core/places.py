@@ -88,6 +88,10 @@ class Place(ABC):
         """Remove every file below a folder."""
 
     @abstractmethod
+    def delete(self, name: str) -> None:
+        """Remove a file, if it is there."""
+
+    @abstractmethod
     def answering(self) -> AbstractContextManager[None]:
         """Turn errors of the place, also those of delta-rs, into ones that name the next command.
 
@@ -170,6 +174,10 @@ class LocalPlace(Place):
     def remove(self, folder: str) -> None:
         if (self.root / folder).exists():
             shutil.rmtree(self.root / folder)
+
+    @override
+    def delete(self, name: str) -> None:
+        (self.root / name).unlink(missing_ok=True)
 
     @override
     def answering(self) -> AbstractContextManager[None]:

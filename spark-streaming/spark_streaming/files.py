@@ -105,8 +105,12 @@ class _Counted(io.RawIOBase):
     """What is written goes on to a file of any place; how much it was is known."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+        self._file: BinaryIO | None = file
         self.size = 0
+
+    def leave(self) -> None:
+        """Drop what is written from now on: pyarrow's writer ends its file also where the task has failed."""
+        self._file = None
 
     @override
     def writable(self) -> bool:
@@ -118,7 +122,8 @@ class _Counted(io.RawIOBase):
 
     @override
     def write(self, data: Any) -> int:
-        self._file.write(data)
+        if self._file is not None:
+            self._file.write(data)
         self.size += len(data)
         return len(data)
 
@@ -131,6 +136,7 @@ class _DayFile:
         folder = "/".join(f"{name}={value}" for name, value in self._day.items())
         self._path = f"{folder}/part-{uuid.uuid4()}.zstd.parquet"
         self._file = _Counted(task.enter_context(table.place.open_output(f"{table.name}/{self._path}")))
+        task.callback(self._file.leave)
         self._rows = 0
         self._seen: dict[str, list[dict[str, Any]]] = {name: [] for name in statistics}
         self._writer = pq.ParquetWriter(

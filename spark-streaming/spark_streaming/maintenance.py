@@ -5,29 +5,36 @@ row (`dataChange=false`); no row of bronze expires. Dead letters go by whole day
 Readers keep a week for what they have open.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import date
-from pathlib import PurePosixPath
 from typing import Any
 
-from pyspark.sql import DataFrame, SparkSession
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable
+from deltalake.exceptions import DeltaError
 
 from contracts.model import load_contract
+from core import failpoints
+from core.lake import Lake, LiveFile
 from core.layout import Layout
 from core.locks import is_record_locked
 from core.settings import Settings
 from spark_streaming import lock, requests, tables
 from spark_streaming.columns import PARTITION_COLUMNS
+from spark_streaming.compaction import SMALL_BYTES, Day, day_of, merge, pack, removal
 from spark_streaming.ends import commit_metadata
-from spark_streaming.errors import WarehouseAwayError
-from spark_streaming.session import start_session
-from spark_streaming.tables import LakeTable
+from spark_streaming.errors import LakeBusyError, StreamError, WarehouseAwayError
+from spark_streaming.files import WrittenFile
+from spark_streaming.tables import StreamTable
 
 KEEP_HOURS = 7 * 24
-SMALL_BYTES = 64 * 1024 * 1024
 FEWEST_FILES = 4
-METADATA_CONF = "spark.databricks.delta.commitInfo.userMetadata"
+
+log = logging.getLogger("tieout.maintain")
 
 
 def watermarks(settings: Settings) -> dict[str, int]:
@@ -50,138 +57,186 @@ def watermarks(settings: Settings) -> dict[str, int]:
         ) from error
 
 
-def maintain(
-    spark: SparkSession,
-    settings: Settings,
-    lake: Sequence[LakeTable],
-    expire_before: str | None = None,
-) -> dict[str, Any]:
+def maintain(settings: Settings, lake: Sequence[StreamTable], expire_before: str | None = None) -> dict[str, Any]:
     """Compact and vacuum what the loader has passed; the caller holds the writer's lock.
 
     Args:
-        spark: the writer's session.
         settings: for the warehouse.
         lake: bronze, then the dead letters.
         expire_before: a day such as 2026-03-31: dead letters of the days before it go; None: none.
 
     Returns:
         for each table: watermark, days compacted, files before and after; for the dead letters days_expired too.
+
+    Raises:
+        TieoutError: the warehouse does not answer, another process writes the lake, or a file is damaged.
     """
     passed = watermarks(settings)
     dead_letters = lake[-1]
     expired = 0
-    if expire_before:
-        day = date.fromisoformat(expire_before)
-        expired = expire_days(spark, dead_letters, passed.get(PurePosixPath(dead_letters.uri).name), day)
-    done = {table.name: maintain_table(spark, table, passed.get(PurePosixPath(table.uri).name)) for table in lake}
+    try:
+        if expire_before:
+            expired = expire_days(dead_letters, passed.get(dead_letters.lake.name), date.fromisoformat(expire_before))
+        done = {table.name: maintain_table(table, passed.get(table.lake.name)) for table in lake}
+    except (DeltaError, OSError, pa.ArrowException) as error:
+        raise StreamError(
+            f"Maintenance failed: {str(error).splitlines()[0]}",
+            "the lake is whole; what was merged and not committed does not count.",
+            "./scripts/tieout maintain, when the cause is gone",
+        ) from error
     done[dead_letters.name]["days_expired"] = expired
     return done
 
 
-def expire_days(spark: SparkSession, table: LakeTable, watermark: int | None, before: date) -> int:
-    """Delete the days before one, whole files at a time; return how many days went.
+def expire_days(table: StreamTable, watermark: int | None, before: date) -> int:
+    """Take the days before one out of the table, whole files at a time; return how many days went.
 
     Nothing goes while the loader has not passed all of them: what it has not read is in no book yet.
     """
     if watermark is None:
         return 0
-    if any(day < (before.year, before.month, before.day) for day in _days_added_after(spark, table, watermark)):
+    delta = table.lake.delta()
+    files = table.lake.files(delta.version())
+    old = [file for file in files if day_of(file) < (before.year, before.month, before.day)]
+    days = {day_of(file) for file in old}
+    if not days or days & _days_added_after(table, files, watermark):
         return 0
-    where = f"year * 10000 + month * 100 + day < {before:%Y%m%d}"
-    days = spark.read.format("delta").load(table.uri).where(where).select(*PARTITION_COLUMNS).distinct().count()
-    if days:
-        with _says_its_ends(spark, table, expired_before=before.isoformat()):
-            spark.sql(f"DELETE FROM {table.sql_name} WHERE {where}").collect()  # noqa: S608  (a number)
-    return days
+    _replace(table, delta, old, expired_before=before.isoformat())
+    return len(days)
 
 
-def maintain_table(spark: SparkSession, table: LakeTable, watermark: int | None) -> dict[str, Any]:
+def maintain_table(table: StreamTable, watermark: int | None) -> dict[str, Any]:
     """Compact and vacuum one table up to a version; None: the loader has read nothing, so nothing is touched."""
     if watermark is None:
         return {"watermark": None, "days_compacted": 0, "files_before": None, "files_after": None}
-    files = _files(spark, table)
-    before, days = files.count(), _days_to_compact(spark, table, files, watermark)
-    with _says_its_ends(spark, table):
-        for day in days:
-            where = " AND ".join(f"{column} = {int(day[column])}" for column in PARTITION_COLUMNS)
-            spark.sql(f"OPTIMIZE {table.sql_name} WHERE {where}").collect()
-        spark.sql(f"VACUUM {table.sql_name} RETAIN {KEEP_HOURS} HOURS").collect()
+    files = table.lake.files()
+    small = Counter(day_of(file) for file in files if file.size < SMALL_BYTES)
+    newer = _days_added_after(table, files, watermark)
+    days = [day for day, count in sorted(small.items()) if count >= FEWEST_FILES and day not in newer]
+    compacted = [day for day in days if _compact_day(table, day)]
+    _vacuum(table)
     return {
         "watermark": watermark,
-        "days_compacted": len(days),
-        "files_before": before,
-        "files_after": _files(spark, table).count(),
+        "days_compacted": len(compacted),
+        "files_before": len(files),
+        "files_after": len(table.lake.files()),
     }
 
 
-def _files(spark: SparkSession, table: LakeTable) -> DataFrame:
-    """Return path, size and day of the files that the table consists of now."""
-    rows = spark.read.format("delta").load(table.uri)
-    files = rows.selectExpr("_metadata.file_path AS path", "_metadata.file_size AS size", *PARTITION_COLUMNS)
-    return files.distinct()
-
-
-def _days_to_compact(
-    spark: SparkSession, table: LakeTable, files: DataFrame, watermark: int
-) -> list[Mapping[str, Any]]:
-    small = files.where(f"size < {SMALL_BYTES}").groupBy(*PARTITION_COLUMNS).count().where(f"count >= {FEWEST_FILES}")
-    newer = _days_added_after(spark, table, watermark)
-    return [day for day in (row.asDict() for row in small.collect()) if _key(day) not in newer]
-
-
-def _key(day: Mapping[str, Any]) -> tuple[int, ...]:
-    return tuple(int(day[column]) for column in PARTITION_COLUMNS)
-
-
-def _days_added_after(spark: SparkSession, table: LakeTable, watermark: int) -> set[tuple[int, ...]]:
-    last = spark.sql(f"DESCRIBE HISTORY {table.sql_name} LIMIT 1").collect()[0]["version"]
-    commits = [f"{table.uri}/_delta_log/{version:020d}.json" for version in range(watermark + 1, last + 1)]
-    if not commits:
+def _days_added_after(table: StreamTable, files: Sequence[LiveFile], watermark: int) -> set[Day]:
+    """Return the days of files that a version has not: what the loader has not passed yet."""
+    if watermark >= (table.lake.newest_version() or 0):
         return set()
-    added = spark.read.schema("add struct<partitionValues: map<string, string>>").json(commits).where("add IS NOT NULL")
-    days = added.selectExpr(
-        *(f"cast(add.partitionValues['{column}'] AS int) AS {column}" for column in PARTITION_COLUMNS)
-    )
-    return {_key(row.asDict()) for row in days.distinct().collect()}
-
-
-@contextmanager
-def _says_its_ends(spark: SparkSession, table: LakeTable, **beside: str) -> Iterator[None]:
-    """Let the commits within say how far the table has got, as every commit of the lake does."""
-    found = tables.recorded(spark, table)
-    if found.topic_id is None:
-        yield
-        return
-    topic = load_contract().topics["transactions"].name
-    spark.conf.set(METADATA_CONF, commit_metadata(topic, found.topic_id, found.ends, found.ends, 0, **beside))
     try:
-        yield
-    finally:
-        spark.conf.unset(METADATA_CONF)
+        passed = {file.path for file in table.lake.files(watermark)}
+    except DeltaError:
+        log.warning("%s", f"{table.name} no longer knows its version {watermark}: no day of it counts as loaded")
+        passed = set()
+    return {day_of(file) for file in files if file.path not in passed}
+
+
+def _compact_day(table: StreamTable, day: Day) -> bool:
+    delta = table.lake.delta()
+    # The table's own columns: one that this version of the code does not know must stay.
+    schema = pa.schema(delta.schema())
+    groups = pack(file for file in table.lake.files(delta.version()) if day_of(file) == day)
+    merged = [file for group in groups for file in merge(table, group, schema)]
+    failpoints.reach("maintain.before-commit")
+    small = [file for group in groups for file in group]
+    if small:
+        _replace(table, delta, small, merged, compacted=len(small))
+    return bool(small)
+
+
+def _replace(
+    table: StreamTable,
+    delta: DeltaTable,
+    old: Sequence[LiveFile],
+    new: Sequence[WrittenFile] | None = None,
+    **more: str | int,
+) -> None:
+    """Commit that files take the place of others.
+
+    The commit follows exactly the version that was looked at. delta-rs would put it after newer ones too: the ends
+    that it states would be too low then, and it does not see that another commit has replaced the same files.
+
+    Args:
+        delta: the version that was looked at.
+        old: files of it.
+        new: files with the same rows; None: the rows go.
+        more: goes into the commit's metadata.
+
+    Raises:
+        LakeBusyError: another process has changed the same files.
+    """
+    gone, there = {file.path for file in old}, {file.path for file in new or ()}
+    while True:
+        now = int(time.time() * 1000)
+        adds = [tables.add_action(file, data_change=False) for file in new or ()]
+        removals = [removal(file, now, data_change=new is None) for file in old]
+        properties = CommitProperties(_metadata(table, more), max_commit_retries=0)
+        try:
+            with table.lake.place.answering():
+                delta.create_write_transaction(
+                    [*adds, *removals], "append", delta.schema(), list(PARTITION_COLUMNS), commit_properties=properties
+                )
+        except Exception as error:
+            later = table.lake.delta()
+            files = {file.path for file in table.lake.files(later.version())}
+            if later.version() == delta.version():
+                raise
+            if gone.isdisjoint(files) and there <= files:
+                break  # it was committed, and the answer was lost
+            if not gone <= files:
+                raise LakeBusyError(
+                    f"Another process has replaced files of {table.name} since version {delta.version()}.",
+                    f"{table.lake} is whole; nothing of this step was committed.",
+                    "./scripts/tieout status, then ./scripts/tieout maintain",
+                ) from error
+            delta = later
+        else:
+            break
+    tables.sync_commit(table, delta.version() + 1)
+
+
+def _metadata(table: StreamTable, more: Mapping[str, str | int]) -> dict[str, str]:
+    """Return what the commit says of the table's ends, as every commit of the lake does."""
+    found = tables.recorded(table)
+    if found.topic_id is None:
+        return {}
+    topic = load_contract().topics["transactions"].name
+    begins = {"begins": True} if found.begins else {}
+    return {"userMetadata": commit_metadata(topic, found.topic_id, found.ends, found.ends, 0, **begins, **more)}
+
+
+def _vacuum(table: StreamTable) -> None:
+    """Remove files that no version of the last week has.
+
+    delta-rs only lists them here: the two commits of its own vacuum would follow newer ones with ends that are too low.
+    """
+    place = table.lake.place
+    with place.answering():
+        unneeded = table.lake.delta().vacuum(KEEP_HOURS, dry_run=True, full=True)
+    for path in unneeded:
+        place.delete(f"{table.lake.name}/{path}")
+        failpoints.reach("maintain.in-vacuum")
 
 
 def run_maintenance(
     settings: Settings, layout: Layout, *, patience: float, expire_before: str | None = None
 ) -> dict[str, Any]:
-    """Maintain the lake: the running stream does it between batches, else a session of our own.
+    """Maintain the lake: the running stream does it between batches, else this process.
 
     Raises:
-        TieoutError: the warehouse, the stream or Spark failed; the lake is whole.
+        TieoutError: the warehouse, the stream or the lake's place failed; the lake is whole.
     """
     if is_record_locked(layout.writer_lock):
         wishes = {"expire_before": expire_before} if expire_before else {}
         return requests.ask(layout, wishes, patience=patience, still_runs=lambda: is_record_locked(layout.writer_lock))
     watermarks(settings)
-    spark = start_session(settings, layout, "tieout maintain", ui=False)
-    try:
-        lock.take(spark, layout.writer_lock)
-        contract = load_contract()
-        lake = [
-            tables.bronze_table(str(layout.bronze), contract),
-            tables.dead_letter_table(str(layout.dead_letters)),
-        ]
+    os.umask(0o077)
+    lake = tables.stream_tables(Lake.of(settings, layout), load_contract())
+    with lock.take(layout.writer_lock):
         for table in lake:
-            tables.create(spark, table)
-        return maintain(spark, settings, lake, expire_before)
-    finally:
-        spark.stop()
+            tables.create(table)
+        return maintain(settings, lake, expire_before)

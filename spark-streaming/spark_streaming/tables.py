@@ -11,9 +11,9 @@ import os
 import re
 import secrets
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -228,7 +228,7 @@ class OwnedTable:
         try:
             with self.table.lake.place.answering():
                 self.delta.create_write_transaction(
-                    [_add(file) for file in files],
+                    [add_action(file, data_change=True) for file in files],
                     "append",
                     self.delta.schema(),
                     list(PARTITION_COLUMNS),
@@ -245,8 +245,7 @@ class OwnedTable:
             version = self._own_commit(token)
         if version is None:
             raise _taken(self.table)
-        if self.table.lake.folder is not None:
-            _sync(self.table.lake.folder / "_delta_log", f"{version:020}.json")
+        sync_commit(self.table, version)
         self.delta = self.table.lake.delta(version)
         self.ends = end
 
@@ -268,8 +267,9 @@ class OwnedTable:
         return None
 
 
-def _add(file: WrittenFile) -> AddAction:
-    return AddAction(file.path, file.size, file.partition, file.modified, data_change=True, stats=file.statistics)
+def add_action(file: WrittenFile, *, data_change: bool) -> AddAction:
+    """Return the action that adds a file; no data changes where its rows are in the table already."""
+    return AddAction(file.path, file.size, file.partition, file.modified, data_change, file.statistics)
 
 
 def _taken(table: StreamTable) -> LakeTakenError:
@@ -280,8 +280,12 @@ def _taken(table: StreamTable) -> LakeTakenError:
     )
 
 
-def _sync(folder: Path, name: str) -> None:
-    """Bring a file and its folder's list to the disk."""
-    with (folder / name).open("rb") as file:
-        os.fsync(file.fileno())
-    sync_folder(folder)
+def sync_commit(table: StreamTable, version: int) -> None:
+    """Bring a commit to the disk, and the checkpoint that may have followed it: delta-rs syncs neither."""
+    if table.lake.folder is None:
+        return
+    log = table.lake.folder / "_delta_log"
+    for name in (f"{version:020}.json", f"{version:020}.checkpoint.parquet", "_last_checkpoint"):
+        with suppress(FileNotFoundError), (log / name).open("rb") as file:
+            os.fsync(file.fileno())
+    sync_folder(log)

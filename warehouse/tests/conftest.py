@@ -12,10 +12,9 @@ from own_database import OwnDatabase, own_database
 from pydantic import SecretStr
 from small_stream import SmallStream
 
-from control.ports import is_free
-from control.store import PORTS, Store, running_store
-from control.testing import Handle, free_ports, temporary_home
-from core.layout import CHECKOUT, Layout, find_layout
+from control.store import Store, running_store
+from control.testing import Handle, free_store, temporary_home
+from core.layout import CHECKOUT, Layout
 from warehouse.dlq import commands
 from warehouse.load import run_loads
 
@@ -68,19 +67,11 @@ def query(database: OwnDatabase) -> Iterator[Query]:
         yield run
 
 
-def _free_store(folder: Path) -> Store:
-    """Return a store on ports of which nobody has one."""
-    while True:
-        (first,) = free_ports(1)
-        if all(is_free(port) for port in range(first, first + PORTS)):
-            return Store(find_layout(), folder, first, "lake-key", "hush-hush-hush")
-
-
 @pytest.fixture(scope="session")
 def store() -> Iterator[Store]:
     """A real S3 store, for all tests of this process."""
     with temporary_home("tieout-store-") as folder:
-        own = _free_store(folder)
+        own = free_store(folder)
         with running_store(own):
             yield own
 
@@ -89,7 +80,7 @@ def store() -> Iterator[Store]:
 def own_store() -> Iterator[Store]:
     """A store that a test starts and kills by itself."""
     with temporary_home("tieout-store-") as folder:
-        yield _free_store(folder)
+        yield free_store(folder)
 
 
 @pytest.fixture
