@@ -27,7 +27,8 @@ from confluent_kafka.admin import (
 )
 
 from control.env import SECRETS
-from control.roles import ROLES, dsn
+from control.registry import roles_of
+from control.roles import dsn
 from core.kafka_login import librdkafka_login
 from core.layout import CHECKOUT
 
@@ -219,7 +220,7 @@ where nspname !~ '^pg_(temp|toast)' and has_schema_privilege(%(role)s, oid, 'CRE
 
 def test_each_role_has_the_rights_that_the_table_says(platform: Any) -> None:
     allowed = {row[0].strip("`"): row[1:] for row in table("Roles of the database")}
-    assert set(allowed) == set(ROLES)
+    assert set(allowed) == {role.name for role in roles_of()}
     with psycopg.connect(dsn(platform.settings, "postgres"), autocommit=True) as superuser:
         for role, cells in allowed.items():
             may = {tuple(each.split(".")) for cell in cells for each in quoted(cell)}

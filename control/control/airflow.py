@@ -19,13 +19,8 @@ API, SCHEDULER, DAG_PROCESSOR, TRIGGERER, TIDY = NAMES = (
     "airflow-tidy",
 )
 
-PROGRAMS = {
-    API: ("api-server",),
-    # Without the flag both serve logs on every address of the machine; the API server reads the files itself.
-    SCHEDULER: ("scheduler", "--skip-serve-logs"),
-    DAG_PROCESSOR: ("dag-processor",),
-    TRIGGERER: ("triggerer", "--skip-serve-logs"),
-}
+# What DAG files read of the platform's settings.
+DAG_SETTINGS = ("PIPELINE_SCHEDULE", "FULL_TESTS_EVERY_HOURS", "DOCS_PORT")
 
 # Name of the variable that marks what the scheduler's tasks start, wherever it hangs in the process tree.
 MARK = "TIEOUT_TASKS_OF"
@@ -58,6 +53,11 @@ def manifest(layout: Layout) -> Path:
 def program(layout: Layout) -> Path:
     """Return the `airflow` command."""
     return layout.environments / "airflow" / "bin" / "airflow"
+
+
+def is_the_loop(settings: Mapping[str, str]) -> bool:
+    """Say whether Airflow is what repeats the way from the lake to the marts."""
+    return settings["LOOP"] == "airflow"
 
 
 def url(settings: Mapping[str, str]) -> str:

@@ -11,9 +11,9 @@ from pathlib import Path
 from control import airflow
 from control.accounts import as_user, own_file, own_folder
 from control.build_project import files_digest
+from control.processes import Platform, base_environment
 from control.roles import dsn
 from control.say import say
-from control.services import Platform, base_environment
 from core.errors import TieoutError
 from core.layout import Layout
 

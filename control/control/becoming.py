@@ -8,7 +8,9 @@ from pathlib import Path
 
 from control.accounts import choose_accounts, hand_over, ids, reachable
 from control.env import settings
-from control.services import KNOWS, base_environment
+from control.processes import base_environment
+from control.registry import plain_services
+from control.service import BROKER, LAKE, WAREHOUSE
 from core.layout import Layout
 
 # What a command may know, in the terms of the services whose work it does.
@@ -26,8 +28,10 @@ WORK_OF = {
     "proof": ("pipeline",),
     "build": ("pipeline",),
     "run": ("pipeline", "stream"),
-    "dlq": ("dlq",),
+    "dlq": (),
 }
+# No service's: the command of a person who looks at dead letters and puts them back.
+OF_NO_SERVICE = {"dlq": (*BROKER, *WAREHOUSE, *LAKE, "KAFKA_PASSWORD_REDRIVE", "POSTGRES_PASSWORD_REDRIVE")}
 
 
 def become_service_user(layout: Layout, command: str | None, arguments: Sequence[str]) -> None:
@@ -47,14 +51,19 @@ def become_service_user(layout: Layout, command: str | None, arguments: Sequence
     if command == "dlq" and _names_a_letter_file(arguments):
         return  # the file is the caller's, and nothing else is written on disk
     values = settings(layout)
-    names = {name for service in WORK_OF[command] for name in KNOWS[service]}
-    os.environ.update({name: values[name] for name in names if name in values})
+    os.environ.update({name: values[name] for name in known_to(command) if name in values})
     os.environ["HOME"] = base_environment(layout)["HOME"]
     uid, gid = ids(user)
     os.setgroups([])
     os.setgid(gid)
     os.setuid(uid)
     os.umask(0o077)
+
+
+def known_to(command: str) -> set[str]:
+    """Return the settings that a command gets when it becomes the services' account."""
+    services = plain_services()
+    return {name for each in WORK_OF[command] for name in services[each].knows} | {*OF_NO_SERVICE.get(command, ())}
 
 
 def _known(user: str) -> bool:

@@ -4,26 +4,22 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 
-from contracts.model import load_contract
-from control import supervision
-from control.accounts import Accounts, choose_accounts, ensure_accounts, ids, own_file, own_folder
+from control import registry, supervision
+from control.accounts import Accounts, choose_accounts, ensure_accounts, ids, own_folder
 from control.env import ensure_env, lake_of
 from control.env import settings as read_settings
-from control.kafka import prepare_broker, wait_for_broker
 from control.orphans import folder
-from control.ports import LISTENING
-from control.postgres import prepare_postgres
+from control.processes import Platform
 from control.readiness import answers
-from control.roles import dsn, ensure_roles, wait_for_postgres
+from control.roles import wait_for_postgres
 from control.say import say, step
-from control.services import BASE, Platform
-from control.starting import start_services, wait_until_ready, with_free_ports
-from control.topics import ensure_topics
+from control.service import Group
+from control.services.postgres import reload_host_rules
+from control.starting import prepare_services, start_services, wait_until_ready, with_free_ports
 from core.lake import Lake
 from core.layout import Layout
 
-# What the jobs keep beside the data: the accounts' home, Spark's and the loader's scratch files, dbt's target.
-SCRATCH = ("account", "spark", "load", "dbt", "dbt-docs")
+PATIENCE_SECONDS = 60.0
 
 
 def prepare(layout: Layout) -> Platform:
@@ -38,7 +34,7 @@ def prepare(layout: Layout) -> Platform:
     platform = Platform(layout, accounts, values)
     if not supervision.running(layout):
         supervision.shut_down(layout)  # what a killed supervisor left may hold the ports
-        platform = with_free_ports(platform, LISTENING)
+        platform = with_free_ports(platform)
     return platform
 
 
@@ -52,14 +48,14 @@ def make_folders(layout: Layout, accounts: Accounts, lake: Lake) -> None:
             log.chmod(0o600)  # also one that an earlier version began with wider rights
     own_folder(folder(layout), None, 0o700)
     own_folder(layout.run, accounts.services, 0o755)
-    for part in (*(layout.state / name for name in SCRATCH), layout.logs / "dbt"):
-        own_folder(part, accounts.services, 0o700)
+    own_folder(layout.state / "account", accounts.services, 0o700)  # the accounts' home
     layout.data.mkdir(exist_ok=True)
-    own_folder(layout.batch_files, accounts.services, 0o700)
-    own_folder(layout.undelivered, accounts.services, 0o700)
-    own_folder(layout.docs_site, accounts.services, 0o700)
-    _place_holder(layout, accounts)
-    for kept in (*(table.folder for table in lake.tables), layout.checkpoint.parent):
+    for service in registry.services_of(layout).values():
+        user = accounts.postgres if service.account == "postgres" else accounts.services
+        for each in service.folders(layout, accounts):
+            if each.made == "always" or (each.made == "found" and each.path.exists()):
+                own_folder(each.path, user, 0o700)
+    for kept in (table.folder for table in lake.tables):
         if kept is not None and kept.exists():
             own_folder(kept, accounts.services, 0o700)
     for root in {layout.data, lake.folder or layout.data}:
@@ -68,48 +64,44 @@ def make_folders(layout: Layout, accounts: Accounts, lake: Lake) -> None:
             os.chown(root, *ids(accounts.services))
 
 
-def _place_holder(layout: Layout, accounts: Accounts) -> None:
-    """Say on the lineage site why it is empty, until the first documentation takes the page's place."""
-    page = layout.docs_site / "index.html"
-    if not page.exists():
-        text = "<!doctype html><title>Tieout: lineage</title><p>The first run of the pipeline writes this page.\n"
-        own_file(page, text, accounts.services)
-
-
 def bring_up_base(platform: Platform) -> Platform:
     """Start broker and database, wait until they answer, and bring topics, roles and schemas to today's state.
 
     Returns:
         the platform, with other ports where those that it had were taken meanwhile.
     """
-    layout, settings, services = platform.layout, platform.settings, platform.services
-    base = [name for name in BASE if name in services]
-    if not supervision.running(layout):
+    layout, services, base = platform.layout, platform.services, platform.names(Group.BASE)
+    is_new = not supervision.running(layout)
+    if is_new:
         with step("configuration of broker and database"):
-            if "kafka" in services:
-                prepare_broker(layout, platform.accounts, settings)
-            if "postgres" in services:
-                prepare_postgres(platform.accounts, settings)
+            prepare_services(platform, base)
         with step("supervisor"):
             supervision.launch(layout, services.values())
     else:
         _require_the_clusters_password(platform)
         if supervision.refresh(layout, services.values()):
             say("  services whose settings changed were restarted")
-    platform = start_services(platform, base)
+    platform = start_services(platform, base, prepare=not is_new)
     with step("broker and database started"):
         platform = wait_until_ready(platform, base)
-    settings = platform.settings
-    with step(f"postgres on {settings['POSTGRES_HOST']}:{settings['POSTGRES_PORT']}"):
-        wait_for_postgres(settings)
-    with step("roles, databases, schemas"):
-        ensure_roles(settings)
-        migrate(settings)
-    with step(f"kafka on {settings['KAFKA_BOOTSTRAP']}"):
-        wait_for_broker(settings)
-    with step("topics, users, rights"):
-        ensure_topics(settings, load_contract())
+    if not is_new and "postgres" in base:
+        reload_host_rules(platform)
+    provision_services(platform, Group.BASE)
     return platform
+
+
+def provision_services(platform: Platform, *groups: Group) -> None:
+    """Wait until services let clients in, also those that run elsewhere, and bring what is inside to today's state."""
+    settings, services = platform.settings, platform.registered
+    for service in services.values():
+        if service.group in groups and service.is_wanted(settings):
+            waiting, making = (words.format_map(settings) for words in service.says)
+            if service.wait:
+                with step(waiting or f"{service.name} lets clients in"):
+                    service.wait(settings, PATIENCE_SECONDS)
+            if service.provision:
+                with step(making or f"{service.name} is set up"):
+                    service.provision(settings, services)
 
 
 def _require_the_clusters_password(platform: Platform) -> None:
@@ -121,17 +113,9 @@ def _require_the_clusters_password(platform: Platform) -> None:
 
 def provision(settings: Mapping[str, str]) -> None:
     """Bring a broker and a database that run elsewhere to what the contract and the migrations say."""
-    wait_for_postgres(settings)
-    ensure_roles(settings)
-    migrate(settings)
-    wait_for_broker(settings)
-    ensure_topics(settings, load_contract())
-
-
-def migrate(settings: Mapping[str, str]) -> None:
-    """Bring the schemas to the newest migration, as their owner."""
-    from warehouse.migrate import let_reader_read_marts
-    from warehouse.migrate import migrate as run_migrations
-
-    run_migrations(dsn(settings, "owner"))
-    let_reader_read_marts(dsn(settings, "dbt"))
+    services = registry.plain_services()
+    for service in services.values():
+        if service.wait:
+            service.wait(settings, PATIENCE_SECONDS)
+        if service.provision:
+            service.provision(settings, services)

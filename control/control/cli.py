@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from control.env import NAMES
+from control.registry import service_names
 from core.errors import OptionError, OutageError, RefusalError, TieoutError
 from core.layout import Layout, find_layout
 from core.text import shown, shown_lines
@@ -40,6 +41,8 @@ COMPONENTS = (
 _OUTPUT_ERRORS = {errno.ENOSPC, errno.EIO, errno.EDQUOT}
 # sysexits.h: try again later.
 EXIT_CODES = {OptionError: 2, OutageError: 75, RefusalError: 78}  # EX_TEMPFAIL and EX_CONFIG of sysexits.h
+
+SERVICES = ", ".join(sorted(service_names()))
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable, on stdout.")]
 
@@ -238,7 +241,7 @@ def sql(
 
 @app.command()
 def logs(
-    name: Annotated[str, typer.Argument(help="A service, as `status` lists them; or dbt, supervisord.")],
+    name: Annotated[str, typer.Argument(help=f"A service, as `status` lists them: {SERVICES}; or dbt, supervisord.")],
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, max=10**9)] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
 ) -> None:

@@ -17,10 +17,10 @@ from control.env import lake_of, settings
 from control.java import INSTALL, SUPPORTED, java_version
 from control.logins import refused_logins
 from control.loop import PIPELINE
-from control.ports import LISTENING, is_free
+from control.ports import is_free, listening
 from control.readiness import ServiceStates, inspect_services
+from control.registry import services_of
 from control.say import columns
-from control.services import MAY_STAND, loop_services
 from core.errors import OutageError, TieoutError
 from core.layout import Layout
 
@@ -138,7 +138,7 @@ def _ports(layout: Layout) -> Finding:
         found, free = _seen(layout, values), "in use by this platform"
         taken = [setting for name in found.states for setting in found.foreign_ports(name)]
     else:
-        taken = [name for name in LISTENING if not is_free(int(values[name]))]
+        taken = [name for name in listening(services_of(layout)) if not is_free(int(values[name]))]
     detail = f"taken by others: {', '.join(f'{name}={values[name]}' for name in taken)}" if taken else free
     return Finding("ports", not taken, detail, "./scripts/start.sh, which takes the next free ones")
 
@@ -151,7 +151,8 @@ def _services(layout: Layout) -> Finding:
     seen = _seen(layout, settings(layout))
     if not seen.states:
         return Finding("services", False, "the platform does not run", "./scripts/start.sh")
-    asked = [name for name, info in seen.states.items() if name not in MAY_STAND or info["statename"] != "STOPPED"]
+    optional = {service.name for service in services_of(layout).values() if service.is_optional}
+    asked = [name for name, info in seen.states.items() if name not in optional or info["statename"] != "STOPPED"]
     ill = {name: why for name in asked if (why := seen.problem(name)) is not None}
     detail = "; ".join(f"{name}: {why}" for name, why in ill.items()) or "all do their work"
     logs = "".join(f"./scripts/tieout logs {name}, then " for name in list(ill)[:1])
@@ -161,7 +162,7 @@ def _services(layout: Layout) -> Finding:
 def _logins(layout: Layout) -> Finding:
     if not supervision.running(layout):
         return Finding("logins", True, "not asked: the platform does not run")
-    refused = refused_logins(settings(layout))
+    refused = refused_logins(settings(layout), services_of(layout))
     superuser = {"POSTGRES_PASSWORD_POSTGRES", "KAFKA_PASSWORD_ADMIN"} & set(refused)
     repair = "put the old .env back, or ./scripts/tieout reset" if superuser else "./scripts/start.sh, which sets them"
     detail = f"refused: {', '.join(refused)}" if refused else "every account gets in"
@@ -182,7 +183,7 @@ def _lake(layout: Layout) -> Finding:
 def _dags(layout: Layout) -> Finding:
     """Look whether Airflow reads every file and whether the pipeline runs by itself."""
     values = settings(layout)
-    if airflow.API not in loop_services(values):
+    if not airflow.is_the_loop(values):
         return Finding("dags", True, f"not asked: LOOP is {values['LOOP']}")
     if not supervision.running(layout):
         return Finding("dags", True, "not asked: the platform does not run")

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from control.accounts import choose_accounts
+from control.registry import services_of
 from control.say import say
 from control.usable import require_usable_paths, require_usable_settings
 from core.errors import TieoutError
@@ -15,6 +18,7 @@ from core.files import owner_of, write_file
 from core.lake import Lake
 from core.layout import Layout
 from core.locks import exclusive
+from core.setting_types import Port
 from core.settings import EMPTY, GIVEN, SECRET, WRITTEN, names, parse_settings, read_env_file, written_defaults
 
 SECRETS = names(SECRET)
@@ -49,8 +53,10 @@ def ensure_env(layout: Layout) -> dict[str, str]:
         present = read_env(layout.env_file)
         _require_usable(layout, present)
         _require_what_data_needs(layout, present)
-        missing = {name: _draw(name) for name in SECRETS if name not in present}
-        missing |= {name: value for name, value in DEFAULTS.items() if name not in present}
+        wanted = {**dict.fromkeys(SECRETS), **DEFAULTS, **added_settings(layout)}
+        missing = {
+            name: _draw(name) if default is None else default for name, default in wanted.items() if name not in present
+        }
         if missing:
             _replace_lines(layout.env_file, missing)
         elif layout.env_file.stat().st_mode & 0o077:
@@ -58,10 +64,28 @@ def ensure_env(layout: Layout) -> dict[str, str]:
     return present | missing
 
 
+def added_settings(layout: Layout) -> dict[str, str | None]:
+    """Return the settings that only services of this home have, and their defaults; None: a secret."""
+    services = services_of(layout).values()
+    found = {name: default for service in services for name, default in service.added_settings.items()}
+    return {name: default for name, default in found.items() if name not in NAMES}
+
+
 def _require_usable(layout: Layout, values: Mapping[str, str]) -> None:
-    ours = {name: value for name, value in values.items() if name in NAMES}
-    require_usable_settings(ours, frozenset(names(SECRET, GIVEN)), layout.env_file)
+    added = added_settings(layout)
+    ours = {name: value for name, value in values.items() if name in NAMES or name in added}
+    secrets = {*names(SECRET, GIVEN), *(name for name, default in added.items() if default is None)}
+    require_usable_settings(ours, secrets, layout.env_file)
     parse_settings(ours, layout)
+    for name in (name for name in added if name in ours and name.endswith("_PORT")):
+        try:
+            TypeAdapter(Port).validate_python(ours[name])
+        except ValidationError as error:
+            raise TieoutError(
+                f"{name} is not as it should be: {error.errors(include_url=False)[0]['msg']}.",
+                "nothing was started or changed.",
+                f"set {name} in {layout.env_file} or in the environment",
+            ) from None
 
 
 # Broker and database keep these, and card numbers are hashed with the last: a new one would not fit what is there.
@@ -102,8 +126,9 @@ def settings(layout: Layout, environ: Mapping[str, str] | None = None) -> dict[s
         TieoutError: the file is not there, lacks settings, or has a value that cannot be used.
     """
     environ = os.environ if environ is None else environ
-    found = read_env(layout.env_file) | {name: environ[name] for name in NAMES if environ.get(name)}
-    lacking = sorted(name for name in (*SECRETS, *DEFAULTS) if name not in found)
+    found, added = read_env(layout.env_file), added_settings(layout)
+    found |= {name: environ[name] for name in (*NAMES, *added) if environ.get(name)}
+    lacking = sorted(name for name in (*SECRETS, *DEFAULTS, *added) if name not in found)
     if lacking:
         raise TieoutError(
             f"{layout.env_file} lacks {len(lacking)} settings, {lacking[0]} first.",

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from control.accounts import own_file
+from control.processes import Platform
 from control.say import say, step
-from control.services import Platform
 from core.errors import TieoutError
 
 PAYMENTS = 20_000

@@ -4,26 +4,34 @@ import logging
 import socket
 from collections.abc import Mapping
 
-from control.roles import ROLES, dsn
-from control.topics import USERS
+from control.registry import roles_of, users_of
+from control.roles import dsn
+from control.service import Services
 from core.kafka_login import kafka_python_login
 
 
-def refused_logins(settings: Mapping[str, str]) -> list[str]:
+def refused_logins(settings: Mapping[str, str], services: Services | None = None) -> list[str]:
     """Return the names of the passwords that are refused; an empty list when every account gets in.
+
+    Args:
+        settings: with the passwords.
+        services: whose accounts; without them those of the plain services.
 
     Raises:
         OSError: the database or the broker is away.
     """
-    roles = [f"POSTGRES_PASSWORD_{role.upper()}" for role in ("postgres", *ROLES) if not _sql_lets_in(settings, role)]
-    users = [f"KAFKA_PASSWORD_{user.upper()}" for user in ("admin", *USERS) if not _kafka_lets_in(settings, user)]
-    return roles + users
+    databases = {"postgres": "postgres", **{role.name: role.database for role in roles_of(services)}}
+    users = ("admin", *(user.name for user in users_of(services)))
+    roles = [role for role, database in databases.items() if not _sql_lets_in(settings, role, database)]
+    return [
+        *(f"POSTGRES_PASSWORD_{role.upper()}" for role in roles),
+        *(f"KAFKA_PASSWORD_{user.upper()}" for user in users if not _kafka_lets_in(settings, user)),
+    ]
 
 
-def _sql_lets_in(settings: Mapping[str, str], role: str) -> bool:
+def _sql_lets_in(settings: Mapping[str, str], role: str, database: str | None) -> bool:
     import psycopg
 
-    database = {"postgres": "postgres", "airflow": "airflow"}.get(role)
     try:
         psycopg.connect(dsn(settings, role, database)).close()
     except psycopg.OperationalError as error:

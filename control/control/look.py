@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from control.accounts import choose_accounts
 from control.env import settings
-from control.postgres import program
+from control.services.postgres import program
 from core.errors import TieoutError
 from core.layout import Layout
 from core.text import shown_lines

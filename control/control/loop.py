@@ -8,8 +8,8 @@ from control import airflow, supervision
 from control.accounts import own_file
 from control.airflow_preparation import Preparation
 from control.airflow_rest import Rest
+from control.processes import Platform
 from control.say import say, step
-from control.services import Platform, loop_services
 from core.errors import OutageError, TieoutError
 from core.layout import Layout
 
@@ -18,11 +18,6 @@ PIPELINE = "fintech_analytics_pipeline"
 DAGS = {PIPELINE: False, "lake_maintenance": False, "backfill": True}
 
 SET = "loop.json"
-
-
-def airflow_is_wanted(platform: Platform) -> bool:
-    """Say whether Airflow is the loop of this platform."""
-    return airflow.API in loop_services(platform.settings)
 
 
 def prepare_loop(platform: Platform) -> Preparation:

@@ -3,21 +3,19 @@
 import socket
 from collections.abc import Collection, Mapping
 
-from control import airflow
-from control.services import runs_here
+from control.registry import plain_services
+from control.service import Services
 from core.errors import TieoutError
 
-# Which settings name the ports on which a service listens; one that is taken moves up to the next free one.
-PORTS = {
-    "kafka": ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT"),
-    "postgres": ("POSTGRES_PORT",),
-    "stream": ("SPARK_UI_PORT",),
-    "lineage": ("DOCS_PORT",),
-    airflow.API: ("AIRFLOW_PORT",),
-    "dashboard": ("DASHBOARD_PORT",),
-}
-LISTENING = tuple(setting for settings in PORTS.values() for setting in settings)
 HIGHEST = 65_535
+
+
+def listening(services: Services) -> tuple[str, ...]:
+    """Return the settings that name the ports on which services listen."""
+    return tuple(name for service in services.values() for name in service.ports)
+
+
+LISTENING = listening(plain_services())
 
 
 def is_free(port: int) -> bool:
@@ -53,27 +51,28 @@ def next_free(name: str, port: int, taken: set[int]) -> int:
     return found
 
 
-def settle_ports(settings: Mapping[str, str], names: Collection[str] = LISTENING) -> dict[str, str]:
+def settle_ports(
+    settings: Mapping[str, str], names: Collection[str] | None = None, services: Services | None = None
+) -> dict[str, str]:
     """Return the settings that must change for services to get a port, the broker's address with it.
 
     Args:
         settings: all of them.
-        names: the ports to settle; the others are taken already.
+        names: the ports to settle; the others are taken already. None: all.
+        services: whose; without them the plain ones.
 
     Raises:
         TieoutError: no port is left for one of them.
     """
-    promised = {int(settings[name]) for name in LISTENING if name not in names}
-    moved: dict[str, str] = {}
-    elsewhere = {"KAFKA": not runs_here("kafka", settings), "POSTGRES": not runs_here("postgres", settings)}
-    for name in names:
-        if elsewhere.get(name.partition("_")[0]):
-            continue
+    services = services or plain_services()
+    names = listening(services) if names is None else names
+    promised = {int(settings[name]) for name in listening(services) if name not in names}
+    here = [service for service in services.values() if not service.is_elsewhere(settings)]
+    found = dict(settings)
+    for name in (name for service in here for name in service.ports if name in names):
         port = next_free(name, int(settings[name]), promised)
         promised.add(port)
-        if str(port) != settings[name]:
-            moved[name] = str(port)
-    address = f"127.0.0.1:{moved.get('KAFKA_PORT', settings['KAFKA_PORT'])}"
-    if runs_here("kafka", settings) and settings["KAFKA_BOOTSTRAP"] != address:
-        moved["KAFKA_BOOTSTRAP"] = address
-    return moved
+        found[name] = str(port)
+    for service in here:
+        found.update(service.follows(found))
+    return {name: value for name, value in found.items() if settings.get(name) != value}

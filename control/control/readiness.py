@@ -1,20 +1,19 @@
 """Whether a service does its work: asked of itself, on its own port, of a process that is ours."""
 
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import psutil
 
 from control import orphans
 from control.accounts import choose_accounts, ids
-from control.catching_up import stream_is_ready
-from control.loopback import open_direct
-from control.ports import PORTS
+from control.registry import services_of
+from control.service import Services
 from control.supervision import process_states
 from core.layout import Layout
-from core.locks import AdvisoryKey, is_advisory_held
 from core.tcp_table import LISTENING, tcp_sockets
 
 # The exit code by which a service says that a person has to decide (RefusalError); the supervisor leaves it stopped.
@@ -78,11 +77,18 @@ class ServiceStates:
     answering: frozenset[int]
     ours: set[int] | None
 
+    @cached_property
+    def _services(self) -> Services:
+        return services_of(self.layout)
+
+    def _ports(self, name: str) -> tuple[str, ...]:
+        return self._services[name].ports if name in self._services else ()
+
     def foreign_ports(self, name: str) -> list[str]:
         """Return those of a service's port settings on which another program listens."""
         if self.ours is None:
             return []
-        ports = {each: int(self.settings[each]) for each in PORTS.get(name, ())}
+        ports = {each: int(self.settings[each]) for each in self._ports(name)}
         return [each for each, port in ports.items() if port in self.answering and port not in self.ours]
 
     def problem(self, name: str) -> str | None:
@@ -93,17 +99,19 @@ class ServiceStates:
             return f"it is {state.lower()} ({info.get('spawnerr') or info.get('description') or 'no message'})"
         if foreign := self.foreign_ports(name):
             return f"another program listens on 127.0.0.1:{self.settings[foreign[0]]}"
-        for each in PORTS.get(name, ()):
+        ports = self._ports(name)
+        for each in ports:
             if int(self.settings[each]) not in self.answering:
                 return f"nothing answers on 127.0.0.1:{self.settings[each]}"
-        if self.ours is None and name in PORTS:
-            return f"this account cannot see whose program listens on 127.0.0.1:{self.settings[PORTS[name][0]]}"
+        if self.ours is None and ports:
+            return f"this account cannot see whose program listens on 127.0.0.1:{self.settings[ports[0]]}"
         return self._problem_at_work(name, info)
 
     def _problem_at_work(self, name: str, info: Mapping[str, Any]) -> str | None:
-        if name in _CHECKS:
-            return _CHECKS[name](self.layout, self.settings, info)
-        if name not in PORTS and info["now"] - info["start"] < PROVEN_SECONDS:
+        service = self._services.get(name)
+        if service and service.check:
+            return service.check(self.layout, self.settings, info)
+        if not self._ports(name) and info["now"] - info["start"] < PROVEN_SECONDS:
             return "it has just been started"
         return None
 
@@ -119,7 +127,8 @@ def inspect_services(
         names: which services.
         before: what was found last: processes are searched for ports only where something has changed since.
     """
-    ports = {int(settings[each]) for name in names for each in PORTS.get(name, ())}
+    services = services_of(layout)
+    ports = {int(settings[each]) for name in names if name in services for each in services[name].ports}
     answering, states = frozenset(filter(answers, ports)), process_states(layout)
     ours: set[int] | None = set()
     if before is not None and before.ours and answering <= before.ours and _pids(states) == _pids(before.states):
@@ -132,40 +141,3 @@ def inspect_services(
 
 def _pids(states: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {name: info["pid"] for name, info in states.items()}
-
-
-def _stream(layout: Layout, _: Mapping[str, str], info: Mapping[str, Any]) -> str | None:
-    return None if stream_is_ready(layout, info.get("pid")) else "its query has not begun"
-
-
-def _live(_: Layout, settings: Mapping[str, str], __: Mapping[str, Any]) -> str | None:
-    """Ask the database whether a live view is at work: whoever counts holds its lock."""
-    import psycopg
-
-    from control.roles import dsn
-
-    try:
-        with psycopg.connect(dsn(settings, "postgres"), autocommit=True) as connection:
-            is_held = is_advisory_held(connection, AdvisoryKey.LIVE, "live")
-    except psycopg.OperationalError as error:
-        return f"the database does not answer: {str(error).strip().splitlines()[0]}"
-    return None if is_held else "it does not count yet"
-
-
-def _page(setting: str, path: str) -> Callable[[Layout, Mapping[str, str], Mapping[str, Any]], str | None]:
-    def check(_: Layout, settings: Mapping[str, str], __: Mapping[str, Any]) -> str | None:
-        try:
-            with open_direct(f"http://127.0.0.1:{settings[setting]}{path}", timeout=5):
-                return None
-        except OSError as error:
-            return f"its page does not answer: {error}"
-
-    return check
-
-
-_CHECKS: dict[str, Callable[[Layout, Mapping[str, str], Mapping[str, Any]], str | None]] = {
-    "stream": _stream,
-    "live": _live,
-    "lineage": _page("DOCS_PORT", "/"),
-    "dashboard": _page("DASHBOARD_PORT", "/_stcore/health"),
-}

@@ -1,23 +1,25 @@
-"""Functions that every role may call by default; here they are revoked.
+"""Functions that every role may call by default; here they are revoked. `Role.calls` says who gets which back.
 
 Functions that take locks, end sessions or write are everybody's in a new database. They are taken back at each
 provisioning, also in the template of databases to come, and given to the roles that need them.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import psycopg
 
-# Pattern of functions of pg_catalog, and who may still call them.
-RESTRICTED = {
-    # Loads, migrations, builds, redrives and the live view wait for these locks; so does Airflow in its own database.
-    r"^pg_.*advisory": ("owner", "loader", "dbt", "redrive", "live", "airflow"),
-    # A role may end its own sessions: reader those of the dashboard.
-    r"^pg_(cancel|terminate)_backend$": ("owner", "dbt", "airflow"),
-    # Large objects, messages and snapshots are written without any right on a table.
-    r"^(lo_.*|loread|lowrite|pg_notify|pg_logical_emit_message|pg_export_snapshot)$": (),
-}
+    from control.service import Role
+
+# Patterns of functions of pg_catalog.
+# Loads, migrations, builds, redrives and the live view wait for these locks; so does Airflow in its own database.
+LOCKS = r"^pg_.*advisory"
+# A role may end its own sessions: reader those of the dashboard.
+ENDS_SESSIONS = r"^pg_(cancel|terminate)_backend$"
+# Large objects, messages and snapshots are written without any right on a table.
+WRITES = r"^(lo_.*|loread|lowrite|pg_notify|pg_logical_emit_message|pg_export_snapshot)$"
+RESTRICTED = (LOCKS, ENDS_SESSIONS, WRITES)
 
 RESTRICT = """
 DO $$
@@ -41,9 +43,11 @@ END $$
 """
 
 
-def restrict(superuser: "psycopg.Connection[Any]") -> None:
+def restrict(superuser: "psycopg.Connection[Any]", roles: "Iterable[Role]") -> None:
     """Take the functions back in the database that a superuser is connected to; safe to repeat."""
     from psycopg import sql
 
-    for pattern, roles in RESTRICTED.items():
-        superuser.execute(sql.SQL(RESTRICT).format(pattern=sql.Literal(pattern), roles=sql.Literal(list(roles))))
+    roles = tuple(roles)
+    for pattern in RESTRICTED:
+        trusted = [role.name for role in roles if pattern in role.calls]
+        superuser.execute(sql.SQL(RESTRICT).format(pattern=sql.Literal(pattern), roles=sql.Literal(trusted)))

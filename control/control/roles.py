@@ -4,15 +4,13 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from control.registry import roles_of
 from control.restrict import restrict
+from control.service import Role, Services
 from core.errors import TieoutError
 
 if TYPE_CHECKING:
     import psycopg
-
-# Connections each role may hold: one loader, dbt's threads, readers of dashboards, a person with dead
-# letters, the live view and a person with an alert.
-ROLES = {"owner": 5, "loader": 5, "dbt": 12, "reader": 15, "redrive": 3, "live": 5, "airflow": 30}
 
 # A session's own process at the priority of what gives way: core.niceness asks for it. By a shell, since SQL has
 # no such thing; the text is fixed, takes nothing from its caller, and a machine that refuses goes on as it was.
@@ -28,17 +26,6 @@ GIVE_WAY = (
     END $$
     """,
     "REVOKE ALL ON FUNCTION control.give_way() FROM PUBLIC",
-    "GRANT USAGE ON SCHEMA control TO loader, dbt, live",
-    "GRANT EXECUTE ON FUNCTION control.give_way() TO loader, dbt, live",
-)
-
-
-DEFAULTS = (
-    # Grants are the guard; these two keep an honest reader from harm.
-    "ALTER ROLE reader SET default_transaction_read_only = on",
-    "ALTER ROLE reader SET statement_timeout = '15s'",
-    # This one nobody but a superuser can change: what a question may write to disk while it is answered.
-    "ALTER ROLE reader SET temp_file_limit = '1GB'",
 )
 
 
@@ -87,42 +74,51 @@ def wait_for_postgres(settings: Mapping[str, str], seconds: float = 60) -> None:
     )
 
 
-def ensure_roles(settings: Mapping[str, str]) -> None:
-    """Bring roles, passwords, databases and the right to connect to what they should be; safe to repeat."""
+def ensure_roles(settings: Mapping[str, str], services: Services | None = None) -> None:
+    """Bring roles, passwords, databases and the right to connect to what they should be; safe to repeat.
+
+    Args:
+        settings: with the passwords.
+        services: whose roles; without them those of the plain services.
+    """
     import psycopg
 
+    roles, warehouse = roles_of(services), settings["POSTGRES_DB"]
+    databases = {role.name: role.database or warehouse for role in roles}
     with psycopg.connect(dsn(settings, "postgres", "postgres"), autocommit=True) as superuser:
         with superuser.transaction():  # no session begins between the old defaults and the new ones
-            for role, connections in ROLES.items():
-                _ensure_role(superuser, role, connections, settings[f"POSTGRES_PASSWORD_{role.upper()}"])
-            for statement in DEFAULTS:
-                superuser.execute(statement)
-        payments = settings["POSTGRES_DB"]
-        _ensure_database(superuser, payments, "owner")
-        _ensure_database(superuser, "airflow", "airflow")
-        for statement in _connect_rights():
-            superuser.execute(_compose(statement, payments))
+            for role in roles:
+                _ensure_role(superuser, role.name, role.connections, settings[role.secret])
+                for default in role.defaults:
+                    superuser.execute(_compose(f"ALTER ROLE {{role}} SET {default}", role=role.name))
+        for role in roles:
+            if role.owns_database:
+                _ensure_database(superuser, databases[role.name], role.name)
+        everywhere = dict.fromkeys([warehouse, *databases.values(), "postgres", "template1"])
+        for database in everywhere:
+            superuser.execute(_compose("REVOKE ALL ON DATABASE {database} FROM PUBLIC", database=database))
     with psycopg.connect(dsn(settings, "postgres"), autocommit=True) as superuser:
         superuser.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
         for statement in GIVE_WAY:
             superuser.execute(statement)
-    for database in (payments, "airflow", "postgres", "template1"):
+    for database in everywhere:
         with psycopg.connect(dsn(settings, "postgres", database), autocommit=True) as superuser:
-            restrict(superuser)
+            for role in roles:
+                if databases[role.name] == database:
+                    _grant(superuser, role, database)
+            restrict(superuser, roles)
 
 
-def _connect_rights() -> tuple[str, ...]:
-    return (
-        "REVOKE ALL ON DATABASE {payments}, airflow, postgres, template1 FROM PUBLIC",
-        "GRANT CONNECT ON DATABASE {payments} TO loader, dbt, reader, redrive, live",
-        "GRANT TEMPORARY ON DATABASE {payments} TO loader, dbt",
-    )
+def _grant(superuser: "psycopg.Connection[Any]", role: Role, database: str) -> None:
+    connect = () if role.owns_database else ("CONNECT ON DATABASE {database}",)
+    for grant in (*connect, *role.grants):
+        superuser.execute(_compose(f"GRANT {grant} TO {{role}}", role=role.name, database=database))
 
 
-def _compose(statement: str, payments: str) -> Any:
+def _compose(statement: str, **names: str) -> Any:
     from psycopg import sql
 
-    return sql.SQL(statement).format(payments=sql.Identifier(payments))
+    return sql.SQL(statement).format(**{name: sql.Identifier(value) for name, value in names.items()})
 
 
 def _ensure_role(superuser: "psycopg.Connection[Any]", role: str, connections: int, password: str) -> None:

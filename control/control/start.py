@@ -1,17 +1,17 @@
 """`tieout start`: from a set-up folder to a platform with proven payments, and where to look."""
 
 import time
-from collections.abc import Mapping
 from functools import partial
 
-from control import airflow, supervision
-from control.bring_up import bring_up_base, prepare
+from control import supervision
+from control.bring_up import bring_up_base, prepare, provision_services
 from control.env import lake_of
 from control.first_load import produce_first_load, run_first_load
 from control.java import require_java
-from control.loop import airflow_is_wanted, let_dags_run, prepare_loop, wait_for_airflow
+from control.loop import let_dags_run, prepare_loop, wait_for_airflow
+from control.processes import Platform
 from control.say import columns, say, step
-from control.services import DEMO, Platform, loop_services
+from control.service import Group
 from control.starting import start_services, wait_until_ready
 from core.layout import Layout
 from core.locks import exclusive
@@ -20,15 +20,6 @@ SAMPLE = (
     "select occurred_on, currency, success_count, success_amount "
     "from marts.daily_revenue_summary order by occurred_on desc, currency limit 5"
 )
-# Behind the door that the address with the token opens.
-DASHBOARD_PAGES = {
-    "business": "fees, volume, failures",
-    "live": "the flow this second",
-    "alerts": "what the rules have found, with evidence",
-    "customer": "one customer's latest payments",
-    "books": "do the numbers tie out",
-    "connect": "for other tools",
-}
 
 
 def start_platform(layout: Layout, *, demo: bool, jobs: bool = True) -> None:
@@ -51,69 +42,46 @@ def start_platform(layout: Layout, *, demo: bool, jobs: bool = True) -> None:
         if jobs:
             platform = _start_jobs(platform, demo=demo)
     say(f"ready after {time.monotonic() - begun:.0f} s; everything listens on 127.0.0.1 only")
-    show_addresses(layout, platform.settings)
+    show_addresses(platform)
 
 
 def _start_jobs(platform: Platform, *, demo: bool) -> Platform:
-    preparation = prepare_loop(platform) if airflow_is_wanted(platform) else None
+    airflow = platform.names(Group.AIRFLOW)
+    preparation = prepare_loop(platform) if airflow else None
     # Payments first: the stream's first batch then has them, instead of the one a trigger later.
     plan = produce_first_load(platform) if demo else None
     # The live view is to see the first payments arrive; pages come up beside the stream.
-    platform = start_services(platform, ["live", "lineage", "dashboard"])
+    platform = start_services(platform, [name for name in platform.names(Group.JOBS) if name != "stream"])
     if preparation:  # Airflow takes its time: it comes up beside the stream and the first load
         preparation.finish()
-        platform = start_services(platform, airflow.NAMES)
+        platform = start_services(platform, airflow)
     platform = start_services(platform, ["stream"])
     with step("stream"):
         platform = wait_until_ready(platform, ["stream"])
     if plan:
         run_first_load(platform, plan)
-    repeating = [name for name in loop_services(platform.settings) if name not in airflow.NAMES]
+    optional = platform.names(*Group, optional=True)
     if demo:
-        platform = start_services(platform, [*repeating, *DEMO])
+        platform = start_services(platform, optional)
     else:
-        for name in (*repeating, *DEMO):
+        for name in optional:
             supervision.stop_service(platform.layout, platform.services[name])
     if preparation:
-        platform = wait_until_ready(platform, airflow.NAMES)  # before a password is shown to whoever listens there
+        platform = wait_until_ready(platform, airflow)  # before a password is shown to whoever listens there
         wait_for_airflow(platform)
         let_dags_run(platform, demo=demo)
-    wanted = [name for name in platform.services if demo or name not in {*repeating, *DEMO}]
     with step("every service answers"):
-        return wait_until_ready(platform, wanted)
+        platform = wait_until_ready(platform, [name for name in platform.services if demo or name not in optional])
+    provision_services(platform, Group.JOBS, Group.AIRFLOW)
+    return platform
 
 
-def show_addresses(layout: Layout, settings: Mapping[str, str]) -> None:
+def show_addresses(platform: Platform) -> None:
     """Print where everything is, and a query to paste."""
-    rows = [
-        ("what", "where", "log in as"),
-        ("broker", settings["KAFKA_BOOTSTRAP"], "SCRAM users in .env"),
-        (
-            "warehouse",
-            f"postgresql://{settings['POSTGRES_HOST']}:{settings['POSTGRES_PORT']}/{settings['POSTGRES_DB']}",
-            "reader, POSTGRES_PASSWORD_READER in .env",
-        ),
-        ("stream", f"http://127.0.0.1:{settings['SPARK_UI_PORT']}", ""),
-        *_airflow_address(layout, settings),
-        ("lineage", f"http://127.0.0.1:{settings['DOCS_PORT']}", ""),
-        (
-            "dashboard",
-            f"http://127.0.0.1:{settings['DASHBOARD_PORT']}/?token={settings['DASHBOARD_TOKEN']}",
-            "with this address",
-        ),
-        *_dashboard_pages(settings),
-        ("lake", lake_of(layout, settings).url, ""),
-    ]
+    settings = platform.settings
+    wanted = [service for service in platform.registered.values() if service.is_wanted(settings)]
+    found = sorted((each for service in wanted for each in service.addresses(platform)), key=lambda each: each.place)
+    lake = lake_of(platform.layout, settings)
+    rows = [("what", "where", "log in as"), *(each[:3] for each in found), ("lake", lake.url, "")]
     say(columns(rows))
     say(f'try: ./scripts/tieout sql "{SAMPLE}"')
-
-
-def _dashboard_pages(settings: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    base = f"http://127.0.0.1:{settings['DASHBOARD_PORT']}"
-    return [(f"- {page}", f"{base}/{page}", about) for page, about in DASHBOARD_PAGES.items()]
-
-
-def _airflow_address(layout: Layout, settings: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    if airflow.API not in loop_services(settings):
-        return []
-    return [("airflow", airflow.url(settings), f"admin or viewer, passwords in {airflow.passwords_file(layout)}")]

@@ -1,17 +1,16 @@
 """Services are started on ports that are free at that moment, and waited for until each of them does its work."""
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from control import supervision
 from control.env import change_env
-from control.kafka import prepare_broker
-from control.ports import PORTS, is_free, settle_ports
+from control.ports import is_free, settle_ports
+from control.processes import Platform
 from control.readiness import ServiceStates, inspect_services, our_ports, waits_for_decision
 from control.say import say
-from control.services import Platform
 from core.errors import TieoutError
 
 PATIENCE_SECONDS = 600.0
@@ -22,10 +21,10 @@ SAY_EVERY_SECONDS = 10.0
 MOST_MOVES = 5
 
 
-def with_free_ports(platform: Platform, names: Collection[str]) -> Platform:
+def with_free_ports(platform: Platform, names: Collection[str] | None = None) -> Platform:
     """Return the platform with another port for each of the settings whose port is taken; it is kept in `.env`."""
     layout, values = platform.layout, platform.settings
-    moved = settle_ports(values, names)
+    moved = settle_ports(values, names, platform.registered)
     for name, port in moved.items():
         if name.endswith("_PORT"):
             say(f"  {name}: {values[name]} is taken, {port} is used from now on (kept in {layout.env_file})")
@@ -34,17 +33,27 @@ def with_free_ports(platform: Platform, names: Collection[str]) -> Platform:
     return replace(platform, settings={**values, **moved})
 
 
-def start_services(platform: Platform, names: Sequence[str]) -> Platform:
-    """Start those of the services that do not run; return the platform with the ports that they have.
+def start_services(platform: Platform, names: Sequence[str], *, prepare: bool = True) -> Platform:
+    """Prepare and start those of the services that do not run; return the platform with the ports that they have.
 
     RUNNING means started or waiting for what it needs: `wait_until_ready` waits for more.
     """
     for name in names:
         state = supervision.process_states(platform.layout).get(name, {}).get("statename")
         if state not in {"RUNNING", "STARTING"}:
-            platform = _move(platform, _taken(platform, PORTS.get(name, ())))
+            platform = _move(platform, _taken(platform, platform.services[name].service.ports))
+            if prepare:
+                prepare_services(platform, [name])
         supervision.start_service(platform.layout, platform.services[name])
     return platform
+
+
+def prepare_services(platform: Platform, names: Iterable[str]) -> None:
+    """Do what the services need before they start."""
+    for name in names:
+        prepare = platform.services[name].service.prepare
+        if prepare:
+            prepare(platform)
 
 
 def wait_until_ready(platform: Platform, names: Sequence[str], seconds: float = PATIENCE_SECONDS) -> Platform:
@@ -92,7 +101,7 @@ def _foreign(platform: Platform, seen: ServiceStates, name: str) -> list[str]:
     """Return the port settings that another program keeps from a service, also one that listens for nobody."""
     found = seen.foreign_ports(name)
     if not found and seen.states.get(name, {}).get("statename") in {"BACKOFF", "FATAL"}:
-        return _taken(platform, PORTS.get(name, ()))
+        return _taken(platform, platform.services[name].service.ports)
     return found
 
 
@@ -108,8 +117,9 @@ def _move(platform: Platform, names: Sequence[str]) -> Platform:
         return platform
     layout, states = platform.layout, supervision.process_states(platform.layout)
     platform = with_free_ports(platform, names)
-    if any(name in PORTS["kafka"] for name in names):
-        prepare_broker(layout, platform.accounts, platform.settings)
+    prepare_services(
+        platform, [each.name for each in platform.services.values() if set(each.service.ports) & set(names)]
+    )
     supervision.refresh(layout, platform.services.values())
     for name, service in platform.services.items():
         if states.get(name, {}).get("statename") in {"RUNNING", "STARTING", "BACKOFF", "FATAL"}:

@@ -3,15 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from control import airflow
 from control.accounts import choose_accounts
-from control.airflow_rest import Rest
 from control.env import settings
+from control.processes import Platform
 from control.readiness import ServiceStates, inspect_services, waits_for_decision
 from control.say import columns
-from control.services import MAY_STAND, Service, all_services
+from control.service import Group, Service
 from control.stations import read_stations
-from core.errors import OutageError
 from core.layout import Layout
 
 STATES = {"RUNNING": "running", "STARTING": "starting", "STOPPED": "stopped", "STOPPING": "stopping"}
@@ -20,25 +18,30 @@ STATES = {"RUNNING": "running", "STARTING": "starting", "STOPPED": "stopped", "S
 def read_status(layout: Layout) -> dict[str, Any]:
     """Return the form of `status --json`. Broken parts are rows, never exceptions.
 
-    `ok` is true when every service runs and answers (producer and pipeline may be stopped) and every station answers.
+    `ok` is true when every service runs and answers (the demo's may be stopped) and every station answers.
 
     Raises:
         TieoutError: this home was never set up.
     """
     values = settings(layout)
-    services = all_services(layout, choose_accounts(layout), values)
-    seen = inspect_services(layout, values, services)
+    services = [each.service for each in Platform(layout, choose_accounts(layout), values).services.values()]
+    seen = inspect_services(layout, values, [service.name for service in services])
     states = seen.states
-    rows = [_service(service, seen) for service in services.values()]
-    if next((row["state"] for row in rows if row["name"] == airflow.API), None) == "running":
-        _ask_airflow(values, rows)
+    rows = [_service(service, values, seen) for service in services]
+    for service, row in zip(services, rows, strict=True):
+        if row["state"] == "running":
+            _take_reports(service.reports(values), rows)
     stations = read_stations(layout, values) if states else []
-    well = all(row["state"] == "running" or (row["name"] in MAY_STAND and row["state"] == "stopped") for row in rows)
+    may_be_stopped = {service.name for service in services if service.is_optional}
+    well = all(
+        row["state"] == "running" or (row["name"] in may_be_stopped and row["state"] == "stopped") for row in rows
+    )
     return {"ok": well and not any("error" in each for each in stations), "services": rows, "stations": stations}
 
 
-def _service(service: Service, seen: ServiceStates) -> dict[str, Any]:
-    row: dict[str, Any] = {"name": service.name, "state": "stopped", "url": service.url, "seconds_up": None}
+def _service(service: Service, values: Mapping[str, str], seen: ServiceStates) -> dict[str, Any]:
+    url = service.url(values) if service.url else None
+    row: dict[str, Any] = {"name": service.name, "state": "stopped", "url": url, "seconds_up": None}
     info = seen.states.get(service.name)
     if info is None:
         return row
@@ -48,7 +51,7 @@ def _service(service: Service, seen: ServiceStates) -> dict[str, Any]:
         why = seen.problem(service.name)
         if why is not None:
             # Broker and database answer at once; the others need their time, and only a foreigner's port is for good.
-            is_broken = service.group == "base" or bool(seen.foreign_ports(service.name))
+            is_broken = service.group == Group.BASE or bool(seen.foreign_ports(service.name))
             row["state"] = "broken" if is_broken else "starting"
             row["error"] = f"{why}; if that lasts: ./scripts/tieout logs {service.name}"
     elif row["state"] == "broken":
@@ -61,15 +64,8 @@ def _service(service: Service, seen: ServiceStates) -> dict[str, Any]:
 PATIENCE_SECONDS = 180
 
 
-def _ask_airflow(settings: Mapping[str, str], rows: list[dict[str, Any]]) -> None:
-    """Put what Airflow says of its parts into their rows: a process can live and do nothing."""
-    try:
-        health = Rest(settings).health()
-        ill = {f"airflow-{part.replace('_', '-')}": "no heartbeat" for part, how in health.items() if how != "healthy"}
-        if "airflow-metadatabase" in ill:
-            ill = {airflow.API: "cannot reach its database"}
-    except OutageError:
-        ill = {airflow.API: "does not answer"}
+def _take_reports(ill: Mapping[str, str], rows: list[dict[str, Any]]) -> None:
+    """Put what one service says of others into their rows."""
     for row in rows:
         if row["state"] == "running" and row["name"] in ill:
             row["state"] = "starting" if row["seconds_up"] < PATIENCE_SECONDS else "broken"

@@ -3,9 +3,8 @@
 import shutil
 from functools import partial
 
-from control import orphans, supervision
+from control import orphans, registry, supervision
 from control.accounts import Accounts, choose_accounts
-from control.bring_up import SCRATCH
 from control.catching_up import writer_is_at_work
 from control.loop import SET
 from control.say import say, step
@@ -62,10 +61,12 @@ def _delete(layout: Layout, accounts: Accounts) -> None:
     with step("broker log, cluster and lake deleted"):
         for table in Lake.of(load_settings(layout), layout).tables:
             table.remove()
-        doomed = [layout.kafka_data, accounts.postgres_data, accounts.postgres_runtime, layout.logs, layout.run]
-        doomed += [layout.state / name for name in ("broker", "supervisor", "airflow", *SCRATCH)]
-        doomed += [layout.checkpoint.parent, layout.docs_site]
-        for folder in doomed:
+        services = [*registry.plain_services().values()]
+        for profile in registry.profile_names():  # one that this home has no more may have left something
+            services += registry.services_of_profile(profile).values()
+        folders = [each for service in services for each in service.folders(layout, accounts)]
+        doomed = [layout.logs, layout.run, layout.state / "supervisor", layout.state / "account"]
+        for folder in (*(each.path for each in folders if not each.kept), *doomed):
             if folder.exists():
                 shutil.rmtree(folder)
         # The gateway's own statements speak of what was just deleted; other files there are people's.

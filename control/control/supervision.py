@@ -17,7 +17,7 @@ from typing import Any
 from control import orphans
 from control.accounts import own_file
 from control.orphans import folder
-from control.services import Service
+from control.processes import Process
 from core.errors import TieoutError
 from core.layout import Layout
 
@@ -61,9 +61,6 @@ stdout_logfile_maxbytes=10MB
 stdout_logfile_backups=3
 """
 
-# Groups stop one after the other, the last first: jobs before what they need.
-PRIORITIES = {"base": 10, "jobs": 20, "airflow": 30}
-
 
 def socket_path(layout: Layout) -> Path:
     """Return the supervisor's socket; a path that is too long for a socket stands in the temporary folder instead."""
@@ -74,28 +71,29 @@ def socket_path(layout: Layout) -> Path:
     return Path(tempfile.gettempdir()) / f"tieout-{os.geteuid()}-{name}.sock"
 
 
-def render_configuration(layout: Layout, services: Iterable[Service]) -> str:
+def render_configuration(layout: Layout, services: Iterable[Process]) -> str:
     """Return the configuration; it holds each service's secrets, so it is its owner's alone."""
-    services = list(services)
+    processes = list(services)
     user = "user=root\n" if os.geteuid() == 0 else ""
     logs = _plain(layout.logs)
     parts = [HEAD.format(socket=_plain(socket_path(layout)), run=_plain(folder(layout)), logs=logs, user=user)]
-    for service in services:
-        environment = ",".join(f'{name}="{_plain(value)}"' for name, value in service.supervised_environment.items())
+    for process in processes:
+        environment = ",".join(f'{name}="{_plain(value)}"' for name, value in process.supervised_environment.items())
         parts.append(
             PROGRAM.format(
-                name=service.name,
-                command=_plain(shlex.join(service.command)),
+                name=process.name,
+                command=_plain(shlex.join(process.command)),
                 environment=environment,
-                user=f"user={service.user}\n" if service.user else "",
-                stop_signal=service.stop_signal,
-                stop_seconds=service.stop_seconds,
+                user=f"user={process.user}\n" if process.user else "",
+                stop_signal=process.service.stop_signal,
+                stop_seconds=process.service.stop_seconds,
                 logs=_plain(logs),  # expanded twice
             )
         )
-    for group, priority in PRIORITIES.items():
-        members = ",".join(service.name for service in services if service.group == group)
-        parts.append(f"\n[group:{group}]\nprograms={members}\npriority={priority}\n" if members else "")
+    groups = {each.service.supervisor_group: int(each.service.group) for each in processes}
+    for group, priority in sorted(groups.items(), key=lambda item: item[1]):
+        members = ",".join(each.name for each in processes if each.service.supervisor_group == group)
+        parts.append(f"\n[group:{group}]\nprograms={members}\npriority={priority}\n")
     return "".join(parts)
 
 
@@ -126,7 +124,7 @@ def running(layout: Layout) -> bool:
         return False
 
 
-def launch(layout: Layout, services: Iterable[Service]) -> None:
+def launch(layout: Layout, services: Iterable[Process]) -> None:
     """Reap what an earlier supervisor left, and start one with these services, none of them running yet.
 
     Raises:
@@ -177,14 +175,14 @@ def shut_down(layout: Layout) -> None:
     orphans.reap(layout)
 
 
-def start_service(layout: Layout, service: Service) -> None:
+def start_service(layout: Layout, service: Process) -> None:
     """Start one service that does not run; does not wait for it.
 
     Raises:
         TieoutError: it could not be started.
     """
     try:
-        ask(layout).startProcess(f"{service.group}:{service.name}", False)
+        ask(layout).startProcess(service.supervised_name, False)
     except xmlrpc.client.Fault as fault:
         if "ALREADY_STARTED" not in fault.faultString:
             raise TieoutError(
@@ -194,10 +192,10 @@ def start_service(layout: Layout, service: Service) -> None:
             ) from fault
 
 
-def stop_service(layout: Layout, service: Service) -> None:
+def stop_service(layout: Layout, service: Process) -> None:
     """Stop one service and wait for its end; one that does not run stays so."""
     try:
-        ask(layout).stopProcess(f"{service.group}:{service.name}", True)
+        ask(layout).stopProcess(service.supervised_name, True)
     except xmlrpc.client.Fault as fault:
         if "NOT_RUNNING" not in fault.faultString:
             raise
@@ -217,7 +215,7 @@ def stream_is_supervised(layout: Layout) -> bool:
     return state in {"RUNNING", "STARTING", "BACKOFF"}
 
 
-def refresh(layout: Layout, services: Iterable[Service]) -> bool:
+def refresh(layout: Layout, services: Iterable[Process]) -> bool:
     """Bring a running supervisor to a configuration that changed; groups that did not change keep running.
 
     Returns:

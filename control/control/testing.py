@@ -13,10 +13,8 @@ from pathlib import Path
 from control import supervision
 from control.bring_up import bring_up_base, prepare
 from control.env import change_env, ensure_env
-from control.kafka import wait_for_broker
 from control.ports import LISTENING, is_free
-from control.roles import wait_for_postgres
-from control.services import Platform
+from control.processes import Platform
 from control.store import PORTS, Store
 from control.topics import administrator
 from core.kafka_login import librdkafka_login
@@ -38,11 +36,10 @@ class Handle:
 
     def start(self, name: str) -> None:
         """Start a service and wait until it answers."""
-        supervision.start_service(self.platform.layout, self.platform.services[name])
-        if name == "kafka":
-            wait_for_broker(self.env)
-        if name == "postgres":
-            wait_for_postgres(self.env)
+        process = self.platform.services[name]
+        supervision.start_service(self.platform.layout, process)
+        if process.service.wait:
+            process.service.wait(self.env, 60)
 
     def stop(self, name: str) -> None:
         """Stop a service cleanly."""

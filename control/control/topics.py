@@ -6,29 +6,27 @@ from contextlib import contextmanager
 from typing import Any
 
 from contracts.model import Contract
+from control.registry import users_of
 from control.say import say
+from control.service import Acl, Services
 from core.errors import TieoutError
 from core.kafka_login import kafka_python_login
 
-USERS = ("gateway", "stream", "loader", "redrive", "live", "auditor")
 
+def rights(contract: Contract, services: Services | None = None) -> dict[str, list[Acl]]:
+    """Return what each user may do. Nothing else is allowed to anyone but admin and broker.
 
-def rights(contract: Contract) -> dict[str, list[tuple[str, str]]]:
-    """Return what each user may do: operation and topic. Nothing else is allowed to anyone but admin and broker."""
-    events, alerts = (contract.topics[name].name for name in ("transactions", "alerts"))
-    control = {sender: topic.name for sender, topic in contract.control_topics.items()}
-    # A topic of control totals has one writer: what stands on it is that user's word and nobody else's.
-    senders = {sender: [("WRITE", events), ("WRITE", topic)] for sender, topic in control.items()}
-    return {
-        **senders,
-        "stream": [("READ", events), ("DESCRIBE_CONFIGS", events)],
-        "loader": [("READ", topic) for topic in control.values()],
-        "live": [("READ", events), ("WRITE", alerts)],
-        "auditor": [
-            ("DESCRIBE_CONFIGS", events),
-            *(("READ", topic) for topic in (events, *control.values(), alerts)),
-        ],
-    }
+    Args:
+        contract: with the topics' names.
+        services: whose users; without them those of the plain services.
+    """
+    found = {}
+    for user in users_of(services):
+        allowed = list(user.rights(contract))
+        if any((each.operation, each.resource) == ("READ", "TOPIC") for each in allowed):
+            allowed.append(Acl("READ", f"{user.name}-", "GROUP", prefixed=True))
+        found[user.name] = allowed
+    return found
 
 
 @contextmanager
@@ -48,14 +46,14 @@ def administrator(settings: Mapping[str, str]) -> Iterator[Any]:
         client.close()
 
 
-def ensure_topics(settings: Mapping[str, str], contract: Contract) -> None:
-    """Bring users, topics and rights to what the contract states; what is already so stays.
+def ensure_topics(settings: Mapping[str, str], contract: Contract, services: Services | None = None) -> None:
+    """Bring users, topics and rights to what contract and services state; what is already so stays.
 
     A topic with fewer partitions than the contract says is given more; one with more keeps them. Every reader takes new
     partitions in, and loses none of the old ones.
     """
     with administrator(settings) as admin:
-        _ensure_users(admin, settings)
+        _ensure_users(admin, {user.name: settings[user.secret] for user in users_of(services)})
         present = set(admin.list_topics())
         for topic in contract.topics.values():
             if topic.name in present:
@@ -64,13 +62,12 @@ def ensure_topics(settings: Mapping[str, str], contract: Contract) -> None:
             else:
                 wanted = {"num_partitions": topic.partitions, "replication_factor": 1, "configs": dict(topic.config)}
                 admin.create_topics({topic.name: wanted}, wait_for_metadata=True)
-        _ensure_rights(admin, contract)
+        _ensure_rights(admin, contract, rights(contract, services))
 
 
-def _ensure_users(admin: Any, settings: Mapping[str, str]) -> None:
+def _ensure_users(admin: Any, passwords: Mapping[str, str]) -> None:
     from kafka.admin import UserScramCredentialUpsertion
 
-    passwords = {user: settings[f"KAFKA_PASSWORD_{user.upper()}"] for user in USERS}
     refused = admin.alter_user_scram_credentials(
         [UserScramCredentialUpsertion(user, "SCRAM_SHA_256", word, 8192) for user, word in passwords.items()]
     )
@@ -97,24 +94,21 @@ def _set_configuration(admin: Any, name: str, config: Mapping[str, str]) -> None
     admin.alter_configs([ConfigResource("TOPIC", name, dict(config))])
 
 
-def _ensure_rights(admin: Any, contract: Contract) -> None:
+def _ensure_rights(admin: Any, contract: Contract, allowed: Mapping[str, list[Acl]]) -> None:
     from kafka.admin import ACL, ACLOperation, ACLPermissionType, ACLResourcePatternType, ResourcePattern, ResourceType
 
-    _take_old_rights_back(admin, contract)
+    _take_old_rights_back(admin, contract, allowed)
+    kinds = {False: ACLResourcePatternType.LITERAL, True: ACLResourcePatternType.PREFIXED}
     acls = []
-    for user, allowed in rights(contract).items():
-        for operation, topic in allowed:
-            pattern = ResourcePattern(ResourceType.TOPIC, topic)
-            acls.append(ACL(f"User:{user}", "*", ACLOperation[operation], ACLPermissionType.ALLOW, pattern))
-        if any(operation == "READ" for operation, _ in allowed):
-            groups = ResourcePattern(ResourceType.GROUP, f"{user}-", ACLResourcePatternType.PREFIXED)
-            acls.append(ACL(f"User:{user}", "*", ACLOperation.READ, ACLPermissionType.ALLOW, groups))
+    for user, each in ((user, each) for user, found in allowed.items() for each in found):
+        pattern = ResourcePattern(ResourceType[each.resource], each.name, kinds[each.prefixed])
+        acls.append(ACL(f"User:{user}", "*", ACLOperation[each.operation], ACLPermissionType.ALLOW, pattern))
     failed = admin.create_acls(acls)["failed"]
     if failed:
         raise TieoutError(f"rights could not be set: {failed[0]}", "the broker runs.", "./scripts/tieout logs kafka")
 
 
-def _take_old_rights_back(admin: Any, contract: Contract) -> None:
+def _take_old_rights_back(admin: Any, contract: Contract, allowed: Mapping[str, list[Acl]]) -> None:
     """Revoke what an earlier version allowed: the right of one of our users on a topic of ours that it has no more."""
     from kafka.admin import (
         ACLFilter,
@@ -129,12 +123,11 @@ def _take_old_rights_back(admin: Any, contract: Contract) -> None:
     anything = ResourcePatternFilter(ResourceType.TOPIC, None, ACLResourcePatternType.ANY)
     found, _ = admin.describe_acls(ACLFilter(None, None, ACLOperation.ANY, ACLPermissionType.ALLOW, anything))
     ours = {topic.name for topic in contract.topics.values()}
-    allowed = rights(contract)
     old = []
     for acl in found:
         user, pattern = acl.principal.removeprefix("User:"), acl.resource_pattern
         is_literal = pattern.pattern_type == ACLResourcePatternType.LITERAL
-        wanted = is_literal and (acl.operation.name, pattern.resource_name) in allowed.get(user, [])
+        wanted = is_literal and Acl(acl.operation.name, pattern.resource_name) in allowed.get(user, [])
         if user in allowed and pattern.resource_name in ours and not wanted:
             exactly = ResourcePatternFilter(pattern.resource_type, pattern.resource_name, pattern.pattern_type)
             old.append(ACLFilter(acl.principal, acl.host, acl.operation, acl.permission_type, exactly))

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -14,7 +15,8 @@ import pytest
 from control import airflow, loop, orphans, sweep, tidy
 from control.accounts import Accounts
 from control.env import SECRETS, ensure_env, settings
-from control.services import KNOWS, SWEEP, Platform, all_services
+from control.processes import Platform
+from control.services import pipeline
 from core.errors import OutageError, TieoutError
 from core.layout import find_layout
 
@@ -53,7 +55,7 @@ def test_a_new_scheduler_ends_the_workers_and_the_programs_of_the_one_before_and
     pid_file = tmp_path / "scheduler.pid"
     pid_file.write_text(str(worker.pid))
     try:
-        command = [sys.executable, "-I", "-S", str(SWEEP), str(pid_file), str(tmp_path), "--"]
+        command = [sys.executable, "-I", "-S", sweep.__file__, str(pid_file), str(tmp_path), "--"]
         done = subprocess.run(
             [*command, sys.executable, "-c", "import os; print(os.getpid())"],
             capture_output=True,
@@ -111,13 +113,13 @@ def test_airflow_sends_nothing_home_and_opens_no_port_but_the_servers(platform):
     assert found["AIRFLOW__API__HOST"] == "127.0.0.1"
     assert found["DO_NOT_TRACK"] == "1"
     for name in (airflow.SCHEDULER, airflow.TRIGGERER):
-        assert "--skip-serve-logs" in airflow.PROGRAMS[name]
+        assert "--skip-serve-logs" in platform.services[name].command
 
 
 def test_only_the_scheduler_knows_what_its_tasks_need_and_no_other_process_does(platform):
     services = platform.services
     assert set(airflow.NAMES) <= set(services)
-    needed = {name for name in KNOWS["pipeline"] if name in SECRETS}
+    needed = {name for name in pipeline.SERVICE.knows if name in SECRETS}
     assert len(needed) >= 4
     assert needed <= set(services[airflow.SCHEDULER].environment)
     for name in set(airflow.NAMES) - {airflow.SCHEDULER}:
@@ -131,10 +133,10 @@ def test_only_the_scheduler_knows_what_its_tasks_need_and_no_other_process_does(
     ("word", "there", "absent"), [("follow", "pipeline", airflow.API), ("off", "stream", "pipeline")]
 )
 def test_the_loop_is_the_one_that_is_set(platform, word, there, absent):
-    services = all_services(platform.layout, platform.accounts, {**platform.settings, "LOOP": word})
+    services = replace(platform, settings={**platform.settings, "LOOP": word}).services
     assert there in services
     assert absent not in services
-    assert "pipeline" not in all_services(platform.layout, platform.accounts, platform.settings)
+    assert "pipeline" not in platform.services
 
 
 def test_an_unknown_loop_is_refused_with_the_words_that_there_are(platform):

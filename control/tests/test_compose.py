@@ -5,7 +5,7 @@ import yaml
 
 from control import airflow
 from control.env import SECRETS, ensure_env
-from control.services import KNOWS
+from control.registry import plain_services
 from core.layout import CHECKOUT, find_layout
 
 COMPOSE = CHECKOUT / "docker-compose.yml"
@@ -88,4 +88,4 @@ def test_the_same_parts_give_way_as_among_the_services(parts):
 def test_jobs_know_no_more_secrets_than_the_services_do(parts):
     for name in ("stream", "live", "pipeline", "dashboard", "producer"):
         secrets = set(parts[name]["environment"]) & set(SECRETS)
-        assert secrets == set(KNOWS[name]) & set(SECRETS), name
+        assert secrets == set(plain_services()[name].knows) & set(SECRETS), name

@@ -14,11 +14,14 @@ import pytest
 from contracts.model import load_contract
 from control import airflow, jars, supervision
 from control.accounts import Accounts, hand_over, own_folder, reachable
+from control.becoming import OF_NO_SERVICE, WORK_OF, known_to
 from control.env import SECRETS, ensure_env
-from control.kafka import render_properties, scram
 from control.ports import next_free, settle_ports
-from control.services import GIVES_WAY, GOES_FIRST, KNOWS, WAIT_EXEC, all_services
-from control.topics import USERS, rights
+from control.processes import WAIT_EXEC, Platform
+from control.registry import plain_services, users_of
+from control.service import BATCH, INTERACTIVE, Acl
+from control.services.kafka import render_properties, scram
+from control.topics import rights
 from core.errors import TieoutError
 from core.layout import find_layout
 
@@ -31,32 +34,42 @@ def layout(tmp_path):
 @pytest.fixture
 def services(layout):
     accounts = Accounts("someone", "another", layout.postgres_data, layout.state / "runtime")
-    return all_services(layout, accounts, ensure_env(layout))
+    return Platform(layout, accounts, ensure_env(layout)).services
 
 
 def test_each_process_gets_only_the_secrets_of_its_part(services):
     for name, service in services.items():
-        assert set(service.environment) & set(SECRETS) == set(KNOWS[name]) & set(SECRETS)
+        assert set(service.environment) & set(SECRETS) == set(service.service.knows) & set(SECRETS), name
         argv = " ".join(service.command)
         assert not [secret for secret in service.environment.values() if len(secret) == 32 and secret in argv]
+    assert services["postgres"].environment == {"LANG": "C.UTF-8"}
     mighty = {"KAFKA_PASSWORD_ADMIN", "KAFKA_PASSWORD_BROKER", "POSTGRES_PASSWORD_POSTGRES", "POSTGRES_PASSWORD_OWNER"}
-    assert not mighty & {name for known in KNOWS.values() for name in known}
+    known = [*(each.knows for each in plain_services().values()), *OF_NO_SERVICE.values()]
+    assert not mighty & {name for each in known for name in each}
+
+
+def test_a_command_knows_the_secrets_of_the_services_whose_work_it_does():
+    found = {command: known_to(command) & set(SECRETS) for command in WORK_OF}
+    assert found["dlq"] == {"KAFKA_PASSWORD_REDRIVE", "POSTGRES_PASSWORD_REDRIVE"}
+    assert found["produce"] == {"KAFKA_PASSWORD_GATEWAY", "CARD_HASH_KEY"}
+    assert found["run"] == found["build"] | {"KAFKA_PASSWORD_STREAM", "POSTGRES_PASSWORD_READER"}
+    assert all(found.values())
 
 
 def test_batches_give_way_to_what_somebody_waits_for(services):
-    assert {name for name, service in services.items() if GIVES_WAY in service.command} == {
+    assert {name for name, service in services.items() if BATCH in service.command} == {
         "stream",
         *(set(airflow.NAMES) - {airflow.API}),
     }
-    command = [sys.executable, "-I", "-S", str(WAIT_EXEC), "SIGTERM", GIVES_WAY, "--", "nice"]
+    command = [sys.executable, "-I", "-S", str(WAIT_EXEC), "SIGTERM", BATCH, "--", "nice"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert int(done.stdout) == min(19, os.nice(0) + 10)
     waited_for = {"kafka", "live", "producer", "dashboard"}
-    assert {name for name, service in services.items() if GOES_FIRST in service.command} == waited_for
+    assert {name for name, service in services.items() if INTERACTIVE in service.command} == waited_for
 
 
 def test_what_goes_first_is_a_session_also_as_the_leader_of_a_group():
-    command = [sys.executable, "-I", "-S", str(WAIT_EXEC), "SIGTERM", GOES_FIRST, "--", sys.executable, "-c"]
+    command = [sys.executable, "-I", "-S", str(WAIT_EXEC), "SIGTERM", INTERACTIVE, "--", sys.executable, "-c"]
     said = "import os; print(os.getsid(0) == os.getpgid(0) == os.getpid())"
     done = subprocess.run([*command, said], capture_output=True, text=True, check=True, process_group=0)
     assert done.stdout == "True\n"
@@ -112,10 +125,14 @@ def test_no_password_stands_in_a_process_list_while_formatting():
 
 def test_every_kafka_user_has_rights_and_only_writers_may_write():
     allowed = rights(load_contract())
-    assert set(allowed) == set(USERS)
-    writers = {user for user, each in allowed.items() if any(operation == "WRITE" for operation, _ in each)}
+    assert set(allowed) == {user.name for user in users_of()} >= set(load_contract().control_topics)
+    writers = {user for user, each in allowed.items() if any(right.operation == "WRITE" for right in each)}
     assert writers == {"gateway", "redrive", "live"}
-    assert allowed["stream"] == [("READ", "transactions"), ("DESCRIBE_CONFIGS", "transactions")]
+    assert allowed["stream"] == [
+        Acl("READ", "transactions"),
+        Acl("DESCRIBE_CONFIGS", "transactions"),
+        Acl("READ", "stream-", "GROUP", prefixed=True),
+    ]
 
 
 def test_each_sender_alone_may_write_its_topic_of_control_totals():
@@ -123,8 +140,8 @@ def test_each_sender_alone_may_write_its_topic_of_control_totals():
     assert contract.control_topics["gateway"].name == "transactions.control"
     assert contract.control_topics["redrive"].name == "transactions.control.redrive"
     for sender, topic in contract.control_topics.items():
-        assert [user for user, each in rights(contract).items() if ("WRITE", topic.name) in each] == [sender]
-        assert ("READ", topic.name) in rights(contract)["loader"]
+        assert [user for user, each in rights(contract).items() if Acl("WRITE", topic.name) in each] == [sender]
+        assert Acl("READ", topic.name) in rights(contract)["loader"]
 
 
 def test_a_taken_port_moves_to_the_next_free_one_and_takes_the_brokers_address_along(layout):
@@ -141,7 +158,7 @@ def test_a_taken_port_moves_to_the_next_free_one_and_takes_the_brokers_address_a
 def test_a_broker_and_a_database_elsewhere_are_used_and_not_started(layout):
     values = ensure_env(layout) | {"KAFKA_BOOTSTRAP": "kafka.example:9092", "POSTGRES_HOST": "db.example"}
     accounts = Accounts(None, None, layout.postgres_data, layout.state / "runtime")
-    services = all_services(layout, accounts, values)
+    services = Platform(layout, accounts, values).services
     assert set(services) == {"stream", "live", "lineage", "dashboard", "producer", *airflow.NAMES}
     assert not any(word.startswith("tcp:") for service in services.values() for word in service.command)
     assert services["stream"].environment["KAFKA_BOOTSTRAP"] == "kafka.example:9092"

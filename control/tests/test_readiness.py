@@ -18,6 +18,7 @@ from control.accounts import Accounts
 from control.airflow_rest import Rest
 from control.env import ensure_env
 from control.readiness import ServiceStates, our_ports
+from control.services import lineage
 from core.layout import find_layout
 from core.tcp_table import LISTENING, tcp_sockets
 
@@ -61,7 +62,7 @@ def test_a_proxy_of_the_environment_is_neither_asked_nor_shown_a_password(layout
         settings = ensure_env(layout) | {"DOCS_PORT": str(port), "AIRFLOW_PORT": str(port)}
         with pytest.raises(OSError, match="refused"):
             urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5)
-        assert readiness._CHECKS["lineage"](layout, settings, {}) is None
+        assert lineage.SERVICE.check(layout, settings, {}) is None
         assert str(port) in airflow.url(settings)
         assert Rest(settings).import_errors() == ["a.py"]
 

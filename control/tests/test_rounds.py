@@ -7,7 +7,7 @@ from control import catching_up, first_load, rounds
 from control.accounts import Accounts
 from control.env import ensure_env, lake_of
 from control.offsets import behind
-from control.services import Platform
+from control.processes import Platform
 from core.errors import TieoutError
 from core.layout import find_layout
 

@@ -4,6 +4,7 @@ import os
 import socket
 import stat
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -26,11 +27,13 @@ from kafka.errors import KafkaError, TopicAuthorizationFailedError
 from psycopg import errors
 
 from contracts.model import load_contract
-from control import build_lock, catching_up, orphans, roles, rounds
+from control import build_lock, catching_up, orphans, rounds
 from control.accounts import choose_accounts
 from control.logins import refused_logins
 from control.offsets import end_offsets, held_back, topic_id
+from control.registry import plain_services
 from control.roles import dsn, ensure_roles, wait_for_postgres
+from control.services import dashboard
 from control.testing import transaction
 from control.topics import _add_partitions, administrator, ensure_topics
 from core.errors import TieoutError
@@ -344,15 +347,16 @@ def test_what_a_role_has_changed_of_its_own_defaults_is_set_right_by_the_next_st
     assert refused_logins(services.env) == []
 
 
-def test_roles_that_could_not_be_set_right_keep_the_defaults_that_they_had(services, monkeypatch):
+def test_roles_that_could_not_be_set_right_keep_the_defaults_that_they_had(services):
     question = "select setconfig from pg_db_role_setting where setrole = 'reader'::regrole"
     with psycopg.connect(dsn(services.env, "reader")) as reader:
         before = reader.execute(question).fetchall()
         assert "temp_file_limit=1GB" in before[0][0]
         reader.rollback()
-        monkeypatch.setattr(roles, "DEFAULTS", ("ALTER ROLE reader SET no_such_setting = on",))
+        wrong = replace(dashboard.SERVICE.roles[0], defaults=("no_such_setting = on",))
+        broken = {**plain_services(), "dashboard": replace(dashboard.SERVICE, roles=(wrong,))}
         with pytest.raises(errors.UndefinedObject):
-            ensure_roles(services.env)
+            ensure_roles(services.env, broken)
         assert reader.execute(question).fetchall() == before
 
 

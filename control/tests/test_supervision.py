@@ -5,15 +5,20 @@ import socket
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 
 from control import doctor, orphans, starting, supervision
+from control.accounts import Accounts
 from control.env import ensure_env, read_env
 from control.ports import LISTENING
+from control.processes import WAIT_EXEC, Process
 from control.readiness import inspect_services, waits_for_decision
-from control.services import WAIT_EXEC, Service
+from control.registry import plain_services
+from control.service import Service, Services
+from control.services import lineage
 from control.starting import start_services, wait_until_ready
 from control.testing import free_ports, temporary_home
 from core.errors import TieoutError
@@ -22,8 +27,12 @@ from core.layout import CHECKOUT, Layout
 pytestmark = pytest.mark.services
 
 
+def _process(name, command, environment):
+    return Process(Service(name, lambda _: command), command, environment, None)
+
+
 def _ends_with(code, name):
-    return Service(name, "jobs", ("/bin/sh", "-c", f"sleep 2.5; exit {code}"), {"PATH": "/usr/bin:/bin"}, None)
+    return _process(name, ("/bin/sh", "-c", f"sleep 2.5; exit {code}"), {"PATH": "/usr/bin:/bin"})
 
 
 def test_whatever_ends_is_started_again_but_for_what_waits_for_a_person():
@@ -72,8 +81,9 @@ class Small:
 
     layout: Layout
     settings: dict[str, str]
-    others: tuple[Service, ...] = ()
-    accounts: None = None
+    others: tuple[Process, ...] = ()
+    accounts: Accounts = field(default_factory=lambda: Accounts(None, None, Path(), Path()))
+    registered: Services = field(default_factory=plain_services)
 
     @property
     def services(self):
@@ -87,7 +97,7 @@ class Small:
             "/usr/share",
             self.settings["DOCS_PORT"],
         )
-        page = Service("lineage", "jobs", command, {"PATH": "/usr/bin:/bin"}, None)
+        page = Process(replace(lineage.SERVICE, prepare=None), command, {"PATH": "/usr/bin:/bin"}, None)
         return {each.name: each for each in (page, *self.others)}
 
 
@@ -192,7 +202,7 @@ def test_every_value_and_every_path_reaches_a_service_unchanged():
         orphans.folder(layout).mkdir()
         words = "import json, os, sys; print(json.dumps([dict(os.environ), sys.argv[1:]]), flush=True)"
         command = (sys.executable, "-I", "-S", str(WAIT_EXEC), "SIGTERM", "--", sys.executable, "-c", words, str(home))
-        service = Service("odd", "jobs", command, ODD | {"LC_ALL": "C.UTF-8"}, None)
+        service = _process("odd", command, ODD | {"LC_ALL": "C.UTF-8"})
         supervision.launch(layout, [service])
         try:
             supervision.start_service(layout, service)
@@ -208,7 +218,7 @@ def test_every_value_and_every_path_reaches_a_service_unchanged():
 
 def test_what_the_supervisor_refuses_is_said_without_the_values(small):
     supervision.launch(small.layout, small.services.values())
-    broken = Service("odd", "jobs", ("/bin/true",), {"A": 's3"cret', "B": "x"}, None)
+    broken = _process("odd", ("/bin/true",), {"A": 's3"cret', "B": "x"})
     with pytest.raises(TieoutError, match="does not take the new configuration") as refused:
         supervision.refresh(small.layout, [*small.services.values(), broken])
     assert "s3" not in str(refused.value)

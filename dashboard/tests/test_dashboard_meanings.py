@@ -4,7 +4,7 @@ import json
 import re
 
 from contracts.model import load_contract
-from control.start import DASHBOARD_PAGES
+from control.services.dashboard import PAGES
 from core.layout import CHECKOUT
 from core.settings import Settings
 from dashboard import alerts_shown
@@ -20,7 +20,7 @@ SETTINGS = Settings(
 
 def test_start_prints_the_address_of_every_page_and_of_no_other():
     app = (CHECKOUT / "dashboard" / "dashboard" / "app.py").read_text(encoding="utf-8")
-    assert re.findall(r'url_path="(\w+)"', app) == [*list(DASHBOARD_PAGES)[1:], "business"]
+    assert re.findall(r'url_path="(\w+)"', app) == [*list(PAGES)[1:], "business"]
 
 
 def test_no_folder_beside_the_app_makes_pages_of_its_own():

@@ -21,11 +21,10 @@ from control.bring_up import bring_up_base, prepare
 from control.catching_up import lake_ends, stream_is_ready
 from control.drill.books import ask
 from control.env import change_env, ensure_env, lake_of
-from control.kafka import wait_for_broker
 from control.offsets import behind, end_offsets
-from control.roles import wait_for_postgres
+from control.processes import Platform
 from control.say import say
-from control.services import Platform
+from control.service import Group
 from control.testing import free_ports
 from core import failpoints
 from core.errors import TieoutError
@@ -244,9 +243,11 @@ class Ground:
         supervision.start_service(self.layout, self.platform.services[name])
 
     def wait_for_services(self) -> None:
-        """Return when broker and database answer."""
-        wait_for_postgres(self.settings, PATIENCE)
-        wait_for_broker(self.settings, PATIENCE)
+        """Return when broker, database and what else the ground's base has let clients in."""
+        for name in self.platform.names(Group.BASE):
+            wait = self.platform.registered[name].wait
+            if wait:
+                wait(self.settings, PATIENCE)
 
     def close(self) -> None:
         """End every process of this ground."""

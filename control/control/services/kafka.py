@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from control.accounts import Accounts, as_user, own_file, own_folder
+from control.service import INTERACTIVE, Acl, Address, Folder, Group, KafkaUser, Service, Services
 from core.errors import TieoutError
 from core.layout import Layout
 
@@ -191,3 +192,41 @@ def wait_for_broker(settings: Mapping[str, str], seconds: float = 60) -> None:
         "the services that were started still run.",
         "./scripts/tieout logs kafka, or ./scripts/tieout doctor",
     )
+
+
+def _make_topics(settings: Mapping[str, str], services: Services) -> None:
+    from contracts.model import load_contract
+    from control.topics import ensure_topics
+
+    ensure_topics(settings, load_contract(), services)
+
+
+SERVICE = Service(
+    name="kafka",
+    place=11,
+    group=Group.BASE,
+    command=lambda platform: broker_command(platform.layout),
+    ports=("KAFKA_PORT", "KAFKA_CONTROLLER_PORT"),
+    follows=lambda settings: {"KAFKA_BOOTSTRAP": f"127.0.0.1:{settings['KAFKA_PORT']}"},
+    priority=INTERACTIVE,
+    url=lambda settings: settings["KAFKA_BOOTSTRAP"],
+    addresses=lambda platform: [
+        Address("broker", platform.settings["KAFKA_BOOTSTRAP"], "SCRAM users in .env", place=10)
+    ],
+    folders=lambda layout, _: [Folder(_folder(layout), made="never"), Folder(layout.kafka_data, made="never")],
+    is_elsewhere=lambda settings: not settings["KAFKA_BOOTSTRAP"].startswith("127.0.0.1:"),
+    prepare=lambda platform: prepare_broker(platform.layout, platform.accounts, platform.settings),
+    wait=wait_for_broker,
+    provision=_make_topics,
+    says=("kafka on {KAFKA_BOOTSTRAP}", "topics, users, rights"),
+    users=(
+        # No service's: a person puts dead letters back.
+        KafkaUser(
+            "redrive",
+            lambda contract: [
+                Acl("WRITE", contract.topics["transactions"].name),
+                Acl("WRITE", contract.control_topics["redrive"].name),
+            ],
+        ),
+    ),
+)

@@ -1,0 +1,54 @@
+"""The stream: from the topic to the lake, with Spark."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from control.accounts import Accounts
+from control.service import BATCH, BROKER, LAKE, WAREHOUSE, Acl, Address, Folder, KafkaUser, Service, Settings
+from core.layout import Layout
+
+
+def _url(settings: Settings) -> str:
+    return f"http://127.0.0.1:{settings['SPARK_UI_PORT']}"
+
+
+def _check(layout: Layout, _: Settings, info: Mapping[str, Any]) -> str | None:
+    from control.catching_up import stream_is_ready
+
+    return None if stream_is_ready(layout, info.get("pid")) else "its query has not begun"
+
+
+def _folders(layout: Layout, _: Accounts) -> list[Folder]:
+    return [Folder(layout.state / "spark"), Folder(layout.checkpoint.parent, made="found")]
+
+
+SERVICE = Service(
+    name="stream",
+    place=20,
+    # Only Python gets the signal: it must stop its query before its JVM ends.
+    command=lambda _: (sys.executable, "-P", "-m", "control", "stream"),
+    knows=(
+        *BROKER,
+        *WAREHOUSE,
+        *LAKE,
+        *("SPARK_UI_PORT", "SPARK_MASTER", "SPARK_DRIVER_MEMORY", "SPARK_JAVA_OPTIONS", "MAX_OFFSETS_PER_TRIGGER"),
+        *("KAFKA_PASSWORD_STREAM", "POSTGRES_PASSWORD_READER"),
+    ),
+    ports=("SPARK_UI_PORT",),
+    waits_for=("kafka",),
+    priority=BATCH,
+    stop_seconds=60,
+    check=_check,
+    url=_url,
+    addresses=lambda platform: [Address("stream", _url(platform.settings), place=30)],
+    folders=_folders,
+    users=(
+        KafkaUser(
+            "stream",
+            lambda contract: [
+                Acl(operation, contract.topics["transactions"].name) for operation in ("READ", "DESCRIBE_CONFIGS")
+            ],
+        ),
+    ),
+)
