@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from control.env import NAMES
-from control.registry import service_names
+from control.registry import profile_names, service_names
 from core.errors import OptionError, OutageError, RefusalError, TieoutError
 from core.layout import Layout, find_layout
 from core.text import shown, shown_lines
@@ -42,6 +42,7 @@ _OUTPUT_ERRORS = {errno.ENOSPC, errno.EIO, errno.EDQUOT}
 # sysexits.h: try again later.
 EXIT_CODES = {OptionError: 2, OutageError: 75, RefusalError: 78}  # EX_TEMPFAIL and EX_CONFIG of sysexits.h
 
+PROFILES = f"one of {', '.join(profile_names())}" if profile_names() else "there are none yet"
 SERVICES = ", ".join(sorted(service_names()))
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable, on stdout.")]
@@ -93,6 +94,13 @@ def _every_command(ctx: typer.Context) -> None:
 def start(
     no_demo: Annotated[bool, typer.Option("--no-demo", help="No first load, no continuous producer.")] = False,
     base: Annotated[bool, typer.Option("--base", help="Broker and database only.", hidden=True)] = False,
+    wanted: Annotated[
+        list[str] | None,
+        typer.Option("--with", metavar="NAME", help=f"Also an optional part, kept for later starts: {PROFILES}."),
+    ] = None,
+    unwanted: Annotated[
+        list[str] | None, typer.Option("--without", metavar="NAME", help="No longer that part; its data stays.")
+    ] = None,
 ) -> None:
     """Start the platform, load it the first time, and say where everything is. Safe to repeat.
 
@@ -100,7 +108,7 @@ def start(
     """
     from control.start import start_platform
 
-    start_platform(find_layout(), demo=not no_demo, jobs=not base)
+    start_platform(find_layout(), demo=not no_demo, jobs=not base, wanted=wanted or (), unwanted=unwanted or ())
 
 
 @app.command()

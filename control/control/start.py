@@ -1,6 +1,7 @@
 """`tieout start`: from a set-up folder to a platform with proven payments, and where to look."""
 
 import time
+from collections.abc import Sequence
 from functools import partial
 
 from control import supervision
@@ -10,6 +11,7 @@ from control.first_load import produce_first_load, run_first_load
 from control.java import require_java
 from control.loop import let_dags_run, prepare_loop, wait_for_airflow
 from control.processes import Platform
+from control.profiles import choose_profiles
 from control.say import columns, say, step
 from control.service import Group
 from control.starting import start_services, wait_until_ready
@@ -22,13 +24,17 @@ SAMPLE = (
 )
 
 
-def start_platform(layout: Layout, *, demo: bool, jobs: bool = True) -> None:
+def start_platform(
+    layout: Layout, *, demo: bool, jobs: bool = True, wanted: Sequence[str] = (), unwanted: Sequence[str] = ()
+) -> None:
     """Start what does not run yet, load the first payments, and print URLs. Safe to repeat, and two at once.
 
     Args:
         demo: load 20,000 payments the first time, keep a continuous producer and let the loop repeat; False stops
             such a producer, and nothing repeats by itself.
         jobs: False starts broker and database only.
+        wanted: profiles that this home is to have from now on.
+        unwanted: profiles that it is to have no more.
 
     Raises:
         TieoutError: a part is missing or does not become ready; the parts that run go on running.
@@ -37,6 +43,7 @@ def start_platform(layout: Layout, *, demo: bool, jobs: bool = True) -> None:
     begun = time.monotonic()
     layout.state.mkdir(parents=True, exist_ok=True)
     with exclusive(layout.state / "start.lock", partial(say, "waiting for another start or stop")):
+        choose_profiles(layout, wanted, unwanted)
         platform = prepare(layout)
         platform = bring_up_base(platform)
         if jobs:
