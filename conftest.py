@@ -19,7 +19,8 @@ from xdist.scheduler import LoadScopeScheduling
 from control import orphans
 from control.drill.books import ask
 from control.ports import LISTENING
-from control.testing import Handle, free_ports, temporary_platform
+from control.store import Store, running_store
+from control.testing import Handle, free_ports, free_store, temporary_home, temporary_platform
 from core.layout import CHECKOUT, find_layout
 
 # Other work on the machine is no fault of an example.
@@ -114,6 +115,22 @@ def services() -> Iterator[Handle]:
     """A real broker and a real, migrated database in a home of their own, for all tests of this process."""
     with temporary_platform() as handle:
         yield handle
+
+
+@pytest.fixture(scope="session")
+def store() -> Iterator[Store]:
+    """A real S3 store, for all tests of this process."""
+    with temporary_home("tieout-store-") as folder:
+        own = free_store(folder)
+        with running_store(own):
+            yield own
+
+
+@pytest.fixture
+def own_store() -> Iterator[Store]:
+    """A store that a test starts and kills by itself."""
+    with temporary_home("tieout-store-") as folder:
+        yield free_store(folder)
 
 
 @contextmanager

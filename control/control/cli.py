@@ -33,6 +33,7 @@ COMPONENTS = (
     "control.docs",
     "control.backfill",
     "control.maintain",
+    "control.lake",
     "control.drill.cli",
     "bench.cli",
 )

@@ -3,6 +3,7 @@
 The store's own environment runs it, and nothing of ours is imported: python store_certificates.py FOLDER
 """
 
+import os
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -47,4 +48,5 @@ def _certificate(name: str, key: Any, signer: Any) -> Any:
 
 
 if __name__ == "__main__":
+    os.umask(0o077)  # store.key is private from its first moment
     make(Path(sys.argv[1]))

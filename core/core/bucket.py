@@ -150,12 +150,14 @@ class Bucket(Place):
         return copy
 
     @override
-    def remove(self, folder: str) -> None:
+    def remove(self, name: str) -> None:
         import obstore  # noqa: PLC0415  (heavy)
 
         with self.answering():
-            for name in self.sizes(folder):
-                obstore.delete(_client(self), f"{self._key(folder)}/{name}")
+            if self.size(name) is not None:
+                obstore.delete(_client(self), self._key(name))
+            for each in self.sizes(name):
+                obstore.delete(_client(self), f"{self._key(name)}/{each}")
 
     @override
     def delete(self, name: str) -> None:

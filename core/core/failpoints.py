@@ -33,6 +33,8 @@ NAMES: Mapping[str, str] = {
     "build.between-models": "dbt has ended one of its nodes and is about to begin, or in, the next",
     "redrive.after-intent": "letters to be put back are written down, and none of them is sent",
     "redrive.while-producing": "a redrive has handed over a letter, and others of the same page not yet",
+    "lake-move.before-log": "a lake is being copied: data files are there, and a file of the log is about to come",
+    "lake-move.before-proof": "a lake is copied and not proven",
     "live.before-commit": "a batch of the live view is written and not committed",
     "live.after-commit": "a batch of the live view is committed, and the process does not know it yet",
     "redrive.before-confirm": "the broker has the letters of a page, and nobody has written that down",

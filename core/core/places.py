@@ -84,8 +84,8 @@ class Place(ABC):
         """
 
     @abstractmethod
-    def remove(self, folder: str) -> None:
-        """Remove every file below a folder."""
+    def remove(self, name: str) -> None:
+        """Remove a file, or every file below a folder."""
 
     @abstractmethod
     def delete(self, name: str) -> None:
@@ -171,9 +171,12 @@ class LocalPlace(Place):
         return self.root / name
 
     @override
-    def remove(self, folder: str) -> None:
-        if (self.root / folder).exists():
-            shutil.rmtree(self.root / folder)
+    def remove(self, name: str) -> None:
+        path = self.root / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
     @override
     def delete(self, name: str) -> None:

@@ -12,8 +12,7 @@ from own_database import OwnDatabase, own_database
 from pydantic import SecretStr
 from small_stream import SmallStream
 
-from control.store import Store, running_store
-from control.testing import Handle, free_store, temporary_home
+from control.testing import Handle
 from core.layout import CHECKOUT, Layout
 from warehouse.dlq import commands
 from warehouse.load import run_loads
@@ -65,22 +64,6 @@ def query(database: OwnDatabase) -> Iterator[Query]:
             return cursor.fetchall() if cursor.description else []
 
         yield run
-
-
-@pytest.fixture(scope="session")
-def store() -> Iterator[Store]:
-    """A real S3 store, for all tests of this process."""
-    with temporary_home("tieout-store-") as folder:
-        own = free_store(folder)
-        with running_store(own):
-            yield own
-
-
-@pytest.fixture
-def own_store() -> Iterator[Store]:
-    """A store that a test starts and kills by itself."""
-    with temporary_home("tieout-store-") as folder:
-        yield free_store(folder)
 
 
 @pytest.fixture
