@@ -114,7 +114,10 @@ def _target(layout: Layout, values: dict[str, str], to: str) -> Lake:
     try:
         return lake_of(layout, {**values, "LAKE_URL": to})
     except TieoutError as error:
-        raise OptionError(error.what.replace("LAKE_URL", "--to"), "nothing was copied.", error.next) from None
+        if not error.what.startswith("LAKE_URL"):
+            raise
+        what, following = error.what.replace("LAKE_URL", "--to"), "./scripts/tieout lake move --to s3://bucket/prefix"
+        raise OptionError(what, "nothing was copied.", following) from None
 
 
 def _refuse_writer(layout: Layout) -> None:

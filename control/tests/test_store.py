@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from control import doctor
 from control.store import PORTS, Store
 from core.bucket import Bucket
 from core.errors import TieoutError
@@ -26,6 +27,32 @@ def test_a_store_that_is_not_installed_names_the_set_up(tmp_path: Path) -> None:
     with pytest.raises(TieoutError, match=r"not installed(.|\n)*setup\.sh --store"):
         store.prepare()
     assert not (tmp_path / "store").exists()
+
+
+def test_the_doctor_asks_the_lake_wherever_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = Layout(tmp_path, tmp_path)
+    found = doctor._lake(given(layout, monkeypatch))
+    assert (found.ok, found.detail) == (
+        True,
+        f"{tmp_path}/data: raw_transactions not there yet, dead_letter_queue not there yet",
+    )
+    monkeypatch.setattr("core.bucket.RETRIES", 0)
+    told = {
+        "LAKE_URL": "s3://lake",
+        "LAKE_ENDPOINT": "http://127.0.0.1:9",
+        "LAKE_ACCESS_KEY": "a",
+        "LAKE_SECRET_KEY": "b",
+    }
+    found = doctor._lake(given(layout, monkeypatch, **told))
+    assert not found.ok
+    assert "does not answer" in found.detail
+    assert "LAKE_ENDPOINT" in found.repair
+
+
+def given(layout: Layout, monkeypatch: pytest.MonkeyPatch, **told: str) -> Layout:
+    """Let the doctor find settings, and return the layout."""
+    monkeypatch.setattr(doctor, "settings", lambda _: told)
+    return layout
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

@@ -74,6 +74,11 @@ class Bucket(Place):
         return {name: value for name, value in named.items() if value}
 
     @property
+    def store(self) -> str:
+        """The store for people: who forgot an endpoint has asked another one than is meant."""
+        return self.endpoint or "Amazon S3 (LAKE_ENDPOINT is not set)"
+
+    @property
     def _is_plain(self) -> bool:
         return self.endpoint.startswith("http:")
 
@@ -189,7 +194,7 @@ def _in_words(place: Bucket, error: Exception) -> Exception | None:
     is_missing = isinstance(error, FileNotFoundError)
     if not is_missing and "S3 error" not in text and not type(error).__module__.startswith("obstore"):
         return _of_keys(place, text) if isinstance(error, OSError) and "Error performing" in text else None
-    store = place.endpoint or "Amazon S3"
+    store = place.store
     if "NoSuchBucket" in text:
         return TieoutError(
             f"the store at {store} has no bucket {place.bucket}.",
@@ -210,7 +215,7 @@ def _in_words(place: Bucket, error: Exception) -> Exception | None:
 def _of_keys(place: Bucket, text: str) -> TieoutError | None:
     refused = _REFUSED.search(text)
     return refused and TieoutError(
-        f"the store at {place.endpoint or 'Amazon S3'} refuses the keys of the lake for {place.url}: {refused[0]}.",
+        f"the store at {place.store} refuses the keys of the lake for {place.url}: {refused[0]}.",
         LEFT,
         "mend LAKE_ACCESS_KEY and LAKE_SECRET_KEY in .env, then ./scripts/tieout doctor",
     )

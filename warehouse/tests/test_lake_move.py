@@ -239,8 +239,9 @@ def late(lake: LakeWriter) -> Callable[[str], None]:
 def test_an_odd_address_and_a_home_without_a_lake_are_refused_and_a_dry_run_writes_nothing(
     layout: Layout, url: str
 ) -> None:
-    with pytest.raises(OptionError, match="--to is not as it should be: it begins with neither"):
+    with pytest.raises(OptionError, match="--to is not as it should be: it begins with neither") as refusal:
         move_lake(layout, "gs://lake")
+    assert refusal.value.next == "./scripts/tieout lake move --to s3://bucket/prefix"
     with pytest.raises(TieoutError, match="there is no lake at"):
         move_lake(layout, url)
     LakeWriter(layout).commit([payment("a")])
