@@ -1,6 +1,8 @@
 """Where the lake is, by its settings, and what a folder and a log of it say."""
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -187,3 +189,28 @@ def test_a_store_that_is_away_is_an_outage_that_names_the_next_command(
     for ask in (bronze.exists, bronze.delta, lambda: bronze.actions(0), bronze.sizes, lambda: bronze.has("x")):
         with pytest.raises(OutageError, match=r"127\.0\.0\.1:9 does not answer: no connection(.|\n)*tieout doctor"):
             ask()
+
+
+def test_a_table_that_is_removed_loses_its_log_first(table: LakeTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit(table, 0)
+    table.place.create("t/day=1/file.parquet", b"x")
+    with monkeypatch.context() as patched:
+        patched.setattr("core.places.shutil.rmtree", killed_after_the_first(shutil.rmtree))
+        with pytest.raises(KeyboardInterrupt):
+            table.remove()
+    assert not table.exists()
+    assert list(table.sizes()) == ["day=1/file.parquet"]
+    table.remove()
+    assert table.sizes() == {}
+
+
+def killed_after_the_first(remove: Callable[[Path], None]) -> Callable[[Path], None]:
+    left = iter([remove])
+
+    def work(path: Path) -> None:
+        following = next(left, None)
+        if following is None:
+            raise KeyboardInterrupt
+        following(path)
+
+    return work
