@@ -9,8 +9,8 @@ from core.layout import Layout
 from core.text import shown
 
 # Java's class path and PATH end a name at the colon, Kafka's and Spark's lists of folders at the comma, and Java's jar:
-# URLs a file's name at `!/`. Hadoop, DuckDB and shells take the others for patterns, escapes or quotes.
-NOT_IN_PATHS = '!:,*?[]{}\\"'
+# URLs a file's name at `!/`. Hadoop, DuckDB, delta-rs and shells take the others for patterns, escapes or quotes.
+NOT_IN_PATHS = '!:,*?[]{}%\\"'
 # A secret is written into URLs, Java's login modules and files of other formats; a dollar sign begins a name in `.env`.
 NOT_IN_SECRETS = "\"'\\`$"
 DATABASE_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}")
