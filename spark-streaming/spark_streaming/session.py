@@ -1,9 +1,12 @@
 """The Spark session: everything on 127.0.0.1, in UTC."""
 
+import atexit
 import os
 import re
+import shutil
 import socket
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +18,8 @@ from spark_streaming.callbacks import require_token
 from spark_streaming.errors import StreamError
 
 LOOPBACK = "127.0.0.1"
+# A socket's whole path has 108 bytes at most; its name is a dot, 36 letters and an end.
+LONGEST_SOCKET_FOLDER = 60
 
 ENGINE_CONF: Mapping[str, str] = {
     "spark.sql.session.timeZone": "UTC",
@@ -34,6 +39,8 @@ ENGINE_CONF: Mapping[str, str] = {
     "spark.sql.streaming.numRecentProgressUpdates": "5",
     # Where another program has the page's port the session ends: it would take the next one and nobody would know.
     "spark.port.maxRetries": "0",
+    # On a port, which the workers have without this, any account could let them begin more and more processes.
+    "spark.python.unix.domain.socket.enabled": "true",
     "spark.driver.host": LOOPBACK,
     "spark.driver.bindAddress": LOOPBACK,
 }
@@ -79,7 +86,19 @@ def session_conf(settings: Settings, layout: Layout) -> dict[str, str]:
         "spark.local.dir": str(scratch),
         "spark.sql.warehouse.dir": f"file:{scratch / 'warehouse'}",  # Hadoop takes a URI's escapes for the name
         "spark.ui.port": str(settings.spark_ui_port),
+        "spark.python.unix.domain.socket.dir": str(_sockets(layout)),
     }
+
+
+def _sockets(layout: Layout) -> Path:
+    """Return the folder of the sockets between Java and its Python workers, which only the owner may enter."""
+    folder = layout.state / "spark" / "sockets"
+    if len(os.fsencode(folder)) > LONGEST_SOCKET_FOLDER:
+        short = Path(tempfile.mkdtemp(prefix="tieout-"))
+        atexit.register(shutil.rmtree, short, ignore_errors=True)
+        return short
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
 
 
 def _quoted(option: str) -> str:
