@@ -6,7 +6,6 @@ import stat
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -25,11 +24,10 @@ from contracts.model import load_contract
 from control import airflow_rest, registry, start, status, supervision
 from control.accounts import Accounts
 from control.bring_up import bring_up_base, make_folders, prepare
-from control.build_dbt import WORKER
 from control.cli import app
 from control.env import DEFAULTS, change_env, ensure_env, lake_of, read_env, settings
 from control.logins import refused_logins
-from control.ports import LISTENING, listening, settle_ports
+from control.ports import listening, settle_ports
 from control.processes import Platform
 from control.profiles import choose_profiles
 from control.readiness import ServiceStates, inspect_services
@@ -111,28 +109,6 @@ def more(tmp_path, monkeypatch):
 
 def _platform(layout):
     return Platform(layout, Accounts("someone", "another", layout.postgres_data, layout.state), settings(layout))
-
-
-def test_each_file_holds_the_service_of_its_name():
-    found = registry.plain_services()
-    assert len(found) == 13
-    assert set(found) == set(registry.service_names())
-    assert [each.place for each in found.values()] == sorted({each.place for each in found.values()})
-
-
-def test_no_module_hides_one_of_pythons():
-    """dbt_worker.py runs with its folder on the path, where dbt would find ours in place of Python's."""
-    names = {path.stem for path in Path(WORKER).parent.iterdir()}
-    assert "build_dbt" in names
-    assert not names & sys.stdlib_module_names
-
-
-def test_accounts_and_ports_have_one_service_each():
-    users, roles = registry.users_of(), registry.roles_of()
-    assert {"gateway", "redrive"} < {user.name for user in users}
-    assert {"owner", "reader"} < {role.name for role in roles}
-    for names in ([user.name for user in users], [role.name for role in roles], LISTENING):
-        assert sorted(names) == sorted(set(names))
 
 
 @pytest.fixture(params=["plain", "profile"])
