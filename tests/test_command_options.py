@@ -38,6 +38,7 @@ NEEDS = {
     "logs": "stream",
     "contract diff": "HEAD",
     "load": "--reason why",
+    "restore": "--from file:copies",
 }
 # Their tests are those of the gateway; the benchmark is for developers.
 OTHERS = {"produce", "dataset", "bench"}

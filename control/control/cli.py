@@ -34,6 +34,7 @@ COMPONENTS = (
     "control.backfill",
     "control.maintain",
     "control.lake",
+    "control.backup.cli",
     "control.drill.cli",
     "bench.cli",
 )

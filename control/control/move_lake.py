@@ -1,28 +1,24 @@
-# ruff: noqa: S608  (FROM clauses are of our own files)
 """A copy of the lake at another place, proven equal.
 
 What makes a log a table comes last: its checkpoints, then its first commit. So a kill leaves no table, or a whole one.
 """
 
-import hashlib
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from control.catching_up import writer_is_at_work
 from control.env import change_env, lake_of, settings
+from control.lake_contents import LOG, PIECE, contents_of, digest
 from control.say import say
 from control.supervision import stream_is_supervised
 from core import failpoints
 from core.errors import OptionError, TieoutError
 from core.files import give_to_owner
-from core.lake import BRONZE, Lake, LakeTable
+from core.lake import Lake, LakeTable
 from core.layout import Layout
 
-LOG = "_delta_log/"
-PIECE = 8 << 20
 LINE_EVERY_SECONDS = 10.0
 KEPT = "the lake is where it was, and whole; what was copied so far is no lake yet."
 
@@ -218,34 +214,10 @@ def _first_difference(table: _Copy) -> str | None:
 
 
 def _digest(table: LakeTable, name: str) -> str:
-    digest = hashlib.sha256()
-    with table.place.open_input(f"{table.name}/{name}") as file:
-        while piece := file.read(PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
+    return digest(table.place, f"{table.name}/{name}")
 
 
 def _contents(layout: Layout, values: dict[str, str], table: LakeTable) -> dict[str, Any]:
-    """Return version, id, recorded ends, rows, and count and exact amount of each currency."""
-    from warehouse.delta_log import newest_record, table_id
-    from warehouse.read import open_workspace
-
-    topic_id, ends = newest_record(table)
-    rows, sums = 0, dict[str, list[Any]]()
-    with open_workspace(layout.state / "load", values.get("LOADER_MEMORY") or "1GB") as workspace:
-        for source in table.portions(workspace, table.files()):
-            rows += workspace.execute(f"select count(*) from {source}").fetchall()[0][0]
-            if table.name != BRONZE:
-                continue
-            query = f"select currency, count(*), sum(amount) from {source} group by 1 order by 1"
-            for currency, count, amount in workspace.execute(query).fetchall():
-                known = sums.setdefault(str(currency), [0, Decimal(0)])
-                known[0], known[1] = known[0] + count, known[1] + (amount or 0)
-    return {
-        "version": table.newest_version(),
-        "table_id": table_id(table),
-        "topic_id": topic_id,
-        "ends": {str(partition): end for partition, end in sorted(ends.items())},
-        "rows": rows,
-        "amounts": {currency: {"count": n, "amount": str(amount)} for currency, (n, amount) in sorted(sums.items())},
-    }
+    version = table.newest_version() or 0
+    memory = values.get("LOADER_MEMORY") or "1GB"
+    return {"version": version, **contents_of(table, version, layout.state / "load", memory)}

@@ -91,6 +91,23 @@ def topic_id(settings: Mapping[str, str], topic: str) -> str:
     return as_kafka_spells(UUID(described["topic_id"]))
 
 
+def topic_state(settings: Mapping[str, str], topic: str) -> tuple[str, str, dict[int, int], dict[int, int]]:
+    """Return name, id, first and next offsets of a topic.
+
+    Raises:
+        TieoutError: the broker is away, refuses the auditor, or has no such topic.
+    """
+    found = topic_id(settings, topic)
+    with _auditor(settings, isolation="read_uncommitted") as client:
+        partitions = _partitions(client, topic)
+        first, behind = client.beginning_offsets(partitions), client.end_offsets(partitions)
+    return topic, found, _by_number(first), _by_number(behind)
+
+
+def _by_number(offsets: Mapping[Any, int]) -> dict[int, int]:
+    return {place.partition: offset for place, offset in sorted(offsets.items())}
+
+
 def ends_and_rate(settings: Mapping[str, str], topic: str, seconds: int = 60) -> tuple[dict[int, int], float]:
     """Return the end offsets and the events a second over the last seconds.
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from control import supervision
+from control.backup.unfinished import refuse_half_restored
 from control.bring_up import bring_up_base, prepare, provision_services
 from control.env import lake_of
 from control.first_load import produce_first_load, run_first_load
@@ -40,6 +41,7 @@ def start_platform(
         TieoutError: a part is missing or does not become ready; the parts that run go on running.
     """
     require_java()
+    refuse_half_restored(layout)
     begun = time.monotonic()
     layout.state.mkdir(parents=True, exist_ok=True)
     with exclusive(layout.state / "start.lock", partial(say, "waiting for another start or stop")):

@@ -5,6 +5,7 @@ from functools import partial
 
 from control import orphans, registry, supervision
 from control.accounts import Accounts, choose_accounts
+from control.backup.unfinished import marker
 from control.catching_up import writer_is_at_work
 from control.loop import SET
 from control.say import say, step
@@ -71,5 +72,6 @@ def _delete(layout: Layout, accounts: Accounts) -> None:
                 shutil.rmtree(folder)
         # The gateway's own statements speak of what was just deleted; other files there are people's.
         statements = (*layout.batch_files.glob(".gateway-statements.*"), *layout.batch_files.glob("gateway-*-*-*.csv"))
-        for file in (layout.writer_lock, layout.state / "first-load.json", layout.state / SET, *statements):
+        kept = (layout.writer_lock, layout.state / "first-load.json", layout.state / SET, marker(layout))
+        for file in (*kept, *statements):
             file.unlink(missing_ok=True)

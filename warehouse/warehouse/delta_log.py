@@ -183,13 +183,36 @@ def commits_after(table: LakeTable, version: int, expected_id: str) -> Iterator[
         yield read_commit(table, found, expected_id)
 
 
-def newest_record(table: LakeTable) -> tuple[str | None, dict[int, int]]:
-    """Return the topic's id and the recorded ends of the newest commit that has them; (None, {}) where none has."""
+def newest_record(table: LakeTable, upto: int | None = None) -> tuple[str | None, dict[int, int]]:
+    """Return the topic's id and the recorded ends of the newest commit that has them; (None, {}) where none has.
+
+    Args:
+        table: of the lake.
+        upto: the newest version that counts; without it the newest there is.
+    """
     for version in table.versions_backwards():
+        if upto is not None and version > upto:
+            continue
         recorded = _recorded(table.actions(version))
         if recorded.get("end"):
             return recorded.get("topic_id"), _offsets(recorded, "end")
     return None, {}
+
+
+def newest_within(table: LakeTable, topic_id: str | None, ends: dict[int, int]) -> int | None:
+    """Return the newest version whose commit of the stream's ends nowhere behind some ends; None where there is none.
+
+    Args:
+        table: of the lake.
+        topic_id: the topic that the ends are of.
+        ends: offset behind the last one, by partition.
+    """
+    for version in table.versions_backwards():
+        recorded = _recorded(table.actions(version))
+        found = _offsets(recorded, "end")
+        if found and recorded.get("topic_id") == topic_id and all(end <= ends.get(p, 0) for p, end in found.items()):
+            return version
+    return None
 
 
 def recorded_ends(table: LakeTable) -> dict[int, int]:

@@ -62,6 +62,22 @@ def program(accounts: Accounts, name: str) -> Path:
     return accounts.postgres_runtime / WHEEL / "pginstall18" / "bin" / name
 
 
+def client_program(name: str) -> str:
+    """Return one of PostgreSQL's programs for the caller's own use, wherever the server is.
+
+    Raises:
+        TieoutError: the package that brings it is not installed.
+    """
+    return str(_package() / "pginstall18" / "bin" / name)
+
+
+def _package() -> Path:
+    spec = find_spec(WHEEL)
+    if spec is None or spec.origin is None:
+        raise TieoutError(f"package {WHEEL} is not installed.", "nothing was changed.", "./scripts/setup.sh")
+    return Path(spec.origin).parent
+
+
 def server_command(accounts: Accounts, settings: Mapping[str, str]) -> list[str]:
     """Return the command that is the server."""
     return [str(program(accounts, "postgres")), "-D", str(accounts.postgres_data), "-p", settings["POSTGRES_PORT"]]
@@ -116,10 +132,7 @@ def _copy_programs(accounts: Accounts) -> None:
     The environment may stand where PostgreSQL's account cannot go, and may be made anew while the server runs.
     The libraries lie beside the package: the programs look for them at a relative path.
     """
-    spec = find_spec(WHEEL)
-    if spec is None or spec.origin is None:
-        raise TieoutError(f"package {WHEEL} is not installed.", "nothing was changed.", "./scripts/setup.sh")
-    source, runtime = Path(spec.origin).parent, accounts.postgres_runtime
+    source, runtime = _package(), accounts.postgres_runtime
     stamp, wanted = runtime / "version", version(WHEEL)
     if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
         return
