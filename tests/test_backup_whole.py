@@ -47,3 +47,5 @@ def test_a_platform_comes_back_from_its_backup_with_the_same_proof(own_platform:
         n for kind, *_, n, _ in rows if kind == "gold"
     )
     assert own_platform.json("proof", "--full", "--deep")["ok"]
+    assert own_platform.json("rebuild", "silver")["loads"] > 1
+    assert own_platform.json("proof", "--full")["ok"]

@@ -35,6 +35,7 @@ COMPONENTS = (
     "control.maintain",
     "control.lake",
     "control.backup.cli",
+    "control.rebuild",
     "control.drill.cli",
     "bench.cli",
 )

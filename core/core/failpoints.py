@@ -42,6 +42,7 @@ NAMES: Mapping[str, str] = {
     "restore.after-warehouse": "the warehouse is restored, and nothing of the lake",
     "restore.before-log": "a table of the lake is being restored, and a file of its log is about to come",
     "restore.before-proof": "a backup is restored and its topic accepted, and nothing is proven",
+    "rebuild.before-commit": "silver is made again from the lake, equal to the books, and not committed",
     "live.before-commit": "a batch of the live view is written and not committed",
     "live.after-commit": "a batch of the live view is committed, and the process does not know it yet",
     "redrive.before-confirm": "the broker has the letters of a page, and nobody has written that down",

@@ -12,6 +12,7 @@ from contracts.rules import judged_sql
 from warehouse.columns import quoted, transaction_columns
 from warehouse.copy import copy_rows
 from warehouse.read import find_broken
+from warehouse.stage import load_staged
 from warehouse.statuses import Pairs, find_pairs
 
 # What was redriven may have arrived before: only the stage looks for that.
@@ -70,3 +71,37 @@ def load_fresh(
     except (psycopg.errors.UniqueViolation, _NotFreshError):
         return None
     return pairs
+
+
+def load_events(
+    connection: psycopg.Connection[Any],
+    workspace: duckdb.DuckDBPyConnection,
+    contract: Contract,
+    load_id: int,
+    *,
+    reread: bool,
+    try_fresh: bool = True,
+) -> tuple[str, Pairs]:
+    """Add each of the workspace's events to its book in silver; return the path, FRESH or STAGE, and the pairs.
+
+    Call it inside the load's transaction. Behind STAGE the temporary tables of the stage path are there.
+
+    Args:
+        connection: to PostgreSQL.
+        workspace: DuckDB with delivered and events.
+        contract: for the columns.
+        load_id: the load.
+        reread: some of the offsets were loaded before.
+        try_fresh: False sends every event through the stage path; the result is the same.
+    """
+    earlier = None
+    if try_fresh and not reread:
+        clashing = set_clashes_aside(workspace, contract)
+        earlier = load_fresh(connection, workspace, load_id, contract)
+        if earlier is not None and not clashing:
+            return "FRESH", earlier
+    source = "events" if earlier is None else "clashing"
+    rows = load_staged(connection, workspace, load_id, contract, source=source, reread=reread)
+    if earlier is None:
+        return "STAGE", find_pairs(connection, load_id, rows)
+    return "STAGE", earlier + find_pairs(connection, load_id, rows, staged=True)

@@ -17,14 +17,15 @@ from core.layout import Layout, find_layout
 from core.niceness import pass_on
 from core.settings import Settings, load_settings
 from core.text import shown_lines
-from warehouse import audit, cuts, feeds, fresh, gaps, losses, settle, stage, told, totals
+from warehouse import audit, cuts, feeds, gaps, losses, settle, told, totals
 from warehouse.control_topic import ControlTopic, Told, read_control_watermark, write_control_watermark
 from warehouse.dead_letters import load_dead_letters
 from warehouse.errors import DatabaseAwayError, without_rows
+from warehouse.fresh import load_events
 from warehouse.plan import LoadRange, plan_lost, plan_next, plan_nothing
 from warehouse.quality import prune_quality, write_quality
 from warehouse.read import open_workspace, read_load
-from warehouse.statuses import Pairs, find_pairs, write_statuses
+from warehouse.statuses import write_statuses
 from warehouse.watermark import loaded_ends, read_watermark, write_watermark
 
 Connection = psycopg.Connection[Any]
@@ -242,7 +243,10 @@ class _Loader:
             bronze = totals.count_bronze(workspace, self._contract)
             with self._connection.transaction():
                 before = loaded_ends(self._connection, load.topic_id or "")
-                path, pairs = self._load_events(workspace, load, load_id, before)
+                reread = any(begin < before.get(partition, 0) for partition, begin in load.start.items())
+                path, pairs = load_events(
+                    self._connection, workspace, self._contract, load_id, reread=reread, try_fresh=self._try_fresh
+                )
                 totals.sum_new(self._connection, load_id)
                 write_statuses(self._connection, load_id, pairs)
                 load_dead_letters(self._connection, workspace, load_id)
@@ -299,20 +303,6 @@ class _Loader:
                     "that they speak of no event has come. Next: ./scripts/tieout feed list"
                 )
         return runs
-
-    def _load_events(self, workspace: Any, load: LoadRange, load_id: int, before: dict[int, int]) -> tuple[str, Pairs]:
-        reread = any(begin < before.get(partition, 0) for partition, begin in load.start.items())
-        earlier = None
-        if self._try_fresh and not reread:
-            clashing = fresh.set_clashes_aside(workspace, self._contract)
-            earlier = fresh.load_fresh(self._connection, workspace, load_id, self._contract)
-            if earlier is not None and not clashing:
-                return "FRESH", earlier
-        source = "events" if earlier is None else "clashing"
-        rows = stage.load_staged(self._connection, workspace, load_id, self._contract, source=source, reread=reread)
-        if earlier is None:
-            return "STAGE", find_pairs(self._connection, load_id, rows)
-        return "STAGE", earlier + find_pairs(self._connection, load_id, rows, staged=True)
 
 
 def _counts(books: dict[str, totals.Totals]) -> dict[str, int]:

@@ -7,7 +7,7 @@ breaks a rule is kept, on disk beyond the memory limit, so that a single huge co
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,9 +113,8 @@ def read_load(workspace: duckdb.DuckDBPyConnection, lake: Lake, load: LoadRange,
 
 
 def _parquet(workspace: duckdb.DuckDBPyConnection, table: LakeTable, commits: tuple[Commit, ...]) -> str | None:
-    """Return the FROM clause of the commits' files, under the name p; None where there is no file."""
-    source = table.parquet(workspace, [file.path for commit in commits for file in commit.files])
-    return source and f"{source} p"
+    """Return the FROM clause of the commits' files; None where there is no file."""
+    return table.parquet(workspace, [file.path for commit in commits for file in commit.files])
 
 
 def _promised(commits: tuple[Commit, ...], what: str) -> int:
@@ -188,19 +187,40 @@ def _read_dead_letters(
     workspace: duckdb.DuckDBPyConnection, table: LakeTable, load: LoadRange, contract: Contract
 ) -> int:
     """Fill the table dead with the dead letters between the last load's ends and this one's; return their number."""
+    source = _parquet(workspace, table, load.dead_letters)
+    if source is not None:
+        counted = _scalar(workspace, f"select count(*) from {source}")
+        promised = _promised(load.dead_letters, "the dead letters")
+        if counted != promised:
+            raise LakeMismatchError(f"the dead letters hold {counted} rows, and their log says {promised}.")
+    spans = {p: (load.loaded.get(p, 0), behind) for p, behind in load.end.items()}
+    return take_dead_letters(workspace, contract, source, load.topic_id, spans)
+
+
+def take_dead_letters(
+    workspace: duckdb.DuckDBPyConnection,
+    contract: Contract,
+    source: str | None,
+    topic_id: str | None,
+    spans: Mapping[int, tuple[int, int]],
+) -> int:
+    """Make the table dead of the dead letters of some offsets; return their number.
+
+    Args:
+        workspace: from open_workspace.
+        contract: the currencies.
+        source: FROM clause with the columns of the lake's dead letters; None: there are none.
+        topic_id: the topic.
+        spans: first offset and the one behind the last, by partition.
+    """
     workspace.execute("""
         create table dead (topic_id varchar, "partition" integer, "offset" bigint, reasons varchar[],
             arrived_at timestamptz, value_bytes bigint, amount_hint decimal(20,4), currency_hint varchar, run varchar,
             seq bigint, redrive_of varchar)
     """)
-    source = _parquet(workspace, table, load.dead_letters)
     if source is None:
         return 0
-    counted = _scalar(workspace, f"select count(*) from {source}")
-    promised = _promised(load.dead_letters, "the dead letters")
-    if counted != promised:
-        raise LakeMismatchError(f"the dead letters hold {counted} rows, and their log says {promised}.")
-    _register_bounds(workspace, load)
+    _register_bounds(workspace, spans)
     amount_hint, currency_hint = money_hints(contract)
     workspace.execute(
         f"""
@@ -208,20 +228,20 @@ def _read_dead_letters(
         select topic_id, p."partition", p."offset", reasons,
             cast(arrived_at as timestamptz), octet_length(raw_value), {amount_hint}, {currency_hint},
             run, seq, redrive_of
-        from {source} join bounds b on b."partition" = p."partition"
+        from {source} p join bounds b on b."partition" = p."partition"
         where topic_id = ? and p."offset" >= b.loaded and p."offset" < b.behind
         """,
-        [load.topic_id],
+        [topic_id],
     )
     return _scalar(workspace, "select count(*) from dead")
 
 
-def _register_bounds(workspace: duckdb.DuckDBPyConnection, load: LoadRange) -> None:
-    partitions = sorted(load.end)
+def _register_bounds(workspace: duckdb.DuckDBPyConnection, spans: Mapping[int, tuple[int, int]]) -> None:
+    partitions = sorted(spans)
     bounds = {
         "partition": pa.array(partitions, pa.int32()),
-        "loaded": pa.array([load.loaded.get(p, 0) for p in partitions], pa.int64()),
-        "behind": pa.array([load.end[p] for p in partitions], pa.int64()),
+        "loaded": pa.array([spans[p][0] for p in partitions], pa.int64()),
+        "behind": pa.array([spans[p][1] for p in partitions], pa.int64()),
     }
     workspace.register("bounds", pa.table(bounds))
 
