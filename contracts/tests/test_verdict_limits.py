@@ -4,12 +4,13 @@ import inspect
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.model import load_contract
+from contracts.model import JsonLimits, load_contract
 from contracts.verdict import Verdict, judge
 
 CONTRACT = load_contract()
@@ -21,11 +22,13 @@ MALFORMED = frozenset({"MALFORMED_JSON"})
 
 AT_A_LIMIT: dict[str, Callable[[int], bytes]] = {
     "arrays": lambda more: b'"n":' + b"[" * (LEVELS + more) + b"]" * (LEVELS + more),
+    "arrays after others": lambda more: b'"n":[[],[],' + b"[" * (LEVELS - 1 + more) + b"]" * (LEVELS + more),
     "objects": lambda more: b'"n":' + b'{"a":' * (LEVELS + more) + b"1" + b"}" * (LEVELS + more),
     "objects with an escape": lambda more: b'"n":' + b'{"a":' * (LEVELS + more) + rb'"\u0041"' + b"}" * (LEVELS + more),
     "digits": lambda more: b'"n":' + b"9" * (DIGITS + more),
     "digits behind a sign": lambda more: b'"n":-' + b"9" * (DIGITS + more),
     "digits of a fraction": lambda more: b'"n":-0.' + b"9" * (DIGITS + more),
+    "zeros of a fraction": lambda more: b'"n":0.' + b"0" * (DIGITS + more),
     "digits of an exponent": lambda more: b'"n":1e-' + b"0" * (DIGITS - 1 + more),
     "digits of all three": lambda more: b'"n":12.' + b"9" * (DIGITS - 4 + more) + b"e+10",
     "digits in a list": lambda more: b'"n":[1,{"a":' + b"9" * (DIGITS + more) + b"}]",
@@ -54,6 +57,22 @@ def test_a_value_at_a_limit_is_sound_and_one_beyond_it_is_malformed(name: str) -
     assert judge(with_more(AT_A_LIMIT[name](1)), CONTRACT).reasons == MALFORMED
 
 
+@pytest.mark.parametrize(
+    ("limits", "at", "beyond"),
+    [
+        (JsonLimits(4, 1_000, 50_000), b'"n":[{"a":[]}]', b'"n":[{"a":[[]]}]'),
+        (JsonLimits(4, 1_000, 50_000), b'"n":[[[]]]', b'"n":[[[[]]]]'),
+        (JsonLimits(4, 1_000, 50_000), b'"n":{"a":{"a":{}}}', b'"n":{"a":{"a":{"a":{}}}}'),
+        (JsonLimits(500, 20, 50_000), b'"n":12345678901234567890', b'"n":123456789012345678901'),
+        (JsonLimits(500, 1_000, 20), b'"abcdefghijabcdefghij":1', b'"abcdefghijabcdefghijk":1'),
+    ],
+)
+def test_other_limits_hold_for_short_values_too(limits: JsonLimits, at: bytes, beyond: bytes) -> None:
+    contract = replace(CONTRACT, json_limits=limits)
+    assert judge(with_more(at), contract).reasons == frozenset()
+    assert judge(with_more(beyond), contract).reasons == MALFORMED
+
+
 @pytest.mark.parametrize("name", ["arrays", "objects", "objects with an escape"])
 def test_the_callers_stack_does_not_change_the_verdict(name: str) -> None:
     room = sys.getrecursionlimit() - len(inspect.stack()) - 50
@@ -67,6 +86,7 @@ def test_what_stands_within_a_text_is_beyond_no_limit() -> None:
     for text in (b"[" * 5_000, b"9" * 5_000, b"k" * 60_000, rb"\"[" * 5_000, rb"\\" * 5_000, rb"\"9" * 5_000):
         assert judge(with_more(b'"n":"' + text + b'"'), CONTRACT).reasons == frozenset()
         assert judge(with_more(b'"n":["' + text + b'"]'), CONTRACT).reasons == frozenset()
+        assert judge(with_more(b'"n":["","' + text + b'"]'), CONTRACT).reasons == frozenset()
 
 
 def test_levels_beside_each_other_do_not_add_up() -> None:
