@@ -38,4 +38,7 @@ def serve(
         # A batch makes ten thousands of objects that end with it, none of them in a cycle: one is looked for rarely.
         gc.freeze()
         gc.set_threshold(200_000)
-        return engine.run(restart_from_gold=restart_from_gold, once=once)
+        try:
+            return engine.run(restart_from_gold=restart_from_gold, once=once)
+        finally:
+            gc.unfreeze()  # else DuckDB's binding lists at the end what was not collected

@@ -94,6 +94,7 @@ def test_a_kill_before_and_behind_a_commit_counts_nothing_twice(env: Mapping[str
         assert live(env, failpoint).returncode == -signal.SIGKILL
     done = live(env)
     assert done.returncode == 0, done.stderr
+    assert "leaked" not in done.stderr, "what DuckDB's binding says of objects that are not collected"
     assert [rows(env, query) for query in (TOTALS, ALERTS, PAYMENTS)] == whole
     positions = dict(rows(env, "select partition, next_offset from live.positions"))
     assert positions == end_offsets(env, "transactions")
