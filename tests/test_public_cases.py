@@ -5,7 +5,6 @@ tests/test_public_cases_alone.py.
 """
 
 import json
-import time
 import unicodedata
 from collections.abc import Mapping
 from decimal import Decimal
@@ -13,7 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from partner import SETTLEMENT_DETAIL, Sender, checked, differences, payment, reconcile, statement
+from partner import (
+    SETTLEMENT_DETAIL,
+    Sender,
+    checked,
+    differences,
+    of_two_parsers,
+    payment,
+    reconcile,
+    reopened,
+    statement,
+)
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(1500)]
 
@@ -98,21 +107,11 @@ def loaded(sender: Sender, cards: dict[str, Any]) -> Any:
         },
     )
     moments = ("2011-03-01T02:00:00", "2011-03-01T12:00:00", "2011-03-02T02:00:00", "2011-03-02T12:00:00")
-    sender.events(
-        "case11",
-        [
-            payment(f"c11-{name}", f"{at}+05:30", amount=10 * n)
-            for n, (name, at) in enumerate(zip("ABCD", moments, strict=True), 1)
-        ],
-    )
+    named = enumerate(zip("ABCD", moments, strict=True), 1)
+    sender.events("case11", [payment(f"c11-{name}", f"{at}+05:30", amount=10 * n) for n, (name, at) in named])
     when = "2012-03-01T10:11:12+05:30"
-    sender.events(
-        "case12",
-        [
-            payment(name, when, amount=amount, customer_id=f"CX12{amount}")
-            for name, amount in (("c12-1001", 10), ("0012", 20), ("c12-1003", 30))
-        ],
-    )
+    amounts = {"c12-1001": 10, "0012": 20, "c12-1003": 30}
+    sender.events("case12", [payment(name, when, amount=n, customer_id=f"CX12{n}") for name, n in amounts.items()])
     sender.events(
         "case13",
         [payment("c13-1", "2013-03-02T00:00:00+00:00"), payment("c13-2", "2013-03-01T10:11:12+05:30", amount=20)],
@@ -142,6 +141,7 @@ def loaded(sender: Sender, cards: dict[str, Any]) -> Any:
             for status, fields in (("PENDING", before), ("SUCCESS", after))
         ],
     )
+    sender.events("case19", of_two_parsers())
     fields = {"payment_method": "Credit Card", "city": None, "state": None, "country": "NL", "currency": "EUR"}
     sender.events(
         "case20",
@@ -164,11 +164,6 @@ def loaded(sender: Sender, cards: dict[str, Any]) -> Any:
     return sender.platform
 
 
-def revenue(platform: Any, day: str) -> list[tuple[Any, ...]]:
-    query = "select success_amount::numeric(18,2)::text from marts.daily_revenue_totals where occurred_on"
-    return list(platform.rows(f"{query} = '{day}'"))
-
-
 def test_very_large_amounts_are_counted_everywhere_and_stop_nothing(loaded: Any) -> None:
     query = "select success_amount::numeric(18,2)::text from marts.daily_revenue_totals"
     assert loaded.rows(f"{query} where occurred_on = '2001-03-01'") == [("3689348814741920.33",)]
@@ -176,11 +171,7 @@ def test_very_large_amounts_are_counted_everywhere_and_stop_nothing(loaded: Any)
     assert rupees
     assert {Decimal(each["drift"]["amount"]) for each in rupees} == {0}
     # One id came with two amounts in two partitions: the live view took whichever was there first.
-    opened = loaded.rows("select opened_at from live.opening")
-    loaded.tieout("live", "--restart-from-gold", "--once")
-    deadline = time.monotonic() + 60
-    while loaded.rows("select opened_at from live.opening") == opened and time.monotonic() < deadline:
-        time.sleep(0.5)
+    reopened(loaded)
     assert checked(loaded)["verdict"] == "OK"
 
 
@@ -280,8 +271,7 @@ def test_a_group_sign_is_declared_and_never_guessed(loaded: Any, tmp_path: Path)
 def test_what_we_reject_stands_on_the_gateways_statement_as_rejected(loaded: Any, cards: dict[str, Any]) -> None:
     assert cards["15"].returncode == 0, cards["15"].stderr
     code, result, _ = reconcile(loaded, str(loaded.home / "data" / "batch_files" / "gateway-2015-03-01.csv"))
-    assert code == 1
-    assert result["matched"] == 1
+    assert (code, result["matched"]) == (1, 1)
     assert {row["kind"] for row in result["differences"]} == {"REJECTED_WITH_US"}
     assert len(result["differences"]) == 5
     amount = "select success_amount::numeric(9,2)::text from marts.daily_revenue_totals"
@@ -322,6 +312,16 @@ def test_one_id_on_two_days_is_one_payment_and_one_conflict(loaded: Any, cards: 
     code, result, _ = reconcile(loaded, str(folder / "gateway-2018-03-02.csv"))
     assert code == 1
     assert len(result["differences"]) == 1
+
+
+def test_what_two_json_parsers_read_otherwise_is_the_same_to_stream_live_view_and_redrive(loaded: Any) -> None:
+    dead = loaded.rows("select reasons from raw.dead_letters where run = 'case19'")
+    assert dead == [(["MALFORMED_JSON"],)] * 2
+    taken = "select transaction_id from marts.fact_transactions where transaction_id like 'c19-%'"
+    assert loaded.rows(taken) == [("c19-plain",)]
+    told = loaded.json("dlq", "redrive", "--reason", "MALFORMED_JSON", "--source", "case19", "--dry-run")["expected"]
+    assert (told["well_formed"], told["malformed"]) == (0, {"MALFORMED_JSON": 2})
+    assert {each["drift"]["count"] for each in checked(loaded)["totals"] if each["currency"] == "INR"} == {0}
 
 
 def test_a_settlement_report_is_read_without_its_rows_of_other_kinds(loaded: Any, tmp_path: Path) -> None:
