@@ -113,7 +113,7 @@ def test_a_lost_file_is_noticed_before_secrets_are_drawn_anew(layout):
 
 
 @pytest.mark.parametrize(
-    "name", ["a!", "a!b", "a:b", "a,b", "a[b]", "a*", "a?", "a{b}", "a\\b", 'a"b', "a\nb", "a\x1b[31m"]
+    "name", ["a!", "a!b", "a:b", "a,b", "a[b]", "a*", "a?", "a{b}", "a%41", "a\\b", 'a"b', "a\nb", "a\x1b[31m"]
 )
 def test_a_folder_that_some_part_cannot_use_is_refused_before_anything_is_made(tmp_path, name):
     with pytest.raises(TieoutError, match="cannot be used") as refused:
@@ -122,6 +122,6 @@ def test_a_folder_that_some_part_cannot_use_is_refused_before_anything_is_made(t
     assert "\x1b" not in str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["a b", "ä", "it's", "(copy)", "#1 & ;", "100%", "$x", "日本"])
+@pytest.mark.parametrize("name", ["a b", "ä", "it's", "(copy)", "#1 & ;", "$x", "日本"])
 def test_any_other_folder_is_fine(tmp_path, name):
     assert ensure_env(find_layout({"TIEOUT_HOME": str(tmp_path / name)}))
