@@ -32,10 +32,10 @@ def prepare(layout: Layout) -> Platform:
     ensure_accounts(accounts)
     make_folders(layout, accounts, lake_of(layout, values))
     platform = Platform(layout, accounts, values)
-    if not supervision.running(layout):
-        supervision.shut_down(layout)  # what a killed supervisor left may hold the ports
-        platform = with_free_ports(platform)
-    return platform
+    if supervision.running(layout):
+        return with_free_ports(platform, ())  # a profile that has just come: what follows from its ports
+    supervision.shut_down(layout)  # what a killed supervisor left may hold the ports
+    return with_free_ports(platform)
 
 
 def make_folders(layout: Layout, accounts: Accounts, lake: Lake) -> None:

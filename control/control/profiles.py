@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from control import registry
 from control.accounts import choose_accounts, own_file
-from control.env import DEFAULTS, change_env, read_env
+from control.env import DEFAULTS, NAMES, change_env, read_env
 from control.say import say
 from core.errors import OptionError, TieoutError
 from core.layout import Layout
@@ -28,6 +28,10 @@ def choose_profiles(layout: Layout, wanted: Sequence[str], unwanted: Sequence[st
     after = tuple(dict.fromkeys(name for name in (*before, *wanted) if name not in unwanted))
     _require_fresh_home(layout, set(before) ^ set(after))
     _require_one_profile_a_service(after)
+    for name in (name for name in before if name not in after and name in registry.profile_names()):
+        take_away = registry.load_profile(name).take_away
+        if take_away:
+            take_away(layout)
     for name in after:
         set_up = registry.load_profile(name).set_up
         if set_up:
@@ -85,8 +89,11 @@ def _require_one_profile_a_service(names: Iterable[str]) -> None:
 
 def _take_settings_back(layout: Layout, gone: Iterable[str]) -> None:
     """Give settings that followed from a gone profile's services their first values again."""
-    known, values = registry.profile_names(), DEFAULTS | read_env(layout.env_file)
+    known = registry.profile_names()
     services = [each for name in gone if name in known for each in registry.services_of_profile(name).values()]
-    names = {name for service in services for name in service.follows(values)}
-    if first := {name: DEFAULTS[name] for name in names if name in DEFAULTS}:
+    added = {name: value for each in services for name, value in each.adds.items() if value is not None}
+    values = DEFAULTS | added | read_env(layout.env_file)
+    followed = {name: value for service in services for name, value in service.follows(values).items()}
+    theirs = [name for name, value in followed.items() if values.get(name) == value]
+    if first := {name: DEFAULTS.get(name, "") for name in theirs if name in NAMES}:
         change_env(layout, first)

@@ -113,4 +113,6 @@ def _load(package: str, profile: str | None) -> list[Service]:
 
 
 def _modules(folders: Iterable[str]) -> list[str]:
-    return [each.name for each in iter_modules(folders) if not each.ispkg and not each.name.startswith("_")]
+    # One folder at a time: a profile's folder would hide a service of the same name.
+    found = (each for folder in folders for each in iter_modules([folder]))
+    return [each.name for each in found if not each.ispkg and not each.name.startswith("_")]

@@ -230,8 +230,11 @@ class Profile:
         needs_fresh_home: it can neither come to nor leave a home whose broker or database was ever started.
         set_up: brings what it needs to run, such as a download that is checked against pinned hashes; asked at each
             start, before anything changes, and quick when all is there.
+        take_away: takes back the settings that `set_up` has written; asked before the profile goes, and raises where
+            it cannot go yet.
     """
 
     about: str
     needs_fresh_home: bool = False
     set_up: Callable[[Layout], None] | None = None
+    take_away: Callable[[Layout], None] | None = None

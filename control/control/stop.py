@@ -3,7 +3,7 @@
 import shutil
 from functools import partial
 
-from control import orphans, registry, supervision
+from control import orphans, registry, store, supervision
 from control.accounts import Accounts, choose_accounts
 from control.backup.unfinished import marker
 from control.catching_up import writer_is_at_work
@@ -60,8 +60,9 @@ def reset_platform(layout: Layout) -> None:
 
 def _delete(layout: Layout, accounts: Accounts) -> None:
     with step("broker log, cluster and lake deleted"):
-        for table in Lake.of(load_settings(layout), layout).tables:
-            table.remove()
+        if not store.holds_lake(layout):  # whose folder is deleted below
+            for table in Lake.of(load_settings(layout), layout).tables:
+                table.remove()
         services = [*registry.plain_services().values()]
         for profile in registry.profile_names():  # one that this home has no more may have left something
             services += registry.services_of_profile(profile).values()

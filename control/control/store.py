@@ -11,14 +11,16 @@ import signal
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from control.accounts import as_user, own_file, own_folder
+from control.env import read_env
+from control.registry import chosen_profiles
 from core.bucket import Bucket
 from core.errors import OutageError, TieoutError
-from core.files import write_file
 from core.layout import Layout
 
 CERTIFICATES = Path(__file__).with_name("store_certificates.py")
@@ -38,20 +40,22 @@ class Store:
 
     Attributes:
         folder: its objects and its configuration, private.
-        first_port: of PORTS ports in a row; the first one speaks S3, the ninth is the console's.
+        ports: for each of PARTS its port for HTTP and its port for its own protocol; the first one speaks S3.
         access_key: of the one account, which may do everything but make and remove buckets.
+        user: whose process it is; None: the caller's.
     """
 
     layout: Layout
     folder: Path
-    first_port: int
+    ports: Sequence[int]
     access_key: str = field(repr=False)
     secret_key: str = field(repr=False)
+    user: str | None = None
 
     @property
     def endpoint(self) -> str:
         """The address for LAKE_ENDPOINT."""
-        return f"http://127.0.0.1:{self.first_port}"
+        return f"http://127.0.0.1:{self.ports[0]}"
 
     @property
     def console(self) -> str:
@@ -60,7 +64,7 @@ class Store:
 
     @property
     def _ports(self) -> Mapping[str, tuple[int, int]]:
-        return {part: (self.first_port + 2 * n, self.first_port + 2 * n + 1) for n, part in enumerate(PARTS)}
+        return dict(zip(PARTS, zip(self.ports[::2], self.ports[1::2], strict=True), strict=True))
 
     @property
     def settings(self) -> dict[str, str]:
@@ -124,17 +128,34 @@ class Store:
             )
         own = self.folder / ".seaweedfs"
         for folder in (self.folder, self.folder / "objects", own):
-            folder.mkdir(parents=True, exist_ok=True)
-            folder.chmod(0o700)
+            own_folder(folder, self.user, 0o700)
         if not (own / "store.key").exists():
-            subprocess.run([python, "-I", CERTIFICATES, own], check=True)
-        write_file(own / "security.toml", _security(own), mode=0o600)
-        write_file(self.folder / "s3.json", json.dumps(self._accounts()), mode=0o600)
+            subprocess.run(  # type: ignore[call-overload]
+                [python, "-I", CERTIFICATES, own], check=True, cwd="/", **as_user(self.user)
+            )
+        own_file(own / "security.toml", _security(own), self.user)
+        own_file(self.folder / "s3.json", json.dumps(self._accounts()), self.user)
 
     def _accounts(self) -> dict[str, object]:
         keys = {"accessKey": self.access_key, "secretKey": self.secret_key}
         rights = ["Read", "Write", "List", "Tagging"]  # makes and removes no bucket
         return {"identities": [{"name": "lake", "credentials": [keys], "actions": rights}]}
+
+    def wait(self, seconds: float) -> None:
+        """Return when it answers and has its bucket.
+
+        Raises:
+            OutageError: it does not within so many seconds.
+        """
+        deadline = time.monotonic() + seconds
+        while not self.is_ready():
+            if time.monotonic() > deadline:
+                raise OutageError(
+                    f"the object store does not come up at {self.endpoint}.",
+                    "its objects are whole.",
+                    "./scripts/tieout logs store",
+                )
+            time.sleep(0.2)
 
     def is_ready(self) -> bool:
         """Say whether it answers and has its bucket, which it makes a moment after it answers."""
@@ -155,6 +176,24 @@ def _security(folder: Path) -> str:
     for part in (*PARTS, "client", "worker", "msg_broker", "msg_agent"):
         lines.append(f'[grpc.{part}]\ncert = "{folder / "store.crt"}"\nkey = "{folder / "store.key"}"')
     return "\n".join(lines) + "\n"
+
+
+def folder(layout: Layout) -> Path:
+    """Return where the store of a home keeps its objects."""
+    return layout.state / "store"
+
+
+def is_elsewhere(settings: Mapping[str, str]) -> bool:
+    """Say whether the lake is in a store that somebody else runs."""
+    endpoint = settings.get("LAKE_ENDPOINT", "")
+    return settings.get("LAKE_URL", "").startswith("s3:") and not endpoint.startswith("http://127.0.0.1:")
+
+
+def holds_lake(layout: Layout) -> bool:
+    """Say whether the lake of a home is in the store that it runs itself."""
+    values = read_env(layout.env_file)
+    is_here = "store" in chosen_profiles(layout) and values.get("LAKE_URL", "").startswith("s3:")
+    return is_here and not is_elsewhere(values)
 
 
 def program(layout: Layout) -> Path:

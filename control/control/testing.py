@@ -69,10 +69,7 @@ def free_ports(count: int) -> list[int]:
 
 def free_store(folder: Path) -> Store:
     """Return an S3 store on ports of which nobody has one; it is not started."""
-    while True:
-        (first,) = free_ports(1)
-        if all(is_free(port) for port in range(first, first + PORTS)):
-            return Store(find_layout(), folder, first, "lake-key", "hush-hush-hush")
+    return Store(find_layout(), folder, free_ports(PORTS), "lake-key", "hush-hush-hush")
 
 
 @contextmanager

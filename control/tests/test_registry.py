@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+from pkgutil import iter_modules
 
 import psycopg
 import pytest
@@ -85,6 +86,8 @@ def more(tmp_path, monkeypatch):
     folder = tmp_path / "services"
     folder.mkdir()
     monkeypatch.setattr(control.services, "__path__", [*control.services.__path__, str(folder)])
+    real = set(registry.profile_names())
+    monkeypatch.setattr(registry, "iter_modules", lambda path: [e for e in iter_modules(path) if e.name not in real])
     known = set(sys.modules)
 
     def write(**files):
@@ -229,7 +232,7 @@ def _helped(*words):
 def test_help_names_services_and_profiles_and_reads_no_profile(more):
     more(echo_server=ECHO)
     more.profile("sound", loud="raise AssertionError('read')")
-    assert "one of sound." in _helped("start", "--help")
+    assert "one of store, sound." in _helped("start", "--help")
     names = _helped("logs", "--help")
     assert "echo-server" in names
     assert "loud" in names

@@ -47,5 +47,9 @@ class WarehouseAwayError(StreamError, OutageError):
     """The warehouse does not say how far the loader has come."""
 
 
+class LakeAwayError(StreamError, OutageError):
+    """The store of the lake does not answer."""
+
+
 class LakeFullError(StreamError):
     """There is no room left for the lake."""

@@ -1,14 +1,21 @@
 """What an exception of Spark, Delta or the Kafka client means for a person."""
 
+import re
+import sys
+
 from core.errors import TieoutError
 from core.settings import Settings
 from spark_streaming.broker import explain as explain_broker
-from spark_streaming.errors import LakeFullError, OffsetsLostError, PartitionsAddedError, StreamError
+from spark_streaming.errors import LakeAwayError, LakeFullError, OffsetsLostError, PartitionsAddedError, StreamError
 
 WHOLE = "the lake's tables are whole and say how far they have got."
 FULL = ("No space left on device", "Disk quota exceeded", "ENOSPC")
 LOST = ("OffsetOutOfRange", "KAFKA_DATA_LOSS", "Some data may have been lost", "failOnDataLoss")
 ADDED = "you must specify all TopicPartitions"
+# A worker's error comes as text, between the lines of its stack.
+STORE_AWAY = re.compile(r"the store at \S+ does not answer: [^\n]*")
+NO_PYTHON = re.compile(r'Cannot run program "([^"]+)"')
+NO_PACKAGE = re.compile(r"No module named '([\w.]+)'")
 BROKER = (
     "org.apache.kafka.common.errors",
     "org.apache.kafka.common.KafkaException",
@@ -21,6 +28,23 @@ def explain(error: BaseException, settings: Settings, topic: str) -> TieoutError
     if isinstance(error, TieoutError):
         return error
     text = str(error)
+    return _of_workers(text) or _of_spark(text, settings, topic)
+
+
+def _of_workers(text: str) -> TieoutError | None:
+    """Return what the error of a task means, where the machine or the store of the task is the cause."""
+    if away := STORE_AWAY.search(text):
+        return LakeAwayError(away[0], WHOLE, "./scripts/tieout doctor, then ./scripts/tieout stream")
+    if lacking := NO_PYTHON.search(text) or NO_PACKAGE.search(text):
+        return StreamError(
+            f"An executor lacks the stream's Python: there is no {lacking[1]}.",
+            WHOLE,
+            f"set up the same checkout at the same path on every machine of SPARK_MASTER ({sys.prefix})",
+        )
+    return None
+
+
+def _of_spark(text: str, settings: Settings, topic: str) -> TieoutError:
     if any(sign in text for sign in FULL):
         return LakeFullError(
             "There is no space left on the lake's disk.",

@@ -251,7 +251,8 @@ class OwnedTable:
 
     def _refuse_other_ends(self, app: str) -> None:
         """Refuse a commit when the table's last one does not end where this writer's did."""
-        last, ours = self.delta.transaction_version(app), sum(self.ends.values())
+        with self.table.lake.place.answering():  # it reads the log's files
+            last, ours = self.delta.transaction_version(app), sum(self.ends.values())
         if (last or 0) != ours:
             raise LakeStateError(
                 f"{self.table.name} has got to {last} offsets by its log, and its writer only knows of {ours}.",

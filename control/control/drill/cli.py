@@ -20,11 +20,16 @@ def drill(
             metavar="NAME",
             help="kills (the default), broker-restart, database-restart, checkpoint-deleted, bronze-deleted, "
             "two-loaders, two-streams, paused-writer, sent-again, clock-set-back, redrive-killed, disk-full; "
+            "on a platform that has their part store-restart; "
             "may come more than once.",
             show_default=False,
         ),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every scenario.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Every scenario of the plain platform.")] = False,
+    profiles: Annotated[
+        list[str] | None,
+        typer.Option("--with", metavar="NAME", help="On a platform with this optional part.", show_default=False),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Same seed, same kills. Default: random.", show_default=False)
     ] = None,
@@ -39,14 +44,14 @@ def drill(
 
     Example: ./scripts/tieout drill --rounds 10 --seed 7
     """
-    from control.drill.play import KILLS, NAMES, play
+    from control.drill.play import KILLS, KNOWN, NAMES, play
 
     names = NAMES if everything else tuple(dict.fromkeys(scenario or [KILLS]))
-    unknown = [name for name in names if name not in NAMES]
+    unknown = [name for name in names if name not in KNOWN]
     if unknown:
-        raise typer.BadParameter(f"{unknown[0]} is none of {', '.join(NAMES)}", param_hint="--scenario")
+        raise typer.BadParameter(f"{unknown[0]} is none of {', '.join(KNOWN)}", param_hint="--scenario")
     drawn = secrets.randbelow(10**6) if seed is None else seed
-    result = play(names, drawn, rounds, keep=keep)
+    result = play(names, drawn, rounds, keep=keep, profiles=tuple(profiles or ()))
     typer.echo(json.dumps(result.as_json()) if as_json else str(result))
     if result.error:
         raise result.error

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ from control.drill.books import ask
 from control.env import change_env, ensure_env, lake_of
 from control.offsets import behind, end_offsets
 from control.processes import Platform
+from control.profiles import choose_profiles
 from control.say import say
 from control.service import Group
 from control.testing import free_ports
@@ -237,10 +238,19 @@ class Ground:
             raise DrillError(f"{name} does not run.", "nothing was killed.", f"read {self.layout.logs}")
         os.kill(pid, signal.SIGKILL)
 
+    def kill_and_hold(self, name: str) -> None:
+        """Kill a service of the base with SIGKILL, and keep it from starting again."""
+        self.kill_service(name)
+        supervision.stop_service(self.layout, self.platform.services[name])
+
+    def start_service(self, name: str) -> None:
+        """Start a service that was stopped."""
+        supervision.start_service(self.layout, self.platform.services[name])
+
     def restart_service(self, name: str) -> None:
         """Stop broker or database as its supervisor does, and start it again."""
         supervision.stop_service(self.layout, self.platform.services[name])
-        supervision.start_service(self.layout, self.platform.services[name])
+        self.start_service(name)
 
     def wait_for_services(self) -> None:
         """Return when broker, database and what else the ground's base has let clients in."""
@@ -273,10 +283,13 @@ def refuse_small_machine(folder: Path) -> None:
 
 
 @contextmanager
-def drill_ground() -> Iterator[Ground]:
+def drill_ground(profiles: Sequence[str] = ()) -> Iterator[Ground]:
     """Yield a running platform in a new home; all its processes end with it, and its files unless they are to be kept.
 
     The caller's own settings are forgotten in this process: they could point at another platform.
+
+    Args:
+        profiles: optional parts that it has.
     """
     for home in throwaway.sweep(PREFIX):
         say(f"  removed what a killed drill left: {home}")
@@ -291,6 +304,8 @@ def drill_ground() -> Iterator[Ground]:
     os.environ.update(environment)
     layout, ground = find_layout(), None
     try:
+        layout.state.mkdir()
+        choose_profiles(layout, profiles, ())
         ports = [name for name in ensure_env(layout) if name.endswith("_PORT")]
         change_env(layout, dict(zip(ports, map(str, free_ports(len(ports))), strict=True)))
         ground = Ground(prepare(layout), environment)

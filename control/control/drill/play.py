@@ -10,6 +10,7 @@ from random import Random
 from types import FrameType
 from typing import Any
 
+from control.drill import large
 from control.drill.ground import Ground, drill_ground
 from control.drill.proving import Report, compute_anew, report
 from control.drill.scenarios import SCENARIOS, Kills, Scenario
@@ -17,7 +18,9 @@ from control.say import say
 from core.errors import TieoutError
 
 KILLS = "kills"
+# What `--all` plays; the others need a larger platform than the plain one.
 NAMES = (KILLS, *SCENARIOS)
+KNOWN = (*NAMES, *large.SCENARIOS)
 
 
 @dataclass
@@ -68,7 +71,7 @@ class Result:
         return "\n".join(lines)
 
 
-def play(names: tuple[str, ...], seed: int, rounds: int, *, keep: bool) -> Result:
+def play(names: tuple[str, ...], seed: int, rounds: int, *, keep: bool, profiles: tuple[str, ...] = ()) -> Result:
     """Start a throw-away platform, play the rounds on it, and take it away again.
 
     It stays on the disk, stopped, when it is asked for, or when something does not tie out: it is the evidence then.
@@ -76,15 +79,18 @@ def play(names: tuple[str, ...], seed: int, rounds: int, *, keep: bool) -> Resul
     Args:
         names: scenarios; `kills` is played `rounds` times, each other once.
         seed: same seed, same kills; what they hit depends on the machine's pace too.
+        profiles: optional parts of that platform, besides those that the scenarios need.
 
     Raises:
         TieoutError: the machine is too small, or the platform does not start.
     """
     chosen = " ".join(f"--scenario {name}" for name in names) if names != NAMES else "--all"
-    result = Result(seed, f"./scripts/tieout drill {chosen} --seed {seed} --rounds {rounds}")
+    needed = tuple(dict.fromkeys((*profiles, *(large.NEEDS[name] for name in names if name in large.NEEDS))))
+    parts = "".join(f" --with {name}" for name in profiles)
+    result = Result(seed, f"./scripts/tieout drill {chosen}{parts} --seed {seed} --rounds {rounds}")
     signal.signal(signal.SIGTERM, _end)
     say(f"drill: seed {seed}; a platform of its own is started, yours is not touched")
-    with drill_ground() as ground:
+    with drill_ground(needed) as ground:
         ground.keep = keep
         try:
             _play(ground, result, names, rounds)
@@ -121,4 +127,4 @@ def _rounds(names: tuple[str, ...], rounds: int, seed: int) -> Iterator[tuple[Sc
             kills = Kills(Random(seed))  # noqa: S311
             yield from ((kills, KILLS, number) for number in range(1, rounds + 1))
         else:
-            yield SCENARIOS[name], name, 1
+            yield {**SCENARIOS, **large.SCENARIOS}[name], name, 1
