@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from control import throwaway
-from control.drill import books, ground
+from control.drill import books, ground, large
 from control.drill.play import NAMES, Result
 from control.drill.proving import Report
 from control.drill.scenarios import Kills
@@ -62,6 +62,16 @@ def test_every_scenario_and_fifteen_kills_change_nothing() -> None:
     assert {"producer", "stream", "loader", "dbt"} <= told["kills_by_target"].keys()
     assert {"broker", "database"} & told["kills_by_target"].keys()
     assert {round_["scenario"] for round_ in told["rounds"]} == set(NAMES)
+
+
+@pytest.mark.services
+@pytest.mark.slow
+@pytest.mark.timeout(40 * MINUTES)
+def test_store_executor_and_brokers_of_the_large_form_are_killed_and_nothing_changes() -> None:
+    words = [word for name in large.SCENARIOS for word in ("--scenario", name)]
+    told = drill(*words, minutes=35)
+    assert told["kills_by_target"] == {"store": 1, "executor": 1, "broker": 2}
+    assert all(round_["proof"]["OK"] > 10 for round_ in told["rounds"])
 
 
 @pytest.mark.services

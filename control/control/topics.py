@@ -52,15 +52,17 @@ def ensure_topics(settings: Mapping[str, str], contract: Contract, services: Ser
     A topic with fewer partitions than the contract says is given more; one with more keeps them. Every reader takes new
     partitions in, and loses none of the old ones.
     """
+    copies, insync = (settings.get(f"KAFKA_{each}") or "1" for each in ("REPLICATION", "MIN_INSYNC"))
     with administrator(settings) as admin:
         _ensure_users(admin, {user.name: settings[user.secret] for user in users_of(services)})
         present = set(admin.list_topics())
         for topic in contract.topics.values():
+            config = {**topic.config, **({"min.insync.replicas": insync} if insync != "1" else {})}
             if topic.name in present:
                 _add_partitions(admin, topic.name, topic.partitions)
-                _set_configuration(admin, topic.name, topic.config)
+                _set_configuration(admin, topic.name, config)
             else:
-                wanted = {"num_partitions": topic.partitions, "replication_factor": 1, "configs": dict(topic.config)}
+                wanted = {"num_partitions": topic.partitions, "replication_factor": int(copies), "configs": config}
                 admin.create_topics({topic.name: wanted}, wait_for_metadata=True)
         _ensure_rights(admin, contract, rights(contract, services))
 

@@ -52,7 +52,7 @@ def test_a_command_knows_the_secrets_of_the_services_whose_work_it_does():
     found = {command: known_to(command) & set(SECRETS) for command in WORK_OF}
     assert found["dlq"] == {"KAFKA_PASSWORD_REDRIVE", "POSTGRES_PASSWORD_REDRIVE"}
     assert found["produce"] == {"KAFKA_PASSWORD_GATEWAY", "CARD_HASH_KEY"}
-    assert found["run"] == found["build"] | {"KAFKA_PASSWORD_STREAM", "POSTGRES_PASSWORD_READER"}
+    assert found["run"] == found["build"] | {"KAFKA_PASSWORD_STREAM", "POSTGRES_PASSWORD_READER", "SPARK_AUTH_SECRET"}
     assert all(found.values())
 
 

@@ -1,4 +1,4 @@
-"""The large form: what its profiles make of a home."""
+"""The large form: the store and the cluster as profiles, by their configuration."""
 
 import pytest
 
@@ -8,6 +8,8 @@ from control.env import ensure_env, read_env, settings
 from control.ports import settle_ports
 from control.processes import Platform
 from control.profiles import choose_profiles
+from control.services.cluster._brokers import NODES
+from control.services.kafka import render_properties
 from control.store import PORTS, holds_lake
 from core.errors import TieoutError
 from core.layout import find_layout
@@ -70,3 +72,42 @@ def test_a_home_whose_lake_is_in_somebody_elses_store_keeps_it(layout):
     with pytest.raises(TieoutError, match=r"in another store, at https://s3\.example\.org"):
         choose_profiles(layout, ["store"], [])
     assert read_env(layout.env_file)["LAKE_ENDPOINT"] == "https://s3.example.org"
+
+
+def test_the_brokers_of_a_cluster_vote_and_keep_each_event_twice(layout):
+    choose_profiles(layout, ["cluster"], [])
+    ensure_env(layout)
+    platform = _platform(layout)
+    values = platform.settings | settle_ports(platform.settings, (), platform.registered)
+    assert (values["KAFKA_REPLICATION"], values["KAFKA_MIN_INSYNC"]) == ("3", "2")
+    assert values["KAFKA_BOOTSTRAP"].split(",") == [f"127.0.0.1:{values[node.port]}" for node in NODES]
+    rendered = [render_properties(layout, values, node, NODES).splitlines() for node in NODES]
+    voters = ",".join(f"{node.number}@127.0.0.1:{values[node.controller_port]}" for node in NODES)
+    for number, lines in enumerate(rendered, 1):
+        assert {f"node.id={number}", f"controller.quorum.voters={voters}", "min.insync.replicas=2"} < set(lines)
+        assert "sasl.mechanism.controller.protocol=PLAIN" in lines
+    assert len({line for lines in rendered for line in lines if line.startswith("log.dirs=")}) == len(NODES)
+    alone = render_properties(layout, values).splitlines()
+    assert {"sasl.mechanism.controller.protocol=SCRAM-SHA-256", "min.insync.replicas=1"} < set(alone)
+
+
+def test_no_secret_is_among_the_words_of_a_cluster(layout):
+    choose_profiles(layout, ["cluster"], [])
+    values = ensure_env(layout)
+    services = _platform(layout).services
+    parts = [services[name] for name in ("spark-master", "spark-worker-1", "spark-worker-2")]
+    for process in parts:
+        assert values["SPARK_AUTH_SECRET"] not in " ".join(process.command)
+        assert process.environment["_SPARK_AUTH_SECRET"] == values["SPARK_AUTH_SECRET"]
+        assert {"-Dspark.authenticate=true", "-Dspark.ui.killEnabled=false"} < set(process.command)
+        assert process.environment["SPARK_LOCAL_IP"] == "127.0.0.1"
+    assert "SPARK_AUTH_SECRET" in services["stream"].environment
+    assert "SPARK_AUTH_SECRET" not in services["dashboard"].environment
+
+
+def test_a_cluster_comes_to_a_fresh_home_only(layout):
+    layout.kafka_data.mkdir(parents=True)
+    (layout.kafka_data / "meta.properties").touch()
+    with pytest.raises(TieoutError, match="the profile cluster can only come to a fresh home") as refused:
+        choose_profiles(layout, ["cluster"], [])
+    assert "TIEOUT_HOME=" in refused.value.next

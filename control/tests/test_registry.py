@@ -232,7 +232,7 @@ def _helped(*words):
 def test_help_names_services_and_profiles_and_reads_no_profile(more):
     more(echo_server=ECHO)
     more.profile("sound", loud="raise AssertionError('read')")
-    assert "one of store, sound." in _helped("start", "--help")
+    assert "one of cluster, store, sound." in _helped("start", "--help")
     names = _helped("logs", "--help")
     assert "echo-server" in names
     assert "loud" in names

@@ -22,6 +22,7 @@ LONGEST_WAIT_SECONDS = 300.0
 # Each is one call of `reach` in the code; a test holds this list against the calls.
 NAMES: Mapping[str, str] = {
     "producer.before-flush": "the producer has handed over its last event and has not waited for all acknowledgements",
+    "stream.in-task": "a worker has judged a task's messages, and its files are not closed",
     "stream.before-commit": "the workers have written a batch's files, and no commit names them yet",
     "stream.after-dead-letters": "a batch is in the dead letters and not yet in bronze",
     "stream.before-checkpoint": "a batch is in both tables and not yet in the checkpoint",

@@ -74,6 +74,13 @@ class Settings(BaseSettings):
     kafka_password_redrive: SecretStr | None = _secret()
     kafka_password_live: SecretStr | None = _secret()
     kafka_password_auditor: SecretStr | None = _secret()
+    kafka_replication: int = _empty(
+        1,
+        "Brokers that keep each new topic, and how many of them must have an event before it counts as delivered.",
+        ge=1,
+        le=7,
+    )
+    kafka_min_insync: int = _empty(1, ge=1, le=7)
     kafka_patience_seconds: int = _ours(
         30, "How long one question to the broker may take before it counts as away.", gt=0, le=86_400
     )
@@ -104,6 +111,13 @@ class Settings(BaseSettings):
     spark_ui_port: Port = _written(4040)
     spark_master: str = _written("local[2]")
     spark_driver_memory: JavaMemory = _written("1500m")
+    spark_auth_secret: SecretStr | None = _secret(
+        "What the stream and the executors of a SPARK_MASTER at spark:// know each other by."
+    )
+    spark_executor_memory: JavaMemory = _empty(
+        "700m", "Heap of an executor, and cores of all executors, where SPARK_MASTER is no local one."
+    )
+    spark_executor_cores: int = _empty(2, gt=0, le=10_000)
     max_offsets_per_trigger: int = _empty(
         200_000,
         "The most events that one batch of the stream takes; bounds the memory that a backlog needs.",

@@ -10,8 +10,11 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
+from core import failpoints
+from core.errors import TieoutError
 from core.layout import Layout
 from core.settings import Settings
 from spark_streaming.callbacks import require_token
@@ -20,6 +23,7 @@ from spark_streaming.errors import StreamError
 LOOPBACK = "127.0.0.1"
 # A socket's whole path has 108 bytes at most; its name is a dot, 36 letters and an end.
 LONGEST_SOCKET_FOLDER = 60
+STANDALONE = "spark://"
 
 ENGINE_CONF: Mapping[str, str] = {
     "spark.sql.session.timeZone": "UTC",
@@ -76,7 +80,7 @@ def session_conf(settings: Settings, layout: Layout) -> dict[str, str]:
         **ENGINE_CONF,
         "spark.master": settings.spark_master,
         # Spark draws the secret itself where it needs none but its own process.
-        "spark.authenticate": str(settings.spark_master.startswith("local")).lower(),
+        "spark.authenticate": str(settings.spark_master.startswith(("local", STANDALONE))).lower(),
         "spark.jars": ",".join(jar.as_uri() for jar in jar_files(layout)),
         "spark.driver.memory": settings.spark_driver_memory,
         "spark.driver.extraJavaOptions": " ".join(driver_options),
@@ -87,6 +91,22 @@ def session_conf(settings: Settings, layout: Layout) -> dict[str, str]:
         "spark.sql.warehouse.dir": f"file:{scratch / 'warehouse'}",  # Hadoop takes a URI's escapes for the name
         "spark.ui.port": str(settings.spark_ui_port),
         "spark.python.unix.domain.socket.dir": str(_sockets(layout)),
+        **({} if settings.spark_master.startswith("local") else _executors(settings)),
+    }
+
+
+def _executors(settings: Settings) -> dict[str, str]:
+    """Return what executors of their own need: one core each, logs of a bounded size, and the drill's orders."""
+    order = {f"spark.executorEnv.{failpoints.VARIABLE}": os.environ.get(failpoints.VARIABLE, "")}
+    return {
+        "spark.executor.memory": settings.spark_executor_memory,
+        "spark.executor.cores": "1",
+        "spark.cores.max": str(settings.spark_executor_cores),
+        "spark.executor.logs.rolling.strategy": "size",
+        "spark.executor.logs.rolling.maxSize": str(10 << 20),
+        "spark.executor.logs.rolling.maxRetainedFiles": "3",
+        "spark.executorEnv.LC_ALL": "C.UTF-8",
+        **{name: value for name, value in order.items() if value},
     }
 
 
@@ -118,6 +138,13 @@ def _defaults(own: str) -> list[str]:
     return [*compiler, *collector, *large_pages]
 
 
+def _with_secret(builder: SparkSession.Builder, conf: Mapping[str, str], settings: Settings) -> SparkSession.Builder:
+    """Start Java by what everybody may see in the process list, and tell it the secret afterwards."""
+    secret = settings.secret("SPARK_AUTH_SECRET", "nothing was started or written.")
+    SparkContext._ensure_initialized(conf=SparkConf(loadDefaults=False).setAll(list(conf.items())))
+    return builder.config("spark.authenticate.secret", secret)
+
+
 def _is_taken(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -147,12 +174,17 @@ def start_session(settings: Settings, layout: Layout, name: str, *, ui: bool) ->
     os.environ["LC_ALL"] = "C.UTF-8"
     (layout.state / "spark").mkdir(parents=True, exist_ok=True, mode=0o700)
     builder = SparkSession.builder.appName(name).config("spark.ui.enabled", str(ui).lower())
-    for key, value in session_conf(settings, layout).items():
+    conf = session_conf(settings, layout)
+    for key, value in conf.items():
         builder = builder.config(key, value)
     try:
+        if settings.spark_master.startswith(STANDALONE):
+            builder = _with_secret(builder, conf, settings)
         spark = builder.getOrCreate()
         require_token(spark)
         return spark
+    except TieoutError:
+        raise
     except Exception as error:  # what PySpark raises here differs by what is wrong with Java
         if ui and _is_taken(settings.spark_ui_port):  # Java has ended: its own words are in the log alone
             raise StreamError(

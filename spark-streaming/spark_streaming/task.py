@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from contracts.headers import header_columns
 from contracts.judge import Judge
 from contracts.model import Contract
+from core import failpoints
 from spark_streaming.ends import Ends
 from spark_streaming.files import DayFiles, WrittenFile
 from spark_streaming.tables import StreamTable
@@ -157,6 +158,8 @@ class WriteFiles:
                     late.put(malformed.filter(pc.invert(beyond)))
                 rows = rows.filter(pc.invert(broken))
             bronze.put(rows.filter(_at_or_beyond(rows, self.ends[self.bronze.name])))
+        if report.rows:
+            failpoints.reach("stream.in-task")
         report.files = {self.bronze.name: list(bronze.close()), self.dead_letters.name: list(dead_letters.close())}
         report.late = list(late.close())
         return report

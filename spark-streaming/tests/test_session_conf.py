@@ -43,6 +43,20 @@ def test_java_has_its_quick_compiler_alone_unless_the_user_says_otherwise(own, q
     assert java_options(own, monkeypatch).split().count("-XX:TieredStopAtLevel=1") == quick
 
 
+def test_only_a_master_elsewhere_has_executors_to_size(monkeypatch):
+    monkeypatch.setattr(session, "jar_files", lambda _: [])
+    secret = "not-to-be-seen"
+    settings = {
+        master: Settings(spark_master=master, spark_executor_cores=3, spark_auth_secret=secret)
+        for master in ("local[2]", "spark://127.0.0.1:7077")
+    }
+    here, there = (session.session_conf(each, find_layout()) for each in settings.values())
+    assert "spark.cores.max" not in here
+    assert (there["spark.cores.max"], there["spark.executor.memory"]) == ("3", "700m")
+    assert here["spark.authenticate"] == there["spark.authenticate"] == "true"
+    assert secret not in str(there), "all of it is in the process list"
+
+
 def test_large_pages_are_asked_for_where_java_knows_them(monkeypatch):
     monkeypatch.setattr(session.sys, "platform", "darwin")
     assert "Pages" not in java_options("", monkeypatch)

@@ -20,7 +20,7 @@ def drill(
             metavar="NAME",
             help="kills (the default), broker-restart, database-restart, checkpoint-deleted, bronze-deleted, "
             "two-loaders, two-streams, paused-writer, sent-again, clock-set-back, redrive-killed, disk-full; "
-            "on a platform that has their part store-restart; "
+            "on a platform that has their part store-restart, executor-killed, brokers-killed; "
             "may come more than once.",
             show_default=False,
         ),

@@ -1,13 +1,17 @@
 """What goes wrong in the large form only: its store, its executors, its brokers."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from random import Random
+
+import psutil
 
 from control.drill.ground import Ground
 from control.drill.proving import Report, prove
 from control.drill.strikes import Round
 
 TEMPORARY_FAILURE = 75
+EXECUTOR, WAITING = "CoarseGrainedExecutorBackend", "waiting for the broker"
 
 
 def store_restart(ground: Ground, chance: Random, told: Report) -> None:
@@ -30,6 +34,61 @@ def store_restart(ground: Ground, chance: Random, told: Report) -> None:
     prove(ground, told)
 
 
-SCENARIOS: Mapping[str, Callable[[Ground, Random, Report], None]] = {"store-restart": store_restart}
+def executor_killed(ground: Ground, chance: Random, told: Report) -> None:
+    """Kill an executor whose task has judged its messages and not closed its files; another one does it again."""
+    play = Round(ground, chance, told.kills)
+    stream = ground.ready_stream()
+    here = ground.layout.run / "drill-waits"
+    ground.give_order(f"stream.in-task {here}")
+    ground.do(*play.feed())
+    ground.until(lambda: _text(here) != "" or not stream.alive, "a worker to come to its files")
+    executors = [each for each in psutil.Process(int(_text(here))).parents() if EXECUTOR in " ".join(each.cmdline())]
+    if not executors:
+        told.differences.append("the task ran in no executor of its own")
+    for executor in executors:
+        executor.kill()
+        play.struck("executor", "at stream.in-task")
+    ground.order.unlink()  # the next one goes on
+    here.unlink()
+    ground.settle_lake()
+    if ground.stream is not stream:
+        told.differences.append(f"the stream did not outlive its executor: {stream.last_words}")
+    told.notes.append("the stream went on with another executor")
+    prove(ground, told)
+
+
+def brokers_killed(ground: Ground, chance: Random, told: Report) -> None:
+    """Kill one broker of three, then a second one, and bring both back."""
+    play = Round(ground, chance, told.kills)
+    ground.ready_stream()
+    ground.kill_and_hold("kafka-3")
+    play.struck("broker", "one of three")
+    ground.do(*play.feed())
+    ground.settle_lake()
+    told.notes.append("with one broker of three killed all went on")
+    ground.kill_and_hold("kafka-2")
+    play.struck("broker", "the second of three")
+    producer = ground.start(*play.feed())
+    ground.until(lambda: WAITING in _text(producer.log) or not producer.alive, "the gateway to say that it waits")
+    if not producer.alive:
+        told.differences.append(f"the gateway did not wait for the brokers: {producer.last_words}")
+    for name in ("kafka-2", "kafka-3"):
+        ground.start_service(name)
+    if producer.wait() != 0:
+        told.differences.append(f"the gateway did not go on with the brokers: {producer.last_words}")
+    told.notes.append("with two killed the gateway waited, said so, and went on when they were back")
+    ground.wait_for_services()
+    prove(ground, told)
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8") if file.exists() else ""
+
+
+SCENARIOS: Mapping[str, Callable[[Ground, Random, Report], None]] = {
+    "store-restart": store_restart,
+    "executor-killed": executor_killed,
+    "brokers-killed": brokers_killed,
+}
 # The optional part of the platform that each of them needs.
-NEEDS = {"store-restart": "store"}
+NEEDS = {"store-restart": "store", "executor-killed": "cluster", "brokers-killed": "cluster"}

@@ -1,4 +1,4 @@
-"""The broker: one KRaft node with SCRAM users and no anonymous access, set up from the contract."""
+"""The broker: a KRaft node with SCRAM users and no anonymous access, set up from the contract."""
 
 import base64
 import hashlib
@@ -7,7 +7,8 @@ import secrets
 import subprocess
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from control.accounts import Accounts, as_user, own_file, own_folder
@@ -24,8 +25,8 @@ JVM = ("-Xms128m", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-
 
 PROPERTIES = """\
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
+node.id={number}
+controller.quorum.voters={voters}
 listeners=CLIENT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners=CLIENT://127.0.0.1:{client}
 listener.security.protocol.map=CLIENT:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT
@@ -33,23 +34,23 @@ controller.listener.names=CONTROLLER
 inter.broker.listener.name=CLIENT
 sasl.enabled.mechanisms=SCRAM-SHA-256
 sasl.mechanism.inter.broker.protocol=SCRAM-SHA-256
-sasl.mechanism.controller.protocol=SCRAM-SHA-256
 listener.name.client.scram-sha-256.sasl.jaas.config={login}
-listener.name.controller.scram-sha-256.sasl.jaas.config={login}
+{quorum}
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:admin;User:broker
 allow.everyone.if.no.acl.found=false
 auto.create.topics.enable=false
 log.message.timestamp.type=LogAppendTime
-offsets.topic.replication.factor=1
+min.insync.replicas={insync}
+offsets.topic.replication.factor={replication}
 offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+transaction.state.log.replication.factor={replication}
+transaction.state.log.min.isr={insync}
 transaction.state.log.num.partitions=4
 # Readers of committed events wait for an open transaction, and so does everything that came after it: not for longer.
 transaction.max.timeout.ms=60000
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.replication.factor={replication}
+share.coordinator.state.topic.min.isr={insync}
 group.initial.rebalance.delay.ms=0
 log.retention.hours=168
 log.segment.bytes=134217728
@@ -74,25 +75,85 @@ LOGGING = """\
 """
 
 
-def _folder(layout: Layout) -> Path:
-    return layout.state / "broker"
+@dataclass(frozen=True)
+class Node:
+    """A broker of a home, which is a controller too.
+
+    Attributes:
+        number: 1 for the first one.
+    """
+
+    number: int = 1
+
+    @property
+    def name(self) -> str:
+        """Its service's name."""
+        return self._numbered("kafka", "-")
+
+    @property
+    def port(self) -> str:
+        """The setting of the port for clients."""
+        return f"{self._numbered('KAFKA', '_')}_PORT"
+
+    @property
+    def controller_port(self) -> str:
+        """The setting of the port for the other controllers."""
+        return f"{self._numbered('KAFKA', '_')}_CONTROLLER_PORT"
+
+    def folder(self, layout: Layout) -> Path:
+        """Return where its configuration is."""
+        return layout.state / self._numbered("broker", "-")
+
+    def data(self, layout: Layout) -> Path:
+        """Return where its log is."""
+        return layout.kafka_data.with_name(self._numbered(layout.kafka_data.name, "-"))
+
+    def properties(self, layout: Layout) -> Path:
+        """Return its configuration."""
+        return self.folder(layout) / "server.properties"
+
+    def _numbered(self, word: str, sign: str) -> str:
+        return word if self.number == 1 else f"{word}{sign}{self.number}"
 
 
-def _properties(layout: Layout) -> Path:
-    return _folder(layout) / "server.properties"
+FIRST = Node()
+ALONE = (FIRST,)
 
 
-def render_properties(layout: Layout, settings: Mapping[str, str]) -> str:
-    """Return server.properties; it holds the broker's own password."""
-    login = (
-        "org.apache.kafka.common.security.scram.ScramLoginModule required "
-        f'username="broker" password="{settings["KAFKA_PASSWORD_BROKER"]}";'
-    )
+def render_properties(
+    layout: Layout, settings: Mapping[str, str], node: Node = FIRST, nodes: Sequence[Node] = ALONE
+) -> str:
+    """Return server.properties; it holds the broker's own password.
+
+    Args:
+        node: whose.
+        nodes: all that make up the cluster.
+    """
+    password = settings["KAFKA_PASSWORD_BROKER"]
+    login = f'username="broker" password="{password}"'
+    scram_login = _property(f"org.apache.kafka.common.security.scram.ScramLoginModule required {login};")
+    quorum = {
+        "sasl.mechanism.controller.protocol": MECHANISM,
+        f"listener.name.controller.{MECHANISM.lower()}.sasl.jaas.config": scram_login,
+    }
+    if len(nodes) > 1:
+        # Users of SCRAM are in the log that the controllers have to agree on first: they need a login without it.
+        module = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+        quorum = {
+            "sasl.mechanism.controller.protocol": "PLAIN",
+            "listener.name.controller.sasl.enabled.mechanisms": "PLAIN",
+            "listener.name.controller.plain.sasl.jaas.config": _property(f'{module} {login} user_broker="{password}";'),
+        }
     return PROPERTIES.format(
-        client=settings["KAFKA_PORT"],
-        controller=settings["KAFKA_CONTROLLER_PORT"],
-        login=_property(login),
-        data=_property(layout.kafka_data),
+        number=node.number,
+        voters=",".join(f"{each.number}@127.0.0.1:{settings[each.controller_port]}" for each in nodes),
+        client=settings[node.port],
+        controller=settings[node.controller_port],
+        login=scram_login,
+        quorum="\n".join(f"{name}={value}" for name, value in quorum.items()),
+        replication=len(nodes),
+        insync=len(nodes) // 2 + 1,
+        data=_property(node.data(layout)),
     )
 
 
@@ -103,31 +164,44 @@ def _property(value: object) -> str:
     return "".join(chr(unit) if 32 <= unit < 127 else f"\\u{unit:04x}" for unit in units)
 
 
-def prepare_broker(layout: Layout, accounts: Accounts, settings: Mapping[str, str]) -> None:
-    """Write the configuration, and format the log folder once.
+def prepare_broker(
+    layout: Layout,
+    accounts: Accounts,
+    settings: Mapping[str, str],
+    node: Node = FIRST,
+    nodes: Sequence[Node] = ALONE,
+) -> None:
+    """Write the configuration, and format the log folder once. The first node comes first: it names the cluster.
 
     Raises:
         TieoutError: the JARs are missing or the log folder could not be formatted.
     """
-    own_folder(_folder(layout), accounts.services, 0o700)
-    own_folder(layout.kafka_data, accounts.services, 0o700)
-    own_file(_properties(layout), render_properties(layout, settings), accounts.services)
-    own_file(_folder(layout) / "log4j2.xml", LOGGING, accounts.services)
-    if not (layout.kafka_data / "meta.properties").exists():
-        _format(layout, accounts, settings)
+    own_folder(node.folder(layout), accounts.services, 0o700)
+    own_folder(node.data(layout), accounts.services, 0o700)
+    own_file(node.properties(layout), render_properties(layout, settings, node, nodes), accounts.services)
+    own_file(node.folder(layout) / "log4j2.xml", LOGGING, accounts.services)
+    if not (node.data(layout) / "meta.properties").exists():
+        _format(layout, accounts, settings, node)
 
 
-def _format(layout: Layout, accounts: Accounts, settings: Mapping[str, str]) -> None:
-    cluster = "-"
+def _cluster_id(layout: Layout) -> str:
+    """Return the id of the cluster that this home has; a new one where it has none yet."""
+    known = layout.kafka_data / "meta.properties"
+    lines = known.read_text(encoding="ascii").splitlines() if known.exists() else []
+    cluster = next((line.partition("=")[2] for line in lines if line.startswith("cluster.id=")), "-")
     while cluster.startswith("-"):  # the tool would take it for an option
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    return cluster
+
+
+def _format(layout: Layout, accounts: Accounts, settings: Mapping[str, str], node: Node) -> None:
     # A salted password is all that a client needs to log in: the arguments go by a file, not by the process list.
-    words = ["format", "-t", cluster, "-c", str(_properties(layout))]
+    words = ["format", "-t", _cluster_id(layout), "-c", str(node.properties(layout))]
     for user in ("admin", "broker"):
         words += ["--add-scram", scram(user, settings[f"KAFKA_PASSWORD_{user.upper()}"])]
-    arguments = _folder(layout) / "format.arguments"
+    arguments = node.folder(layout) / "format.arguments"
     own_file(arguments, "\n".join(words) + "\n", accounts.services)
-    command = [*_java(layout), "kafka.tools.StorageTool", f"@{arguments}"]
+    command = [*_java(layout, node), "kafka.tools.StorageTool", f"@{arguments}"]
     # Its standard output lists the users' keys: it goes nowhere.
     done = subprocess.run(  # type: ignore[call-overload]
         command,
@@ -140,10 +214,10 @@ def _format(layout: Layout, accounts: Accounts, settings: Mapping[str, str]) -> 
         **as_user(accounts.services),
     )
     arguments.unlink()
-    if done.returncode != 0 or not (layout.kafka_data / "meta.properties").exists():
+    if done.returncode != 0 or not (node.data(layout) / "meta.properties").exists():
         why = [line for line in (done.stderr or "").splitlines() if line.strip() and not line.startswith("SLF4J")]
         raise TieoutError(
-            f"the broker's log folder {layout.kafka_data} could not be formatted: {why[0] if why else 'no message'}",
+            f"the broker's log folder {node.data(layout)} could not be formatted: {why[0] if why else 'no message'}",
             "no service was started.",
             "./scripts/tieout doctor",
         )
@@ -158,18 +232,18 @@ def scram(user: str, password: str) -> str:
     return f"{MECHANISM}=[name={user},{inner},iterations={ITERATIONS}]"
 
 
-def _java(layout: Layout) -> list[str]:
-    logging = f"-Dlog4j2.configurationFile={(_folder(layout) / 'log4j2.xml').as_uri()}"
+def _java(layout: Layout, node: Node) -> list[str]:
+    logging = f"-Dlog4j2.configurationFile={(node.folder(layout) / 'log4j2.xml').as_uri()}"
     return ["java", *JVM, logging, "-cp", f"{layout.jars / 'broker'}/*"]
 
 
-def broker_command(layout: Layout) -> list[str]:
+def broker_command(layout: Layout, node: Node = FIRST) -> list[str]:
     """Return the command that is the broker."""
-    return [*_java(layout), "kafka.Kafka", str(_properties(layout))]
+    return [*_java(layout, node), "kafka.Kafka", str(node.properties(layout))]
 
 
-def wait_for_broker(settings: Mapping[str, str], seconds: float = 60) -> None:
-    """Return when the broker answers an administrator.
+def wait_for_broker(settings: Mapping[str, str], seconds: float = 60, brokers: int = 1) -> None:
+    """Return when the broker answers an administrator, and knows so many brokers.
 
     Raises:
         TieoutError: it does not within the time; the last refusal is named.
@@ -183,10 +257,13 @@ def wait_for_broker(settings: Mapping[str, str], seconds: float = 60) -> None:
         try:
             with administrator(settings) as admin:
                 admin.list_topics()
-                return
+                there = len(admin.describe_cluster()["brokers"]) if brokers > 1 else 1
+                if there >= brokers:
+                    return
+                last = f"{there} of {brokers} brokers are there"
         except (KafkaError, OSError, AssertionError) as error:
             last = str(error) or type(error).__name__
-            time.sleep(0.3)
+        time.sleep(0.3)
     raise TieoutError(
         f"kafka is not ready after {seconds:.0f} s: {last} on {settings['KAFKA_BOOTSTRAP']}.",
         "the services that were started still run.",
@@ -206,14 +283,14 @@ SERVICE = Service(
     place=11,
     group=Group.BASE,
     command=lambda platform: broker_command(platform.layout),
-    ports=("KAFKA_PORT", "KAFKA_CONTROLLER_PORT"),
+    ports=(FIRST.port, FIRST.controller_port),
     follows=lambda settings: {"KAFKA_BOOTSTRAP": f"127.0.0.1:{settings['KAFKA_PORT']}"},
     priority=INTERACTIVE,
     url=lambda settings: settings["KAFKA_BOOTSTRAP"],
     addresses=lambda platform: [
         Address("broker", platform.settings["KAFKA_BOOTSTRAP"], "SCRAM users in .env", place=10)
     ],
-    folders=lambda layout, _: [Folder(_folder(layout), made="never"), Folder(layout.kafka_data, made="never")],
+    folders=lambda layout, _: [Folder(FIRST.folder(layout)), Folder(layout.kafka_data)],
     is_elsewhere=lambda settings: not settings["KAFKA_BOOTSTRAP"].startswith("127.0.0.1:"),
     prepare=lambda platform: prepare_broker(platform.layout, platform.accounts, platform.settings),
     wait=wait_for_broker,
