@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from control import doctor
-from control.store import PORTS, Store
+from control.store import Store
 from core.bucket import Bucket
 from core.errors import TieoutError
 from core.layout import Layout
@@ -78,13 +78,13 @@ def test_nobody_without_a_key_a_token_or_a_certificate_gets_at_an_object(store: 
         place.create("x", b"payments")
     open_pages = {
         (port, path)
-        for port in range(PORTS)
+        for port in range(len(store.ports))
         for path in PATHS
-        if answer(f"http://127.0.0.1:{store.first_port + port}{path}") == 200
+        if answer(f"http://127.0.0.1:{store.ports[port]}{path}") == 200
     }
     assert open_pages == SAYS_NOTHING
     assert place.read("x") == b"payments"
-    refused = [port for port in range(1, PORTS, 2) if not speaks_without_certificate(store.first_port + port)]
+    refused = [port for port in range(1, len(store.ports), 2) if not speaks_without_certificate(store.ports[port])]
     assert refused == [1, 3, 5, 7, 9]
 
 
@@ -105,11 +105,11 @@ def speaks_without_certificate(port: int) -> bool:
 @pytest.mark.services
 def test_it_listens_on_this_machine_only_and_no_argument_is_a_secret(store: Store) -> None:
     (process,) = [
-        p for p in psutil.process_iter(["cmdline"]) if f"-s3.port={store.first_port}" in (p.info["cmdline"] or ())
+        p for p in psutil.process_iter(["cmdline"]) if f"-s3.port={store.ports[0]}" in (p.info["cmdline"] or ())
     ]
     listening = {each.laddr for each in process.net_connections("tcp") if each.status == psutil.CONN_LISTEN}
     assert {address for address, _ in listening} == {"127.0.0.1"}
-    assert {port for _, port in listening} == set(range(store.first_port, store.first_port + PORTS))
+    assert {port for _, port in listening} == set(store.ports)
     assert store.secret_key not in " ".join(process.info["cmdline"])
     assert all(
         path.stat().st_mode & 0o077 == 0

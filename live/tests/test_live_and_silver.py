@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -83,7 +84,8 @@ def said_by_silver(workspace: Any, folder: Path, sent: Sequence[Message]) -> lis
     columns |= {"arrived_at": pa.array([each.arrived_at for each in sent]), "topic_id": pa.array([TOPIC] * len(sent))}
     columns |= {"offset": pa.array([each.place.offset for each in sent]), "partition": pa.array([0] * len(sent))}
     schema = pa.schema([field for field in BRONZE_SCHEMA if field.name in columns])
-    file = folder / "bronze.parquet"
+    # A file of the lake never changes, and the loader's DuckDB keeps what it has read of one.
+    file = folder / f"{uuid4()}.parquet"
     pq.write_table(pa.table(columns).filter(judged.is_sound).select(schema.names).cast(schema), file)
     view_events(workspace, CONTRACT, f"read_parquet('{file}')")
     rows = workspace.execute(f"""
@@ -96,6 +98,7 @@ def said_by_silver(workspace: Any, folder: Path, sent: Sequence[Message]) -> lis
     stored = {offset: (set(filter(None, broken.split(","))), *rest) for offset, broken, *rest in rows}
     reasons = columns["reasons"].to_pylist()
     assert len(stored) == sum(not each for each in reasons)
+    file.unlink()
     return [
         (Kind.DEAD, set(why)) if why else (Kind.REJECTED if stored[at][0] else Kind.SOUND, *stored[at])
         for at, why in enumerate(reasons)

@@ -14,7 +14,8 @@ from real_stream import EVENT, ended, offsets_in_lake, stream
 from control.catching_up import lake_ends
 from control.offsets import end_offsets, held_back
 from control.testing import Handle, add_partitions, temporary_platform, transaction
-from core.layout import find_layout
+from core.lake import Lake
+from core.places import LocalPlace
 
 pytestmark = pytest.mark.services
 
@@ -31,11 +32,11 @@ def event(name: str) -> bytes:
 
 
 def wait_for(services: Handle, ends: dict[int, int], process: Any) -> None:
-    layout = find_layout({"TIEOUT_HOME": str(services.home)})
+    lake = Lake(LocalPlace(services.home / "data"))
     deadline = time.monotonic() + 400
-    while not all(lake_ends(layout).get(p, 0) >= end for p, end in ends.items()):
+    while not all(lake_ends(lake).get(p, 0) >= end for p, end in ends.items()):
         assert process.poll() is None, ended(process)
-        assert time.monotonic() < deadline, lake_ends(layout)
+        assert time.monotonic() < deadline, lake_ends(lake)
         time.sleep(1)
 
 
