@@ -277,7 +277,7 @@ def _taken(table: StreamTable) -> LakeTakenError:
     return LakeTakenError(
         f"Another process has taken {table.name} over while this one was writing.",
         f"{table.lake} holds each event once; this process wrote nothing more to it.",
-        "./scripts/tieout status (it says who writes the lake)",
+        "./scripts/status.sh, and let one of the two end; ./scripts/tieout stream goes on where the lake ends",
     )
 
 

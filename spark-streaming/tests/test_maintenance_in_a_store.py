@@ -1,7 +1,6 @@
 """Maintenance of a lake in a real S3 store: the same steps as in a folder, and the same rows."""
 
 import time
-from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -9,8 +8,7 @@ import delta_tables as lake
 import pytest
 
 from contracts.model import load_contract
-from control.store import Store, running_store
-from control.testing import free_store, temporary_home
+from control.store import Store
 from core.lake import Lake
 from core.layout import CHECKOUT, Layout
 from core.settings import parse_settings
@@ -21,14 +19,6 @@ from spark_streaming.tables import StreamTable
 from warehouse.delta_log import commits_after, table_id
 
 pytestmark = pytest.mark.services
-
-
-@pytest.fixture(scope="module")
-def store() -> Iterator[Store]:
-    with temporary_home("tieout-store-") as folder:
-        own = free_store(folder)
-        with running_store(own):
-            yield own
 
 
 @pytest.fixture
