@@ -17,11 +17,11 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from control import orphans
-from control.drill.books import ask
 from control.ports import LISTENING
 from control.store import Store, running_store
 from control.testing import Handle, free_ports, free_store, temporary_home, temporary_platform
 from core.layout import CHECKOUT, find_layout
+from drill.books import ask
 
 # Other work on the machine is no fault of an example.
 hypothesis.settings.register_profile("tieout", deadline=None)

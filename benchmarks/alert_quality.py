@@ -4,7 +4,7 @@ Run it with: .tieout/env/platform/bin/python benchmarks/alert_quality.py [FILE .
 Files are of the fraudTrain form (.csv, .csv.gz or .parquet); without any, the bundled sample. Rows are replayed in the
 order of time.
 Thresholds are chosen on the earlier rows alone, by F1; all that is printed is counted on the later rows. A second table
-is the rules as contracts/contracts/alerts.yaml has them.
+is the rules as contracts/contracts/entities/transactions/alerts.yaml has them.
 """
 
 import argparse
@@ -183,7 +183,7 @@ def main() -> None:
     for code, choices in tried.items():
         best = max(range(len(choices)), key=lambda choice: earlier.f1((code, choice)))
         sys.stdout.write(line(f"`{code}`", later, (code, best), said(choices[best])) + "\n")
-    sys.stdout.write(f"\nas contracts/contracts/alerts.yaml has them, on the same later rows\n\n{HEAD}\n")
+    sys.stdout.write(f"\nas alerts.yaml has them, on the same later rows\n\n{HEAD}\n")
     for rule in rules.rules:
         sys.stdout.write(line(f"`{rule.code}`", later, rule.code, said(rule)) + "\n")
     sys.stdout.write(line("any of them", later, "any of them") + "\n")

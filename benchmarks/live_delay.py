@@ -29,7 +29,7 @@ from control import supervision
 from control.env import settings
 from control.offsets import end_offsets
 from control.roles import dsn
-from core.kafka_login import librdkafka_login
+from core.kafka_login import KafkaPlace, librdkafka_login
 from core.layout import CHECKOUT, find_layout
 
 TIEOUT = str(CHECKOUT / "scripts" / "tieout")
@@ -75,7 +75,7 @@ def arrivals(
     """Return partition, offset and the broker's time of each event between."""
     consumer = Consumer(
         {
-            **librdkafka_login(values["KAFKA_BOOTSTRAP"], "auditor", values["KAFKA_PASSWORD_AUDITOR"]),
+            **librdkafka_login(KafkaPlace.of(values), "auditor", values["KAFKA_PASSWORD_AUDITOR"]),
             "group.id": "auditor-live-delay",
             "isolation.level": "read_committed",
             "enable.auto.commit": False,

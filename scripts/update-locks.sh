@@ -18,9 +18,6 @@ compile() { # output, constraint ("" for none), extra...
 mkdir -p requirements
 compile requirements/dev.txt "" contracts data-generator spark-streaming warehouse live control dashboard dev
 compile requirements/platform.txt requirements/dev.txt contracts data-generator spark-streaming warehouse live control dashboard
-for component in contracts data-generator spark-streaming warehouse live control dashboard; do
-  compile "$component/requirements.txt" requirements/dev.txt contracts "$component"
-done
 compile transformation/requirements.txt "" transformation
 compile airflow/requirements.txt "" airflow
 compile benchmarks/requirements.txt "" bench

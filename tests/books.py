@@ -3,9 +3,9 @@
 from decimal import Decimal
 from typing import Any
 
-from control.drill import books
 from control.env import lake_of
 from core.layout import find_layout
+from drill import books
 
 
 def assert_every_offset_once(platform: Any) -> int:

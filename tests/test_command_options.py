@@ -44,9 +44,10 @@ NEEDS = {
 OTHERS = {"produce", "dataset", "bench"}
 # What takes long, or ends this process, stops here; all that is said of the words is said before.
 STOPPED = (
-    *("spark_streaming.job.run_stream", "spark_streaming.maintenance.run_maintenance", "control.build.run_build"),
-    *("live.serve.serve", "control.drill.play.play", "control.docs.write_site", "control.look.os.execve"),
-    *("control.look.subprocess.Popen", "warehouse.proof.run_proof", "control.rounds.run_round"),
+    *("spark_streaming.job.run_stream", "spark_streaming.maintenance.run_maintenance", "live.serve.serve"),
+    *("transformation.build.run_build", "transformation.docs.write_site", "transformation.whole_tests.run_whole_tests"),
+    *("drill.run.play", "control.terminal.os.execve", "control.terminal.subprocess.Popen"),
+    *("warehouse.proof.run_proof", "control.rounds.run_round"),
 )
 
 
@@ -85,7 +86,7 @@ def runner(services: Handle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     for name, value in services.env.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("control.becoming.become_service_user", lambda *_: None)
+    monkeypatch.setattr("control.drop_privileges.become_service_user", lambda *_: None)
     for name in STOPPED:
         monkeypatch.setattr(name, stop)
     os.mkfifo(tmp_path / "pipe")
@@ -149,6 +150,7 @@ def test_what_is_no_number_of_this_world_is_misuse(runner: CliRunner, command: s
         *("maintain --expire-proofs-after 999999999999d", "maintain --expire-audit-after 1d"),
         "check bronze --max-age 9",
         *("stream --trigger 9999999s", "stream --trigger x", "stream --accept-loss 0:1 --reason r"),
+        *("stream --once --entity refunds", "stream --accept-topic T --reason r --entity cheques"),
         "reconcile statement.csv --from 2025-03-01", "reconcile statement.csv --from 0001-01-01 --to 9999-12-31",
     ],
 )  # fmt: skip

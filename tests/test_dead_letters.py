@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from contracts.model import load_contract
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS
 
 pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(1500)]
 
-SOUND = {field.name: field.example for field in load_contract().fields} | {
+SOUND = {field.name: field.example for field in load_entity(PAYMENTS).fields} | {
     "customer_id": "C-mended",
     "failure_reason": None,
     "timestamp": "2026-11-19T14:00:00+05:30",

@@ -15,15 +15,17 @@ from typing import Any
 import psutil
 import pytest
 
+from contracts.entities import load_entities, load_entity
+from contracts.verdict import judge
 from control import throwaway
-from control.drill import books, ground, large
-from control.drill.play import NAMES, Result
-from control.drill.proving import Report
-from control.drill.scenarios import Kills
-from control.drill.strikes import BUILD, FRONT, LOAD, Deck, Kill
 from core.errors import TieoutError
 from core.lake import Lake
 from core.places import LocalPlace
+from drill import books, harness, large, redriving
+from drill.kills import BUILD, FRONT, LOAD, Deck, Kill
+from drill.proving import Report
+from drill.run import NAMES, Result
+from drill.scenarios import Kills
 
 MINUTES = 60
 
@@ -83,6 +85,8 @@ def test_a_drill_that_is_interrupted_or_killed_leaves_no_process_and_no_file(
     tmp_path.chmod(0o755)
     command = [sys.executable, "-P", "-m", "control", "drill", "--seed", "1"]
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    # A shell lets what it runs in the background ignore SIGINT, and the drill of such a test would do so too.
+    command = ["env", "--default-signal=INT", *command]
     running = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, cwd="/")
     try:
         deadline = time.monotonic() + 5 * MINUTES
@@ -96,7 +100,7 @@ def test_a_drill_that_is_interrupted_or_killed_leaves_no_process_and_no_file(
         if killed:
             monkeypatch.setenv("TMPDIR", str(tmp_path))
             monkeypatch.setattr(tempfile, "tempdir", None)  # it remembers the folder from before
-            assert len(throwaway.sweep(ground.PREFIX)) == 1  # as the next drill begins
+            assert len(throwaway.sweep(harness.PREFIX)) == 1  # as the next drill begins
     finally:
         running.kill()
     assert list(tmp_path.iterdir()) == []
@@ -120,27 +124,40 @@ def test_a_machine_that_is_too_small_is_refused_before_anything_is_started(
 ) -> None:
     for name, words in (("MEMORY_NEEDED", "free memory"), ("DISK_NEEDED", "room in")):
         with monkeypatch.context() as patched:
-            patched.setattr(ground, name, 2**60)
+            patched.setattr(harness, name, 2**60)
             with pytest.raises(TieoutError, match=words):
-                ground.refuse_small_machine(tmp_path)
+                harness.refuse_small_machine(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 BOOKS: dict[str, list[tuple[int, int]]] = {
-    "kafka": [(0, 0), (0, 1), (0, 2), (1, 0)],
+    "topic transactions": [(0, 0), (0, 1), (0, 2), (1, 0)],
     "raw_transactions": [(0, 0), (0, 2), (1, 0)],
     "dead_letter_queue": [(0, 1)],
     "transactions": [(0, 0)],
     "duplicates": [(0, 2)],
     "rejected_transactions": [(1, 0)],
-    "dead_letters": [(0, 1)],
+    "dead letters of transactions": [(0, 1)],
+    "topic refunds": [(0, 0), (0, 1)],
+    "raw_refunds": [(0, 0)],
+    "dead_letter_queue_refunds": [(0, 1)],
+    "refunds": [(0, 0)],
+    "duplicate_refunds": [],
+    "rejected_refunds": [],
+    "dead letters of refunds": [(0, 1)],
 }
 
 
 def differing(monkeypatch: pytest.MonkeyPatch, found: dict[str, list[tuple[int, int]]]) -> list[str]:
-    monkeypatch.setattr(books, "offsets_in_kafka", lambda _: set(found["kafka"]))
+    def asked(_: object, query: str) -> list[tuple[int, int]]:
+        if "raw.dead_letters" in query:
+            (entity,) = (name for name in ("transactions", "refunds") if f"entity = '{name}'" in query)
+            return found[f"dead letters of {entity}"]
+        return found[query.rpartition(".")[2]]
+
+    monkeypatch.setattr(books, "offsets_in_kafka", lambda _, topic: set(found[f"topic {topic}"]))
     monkeypatch.setattr(books, "offsets_in_lake", lambda table: found[table.name])
-    monkeypatch.setattr(books, "ask", lambda _, query: found[query.rpartition(".")[2]])
+    monkeypatch.setattr(books, "ask", asked)
     return books.differences({}, Lake(LocalPlace(Path())))[1]
 
 
@@ -151,20 +168,44 @@ def test_books_in_which_every_offset_is_once_have_no_difference(monkeypatch: pyt
 @pytest.mark.parametrize(
     ("place", "offsets", "words"),
     [
-        ("kafka", [*BOOKS["kafka"], (1, 1)], "1 offsets are in Kafka and not in the lake: 1:1"),
-        ("kafka", BOOKS["kafka"][:3], "1 offsets are in the lake and not in Kafka: 1:0"),
+        (
+            "topic transactions",
+            [*BOOKS["topic transactions"], (1, 1)],
+            "1 offsets are in Kafka and not in the lake: 1:1",
+        ),
+        ("topic transactions", BOOKS["topic transactions"][:3], "1 offsets are in the lake and not in Kafka: 1:0"),
         ("dead_letter_queue", [(0, 1), (0, 2)], "1 offsets are more than once in the lake: 0:2"),
         ("raw_transactions", [*BOOKS["raw_transactions"], (0, 2)], "1 offsets are more than once in the lake: 0:2"),
         ("duplicates", [], "1 offsets are in bronze and not in silver: 0:2"),
         ("transactions", [(0, 0), (0, 1)], "1 offsets are in silver and not in bronze: 0:1"),
         ("transactions", [(0, 0), (0, 2)], "1 offsets are more than once in silver: 0:2"),
-        ("dead_letters", [], "or the other way round: 0:1"),
+        ("dead letters of transactions", [], "or the other way round: 0:1"),
+        ("refunds", [], "refunds: 1 offsets are in bronze and not in silver: 0:0"),
+        ("dead letters of refunds", [], "or the other way round: 0:1"),
     ],
 )
 def test_one_offset_that_is_lost_or_doubled_is_named(
     monkeypatch: pytest.MonkeyPatch, place: str, offsets: list[tuple[int, int]], words: str
 ) -> None:
     assert any(words in line for line in differing(monkeypatch, {**BOOKS, place: offsets}))
+
+
+def test_a_mended_letter_is_an_event_of_its_own_entity_under_a_key_of_its_own() -> None:
+    lines = [json.dumps({"letter": f"0:{n}", "entity": entity.name, "payload_text": "{"})
+             for entity in load_entities() for n in range(2)]  # fmt: skip
+    mended = list(redriving._mended(lines, Random(7)))
+    keys = set()
+    for before, line in zip(lines, mended, strict=True):
+        held = json.loads(line)
+        entity = load_entity(held["entity"])
+        assert {name: held[name] for name in ("letter", "entity")} == {
+            name: json.loads(before)[name] for name in ("letter", "entity")
+        }
+        verdict = judge(line.partition('"payload": ')[2].rstrip()[:-1].encode(), entity)
+        assert (verdict.reasons, set(held)) == (frozenset(), {"letter", "entity", "payload"})
+        assert held["payload"][entity.statuses.field] in entity.statuses.final
+        keys.add(held["payload"][entity.key])
+    assert len(keys) == len(lines)
 
 
 def test_a_drill_is_only_well_when_rounds_were_played_and_nothing_differs() -> None:

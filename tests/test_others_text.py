@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 from control.cli import app, main
 from control.doctor import Finding
 from control.doctor import as_text as findings_as_text
+from control.progress import say
 from control.rounds import _difference
-from control.say import say
 from core.csv_text import unguarded
 from core.errors import TieoutError
 from core.text import shown
@@ -111,7 +111,8 @@ def pending(text: str) -> None:
 
 def letter(text: str) -> dict[str, Any]:
     return {
-        "letter": "0:1", "book": "dead_letters", "topic_id": text, "source": text, "seq": 1, "reasons": [text],
+        "letter": "0:1", "book": "dead_letters", "entity": "refunds", "topic_id": text, "source": text,
+        "seq": 1, "reasons": [text],
         "arrived_at": AT.isoformat(), "age_seconds": 5, "currency": text, "amount": "1.00", "value_bytes": 7,
         "state": "OPEN", "is_unconfirmed": False, "redriven": None, "redrive_of": None, "successor": None, "load_id": 1,
         "conflict": None,
@@ -130,7 +131,15 @@ def letters(text: str) -> None:
 
 
 def groups(text: str) -> None:
-    group = {"reasons": [text], "day": "2026-03-01", "source": text, "state": "OPEN", "count": 1, "age_seconds": 5}
+    group = {
+        "entity": "refunds",
+        "reasons": [text],
+        "day": "2026-03-01",
+        "source": text,
+        "state": "OPEN",
+        "count": 1,
+        "age_seconds": 5,
+    }
     group |= {"amounts": {text: {"count": 1, "amount": "1.00"}}}
     by = ["reason", "day", "source", "state"]
     show_list({"groups": [group], "by": by, "book": "dead_letters", "states": {"OPEN": 1}})
@@ -147,8 +156,9 @@ def one_letter(text: str) -> None:
 
 def outcomes(text: str) -> None:
     money = {text: {"count": 1, "amount": "1.00"}}
-    show_outcome({"letters": 1, "file": text, "book": "dead_letters"})
-    show_outcome({"letters": 1, "name": text, "dry_run": False, "amounts": money})
+    show_outcome({"letters": 1, "file": text, "book": "dead_letters", "rejected": False})
+    written_off = {"entity": "refunds", "letters": 1, "amounts": money}
+    show_outcome({"letters": 1, "name": text, "dry_run": False, "entities": [written_off]})
     expected = {"well_formed": 1, "malformed": {text: 1}}
     show_outcome({
         "letters": 1, "amounts": money, "dry_run": False, "expected": expected, "finished": 0, "run": text,

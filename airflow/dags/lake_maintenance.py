@@ -11,9 +11,8 @@ A red `full_proof` names the equation and its scope: docs/runbook.md.
 from datetime import timedelta
 
 from airflow.sdk import DAG
-from orchestration.dbt_run import FullTests
 from orchestration.defaults import DEFAULTS
-from orchestration.steps import Tieout
+from orchestration.steps import Tieout, WholeTests
 
 with DAG(
     "lake_maintenance",
@@ -27,7 +26,7 @@ with DAG(
     tags=["payments", "bronze", "maintenance"],
 ) as dag:
     maintain = Tieout(task_id="maintain", arguments=["maintain", "--json"], doc_md="Compaction, expiry and retention.")
-    tests = FullTests(task_id="dbt_tests", begin=None, doc_md="Tests over whole marts.")
+    tests = WholeTests(task_id="dbt_tests", doc_md="Tests over whole marts.")
     proof = Tieout(
         task_id="full_proof",
         arguments=["proof", "--full", "--run-id", "{{ run_id }}", "--json"],

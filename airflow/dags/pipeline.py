@@ -1,21 +1,21 @@
 """# From bronze to proven marts
 
-Loads what the stream has put into the lake, builds the marts with dbt, and proves that the numbers tie out. Every model
-of the dbt project is a task; **one** dbt process builds them all, and their tasks follow it.
+Loads what the stream has put into the lake, builds the marts with dbt, and proves that the numbers tie out. **One**
+task, `build`, builds all models. Every model of the dbt project is a task too: it shows how `build` got on with it.
 
 | group | does |
 |---|---|
 | `load_silver` | is bronze there and fresh? load it; was the load silent although rows waited? |
-| `build_staging_and_intermediate` | begin the build (id, loads, lock), run dbt, the models before the marts |
-| `build_marts` | the marts; finish the build, also a failed one |
+| `build_staging_and_intermediate` | the build; the models before the marts |
+| `build_marts` | the marts |
 | `verify` | control totals, tests over whole marts, lineage site, publish the asset `gold` |
 
-Where nothing is new, the build and what follows from it are skipped, and the books are proven again.
+Where nothing is new, the models and what follows from them are skipped, and the books are proven again.
 
 **Retries**: an outage (exit code 75) is tried again, later each time; a data error is not: its reason is in the last
 lines of the red task's log, and in `metadata.pipeline_incidents`.
 
-**Run it again**: trigger it; everything is safe to repeat. To repeat a red build, clear `begin_build` with downstream.
+**Run it again**: trigger it; everything is safe to repeat. To repeat a red build, clear the run's failed tasks.
 
 **Form**: `from_date` and `to_date` are business days (`occurred_on`), merged and summed again in the same build.
 Dimensions change only by `full_refresh`.
@@ -27,15 +27,13 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, TaskGroup
 from orchestration.assets import bronze, gold, silver
-from orchestration.dbt_run import Dbt, FullTests
 from orchestration.defaults import DEFAULTS
 from orchestration.models import connect, model_group
 from orchestration.parameters import pipeline_form
 from orchestration.settings import lineage_site, pipeline_schedule
-from orchestration.steps import BeginBuild, CheckBronze, FinishBuild, Load, Publish, Tieout
+from orchestration.steps import Build, CheckBronze, Load, Publish, Tieout, WholeTests
 
-BEGIN = "build_staging_and_intermediate.begin_build"
-DBT = "build_staging_and_intermediate.dbt"
+BUILD = "build_staging_and_intermediate.build"
 CHECK = "load_silver.bronze_is_fresh"
 RUN = ("--run-id", "{{ run_id }}")
 
@@ -71,26 +69,16 @@ with DAG(
         )
         check >> load >> loaded
 
-    before = model_group("build_staging_and_intermediate", ("staging", "intermediate"), producer=DBT)
-    marts = model_group("build_marts", ("marts",), producer=DBT)
+    before = model_group("build_staging_and_intermediate", ("staging", "intermediate"), producer=BUILD)
+    marts = model_group("build_marts", ("marts",), producer=BUILD)
     models = connect(before, marts)
     with before:
-        begin = BeginBuild(
-            task_id="begin_build",
-            arguments=["build", "--begin", *RUN, "--json"],
-            doc_md="Makes the build's id, fixes its loads, takes the lock. Nothing new: the build is skipped.",
+        build = Build(
+            task_id="build",
+            arguments=["build", *RUN, "--wait", "600", "--events", "--json"],
+            doc_md="Builds all models and runs their tests; the models' tasks follow it. `metadata.builds.run_id`.",
         )
-        dbt = Dbt(task_id="dbt", begin=BEGIN, doc_md="The one dbt run of all models and their tests; they follow it.")
-        loaded >> begin >> [dbt, *models.values()]
-    with marts:
-        finish = FinishBuild(
-            task_id="finish_build",
-            begin=BEGIN,
-            dbt=DBT,
-            trigger_rule="all_done",
-            doc_md="Closes the build and gives the lock back, also after a failure. Its colour is not the build's.",
-        )
-        dbt >> finish
+    loaded >> [build, *models.values()]
 
     with TaskGroup("verify", tooltip="Prove it, document it, publish it"):
         totals = Tieout(
@@ -99,19 +87,19 @@ with DAG(
             trigger_rule="none_failed_min_one_success",
             doc_md="The equations of every hop; `metadata.proof.run_id` names this run.",
         )
-        tests = FullTests(task_id="dbt_tests", begin=BEGIN, doc_md="The tests that read whole marts, once in a while.")
+        tests = WholeTests(task_id="dbt_tests", build=BUILD, doc_md="The tests that read whole marts, once in a while.")
         docs = Tieout(task_id="docs", arguments=["docs", "--json"], doc_md=f"The lineage site: {lineage_site()}")
         publish = Publish(
             task_id="publish",
-            begin=BEGIN,
+            build=BUILD,
             bronze_check=CHECK,
             outlets=[gold],
             trigger_rule="none_failed",
             doc_md="The event of the asset `gold`: built, tested, proven.",
         )
-        [begin, finish, *models.values()] >> totals
-        [finish, *models.values()] >> tests
-        [finish, *models.values()] >> docs
+        [build, *models.values()] >> totals
+        [build, *models.values()] >> tests
+        [build, *models.values()] >> docs
         [totals, tests, docs] >> publish
 
-    begin.skips = [task.task_id for task in (dbt, finish, tests, docs, publish, *models.values())]
+    build.skips = [task.task_id for task in (tests, docs, publish)]

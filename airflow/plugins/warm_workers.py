@@ -13,7 +13,6 @@ OF_EVERY_TASK = (
     "airflow.sdk.execution_time.supervisor",
     "airflow.dag_processing.dagbag",
     "orchestration.defaults",
-    "orchestration.dbt_run",
     "orchestration.models",
     "orchestration.parameters",
     "orchestration.steps",

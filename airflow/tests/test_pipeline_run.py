@@ -55,7 +55,6 @@ def test_a_triggered_run_ends_in_success_and_the_marts_hold_what_was_produced_be
     assert loads
     assert platform.rows(f"select status from metadata.builds where run_id = '{run}'") == [("SUCCESS",)]
     assert platform.rows(f"select count(*) > 0 from metadata.proof where run_id = '{run}'") == [(True,)]
-    assert platform.rows("select count(*) from metadata.build_lock") == [(0,)]
     events = runs.rest.call("GET", "/api/v2/assets/events?limit=50")["asset_events"]
     assert {event["name"] for event in events} >= {"bronze", "silver", "gold"}
 
@@ -67,7 +66,8 @@ def test_a_run_without_news_skips_the_build_and_is_green(platform: Any, runs: Ru
     run = runs.trigger()
     assert runs.wait(run) == "success"
     states = runs.tasks(run)
-    assert states["build_staging_and_intermediate.dbt"] == "skipped"
+    assert states["build_marts.fact_transactions"] == "skipped"
+    assert states["verify.publish"] == "skipped"
     assert states["verify.control_totals"] == "success"
 
 
@@ -102,14 +102,12 @@ def test_a_failing_dbt_test_turns_the_run_red_also_on_retry_and_the_next_run_men
     run = runs.trigger()
     assert runs.wait(run) == "failed"
     states = runs.tasks(run)
-    assert states["build_staging_and_intermediate.dbt"] == "failed"
+    assert states["build_staging_and_intermediate.build"] == "failed"
     assert states["build_marts.dim_channels"] == "failed"
-    assert states["build_marts.finish_build"] == "success"
     assert states["verify.publish"] == "upstream_failed"
-    assert "trying again would not help" in runs.log(run, "build_staging_and_intermediate.dbt")
-    assert platform.rows("select count(*) from metadata.build_lock") == [(0,)]
+    assert "trying again would not help" in runs.log(run, "build_staging_and_intermediate.build")
 
-    runs.clear(run, task_ids=["build_staging_and_intermediate.begin_build"], include_downstream=True, only_failed=False)
+    runs.clear(run, only_failed=True)
     wait_for(lambda: runs.state(run) not in ("failed",), "the cleared run")
     assert runs.wait(run) == "failed"
     assert runs.tasks(run)["build_marts.dim_channels"] == "failed"
@@ -137,13 +135,12 @@ def test_a_failing_model_turns_the_run_red_its_mart_stays_whole_and_the_next_run
     run = runs.trigger()
     assert runs.wait(run) == "failed"
     states = runs.tasks(run)
-    assert states["build_staging_and_intermediate.dbt"] == "failed"
+    assert states["build_staging_and_intermediate.build"] == "failed"
     assert states["build_marts.daily_city_totals"] == "failed"
     assert states["build_marts.fact_transactions"] == "success"
     assert states["build_marts.daily_merchant_totals"] == "success"
-    assert states["build_marts.finish_build"] == "success"
     assert states["verify.publish"] == "upstream_failed"
-    assert "daily_city_totals" in runs.log(run, "build_staging_and_intermediate.dbt")
+    assert "daily_city_totals" in runs.log(run, "build_staging_and_intermediate.build")
     assert platform.rows(mart) == before
     assert platform.rows(FACT)[0][0] == payments[0][0] + 50
 
@@ -158,8 +155,8 @@ def test_a_failing_model_turns_the_run_red_its_mart_stays_whole_and_the_next_run
 def test_a_run_whose_scheduler_is_killed_ends_in_success_and_equals_a_full_refresh(platform: Any, runs: Runs) -> None:
     _produce(platform, 2_000, seed=45)
     run = runs.trigger()
-    dbt = "build_staging_and_intermediate.dbt"
-    wait_for(lambda: runs.tasks(run).get(dbt) == "running", "dbt to run", 600)
+    build = "build_staging_and_intermediate.build"
+    wait_for(lambda: runs.tasks(run).get(build) == "running", "the build to run", 600)
 
     for process in platform.processes("airflow", "scheduler"):
         os.kill(process.pid, signal.SIGKILL)

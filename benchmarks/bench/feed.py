@@ -3,7 +3,8 @@
 from collections import deque
 from collections.abc import Iterator
 
-from contracts.model import load_contract
+from contracts.entities import load_entities, load_entity
+from contracts.model import PAYMENTS
 from core.layout import find_layout
 from data_generator.book import FeedBook
 from data_generator.card_file import CardFile
@@ -28,8 +29,8 @@ def words(payments: int, faults: str = "0") -> list[str]:
 def open_feed(payments: int, card_hash_key: str) -> Feed:
     """Return the feed of so many payments; settlements come on top."""
     file = CardFile(find_layout().samples / SAMPLE, 0, lambda _: None)
-    plan = make_plan(Asked("0", str(payments), "0.7", str(SEED), START, "live", "0", "3d", dry_run=False), file, 5)
-    return make_feed(plan, file, load_contract(), card_hash_key)
+    plan = make_plan(Asked("0", str(payments), "0.7", str(SEED), START, "live", "0", "3d", "0", dry_run=False), file, 5)
+    return make_feed(plan, file, {entity.name: entity for entity in load_entities()}, card_hash_key)
 
 
 def messages(feed: Feed, repeat_every: int = 0) -> Iterator[Message]:
@@ -38,7 +39,7 @@ def messages(feed: Feed, repeat_every: int = 0) -> Iterator[Message]:
     Args:
         repeat_every: send every so-manieth event a second time, a while after the first; 0: none.
     """
-    book = FeedBook("bench", load_contract().version)
+    book = FeedBook("bench", load_entity(PAYMENTS))
     late: deque[Event] = deque()
     for number, event in enumerate(feed):
         yield book.enter(event)[1]

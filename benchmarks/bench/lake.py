@@ -3,7 +3,8 @@
 from bench.ground import Ground, ask
 from bench.readback import TOPIC, fresh_topic
 from bench.served import Served
-from contracts.model import load_contract
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS
 from core.layout import CHECKOUT, Layout
 
 REPEAT_EVERY = 20
@@ -35,5 +36,5 @@ def told(ground: Ground, payments: int) -> dict[str, object]:
         "password": ground.env["KAFKA_PASSWORD_GATEWAY"],
         "card_hash_key": ground.env["CARD_HASH_KEY"],
         "topic": TOPIC,
-        "max_bytes": load_contract().topics["transactions"].max_message_bytes,
+        "max_bytes": load_entity(PAYMENTS).topic.max_message_bytes,
     }

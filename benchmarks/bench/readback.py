@@ -84,17 +84,18 @@ def fresh_topic(env: Mapping[str, str]) -> None:
     """Make the topic of transactions anew, empty: every run begins on the same ground."""
     import time
 
-    from contracts.model import load_contract
+    from contracts.entities import load_entity
+    from contracts.model import PAYMENTS
 
-    contract = load_contract().topics["transactions"]
+    entity = load_entity(PAYMENTS).topic
     with administrator(env) as admin:
-        admin.delete_topics([contract.name])
+        admin.delete_topics([entity.name])
         deadline = time.monotonic() + 30
-        while contract.name in admin.list_topics():
+        while entity.name in admin.list_topics():
             if time.monotonic() > deadline:
                 raise BenchError("the topic is not deleted after 30 s.", "nothing was kept.", "run it again")
             time.sleep(0.1)
         wanted = {
-            "num_partitions": contract.partitions, "replication_factor": 1, "configs": dict(contract.config)
+            "num_partitions": entity.partitions, "replication_factor": 1, "configs": dict(entity.config)
         }  # fmt: skip
-        admin.create_topics({contract.name: wanted}, wait_for_metadata=True)
+        admin.create_topics({entity.name: wanted}, wait_for_metadata=True)

@@ -8,8 +8,8 @@ from typing import Any
 from bench.frame import BenchError
 from bench.ground import GONE, Ground
 from bench.served import Served, served
-from control.build_dbt import WORKER
 from core.layout import CHECKOUT
+from transformation.dbt_process import WORKER
 
 PROJECT = Path(__file__).parents[1] / "peers" / "dbt"
 
@@ -25,7 +25,7 @@ class StockDbt(AbstractContextManager["StockDbt"]):
     def __enter__(self) -> "StockDbt":
         python = CHECKOUT / ".tieout" / "env" / "dbt" / "bin" / "python"
         environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        command = [str(python), "-u", str(WORKER)]
+        command = [str(python), "-uP", str(WORKER)]
         self._dbt = self._ends.enter_context(served(command, None, environment))
         return self
 

@@ -1,1 +1,1 @@
-"""The transaction contract, read from transaction.odcs.yaml, and its renderers."""
+"""The contracts of all entities, their judge, and their renderers."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-RULES_FILE = Path(__file__).with_name("alerts.yaml")
+RULES_FILE = Path(__file__).with_name("entities") / "transactions" / "alerts.yaml"
 PLACES_FILE = Path(__file__).with_name("places.csv")
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
-from contracts.model import load_contract
+from contracts.entities import load_entities, load_platform
+from contracts.model import PAYMENTS
 
 VERSION = 1
 SECONDS_BETWEEN = 10.0
@@ -24,6 +25,7 @@ MOST_KINDS = 100
 LONGEST_NAME = 100
 # Feeds whose id begins with no sender's name, such as those of before: they are the gateway's.
 GATEWAY = "gateway"
+# The payments' `Entity.no_feed`; that of refunds is "(none refunds)". A feed has no such id.
 NO_FEED = "(none)"
 
 
@@ -60,6 +62,7 @@ class ControlTotal:
         topic_id: Kafka's id of the topic of the events, None when the feed could not learn it.
         contract: version of the contract.
         sent_at: when the total was made, with a zone.
+        entity: what the feed's events are; a total of before names none, and is of payments.
     """
 
     run: str
@@ -71,6 +74,7 @@ class ControlTotal:
     topic_id: str | None = None
     contract: str = ""
     sent_at: datetime | None = None
+    entity: str = PAYMENTS
 
     @property
     def without_amount(self) -> int:
@@ -87,6 +91,7 @@ class ControlTotal:
         held = {
             "control_total": VERSION,
             "run": self.run,
+            "entity": self.entity,
             "seq": self.seq,
             "closed": self.closed,
             "amounts": None if self.amounts is None else amounts_as_json(self.amounts),
@@ -152,6 +157,7 @@ def parse_control_total(value: bytes | None) -> ControlTotal:
             topic_id=None if topic_id is None else _name(topic_id),
             contract=_name(held["contract"]),
             sent_at=_moment(held["sent_at"]),
+            entity=_name(held.get("entity", PAYMENTS)),
         )
     except ControlTotalError:
         raise
@@ -162,11 +168,13 @@ def parse_control_total(value: bytes | None) -> ControlTotal:
 
 
 def _check(total: ControlTotal) -> None:
-    if not 0 < len(total.run) <= LONGEST_RUN or total.run == NO_FEED:
+    if not 0 < len(total.run) <= LONGEST_RUN or total.run == NO_FEED or total.run.startswith("(none "):
         raise ControlTotalError(f"a run of {len(total.run)} characters is no feed's id")
+    if total.entity not in {entity.name for entity in load_entities()}:
+        raise ControlTotalError("no contract is of its entity")
     if total.without_amount < 0:
         raise ControlTotalError("more events with an amount than events")
-    if set(total.amounts or {}) - set(load_contract().currencies):
+    if set(total.amounts or {}) - set(load_platform().currencies):
         raise ControlTotalError("a currency is not in the contract")
     if len(total.last_offsets) > MOST_PARTITIONS or len(total.broken) > MOST_KINDS:
         raise ControlTotalError("more partitions or kinds than a feed has")

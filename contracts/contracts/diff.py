@@ -2,7 +2,8 @@
 
 from dataclasses import asdict, dataclass
 
-from contracts.model import Contract, Field
+from contracts.entities import all_topics
+from contracts.model import Entity, Field
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def _compare_field(old: Field, new: Field) -> list[Change]:
     return changes
 
 
-def _compare_fields(old: Contract, new: Contract) -> list[Change]:
+def _compare_fields(old: Entity, new: Entity) -> list[Change]:
     before, after = {f.name: f for f in old.fields}, {f.name: f for f in new.fields}
     changes = [Change(True, name, "field removed") for name in before if name not in after]
     changes += [
@@ -66,7 +67,7 @@ def _compare_fields(old: Contract, new: Contract) -> list[Change]:
     return changes
 
 
-def _compare_rules(old: Contract, new: Contract) -> list[Change]:
+def _compare_rules(old: Entity, new: Entity) -> list[Change]:
     before, after = {r.code: r for r in old.rules}, {r.code: r for r in new.rules}
     changes = [Change(True, code, "reason code removed") for code in before if code not in after]
     changes += [Change(True, code, "rule added: events that passed may fail") for code in after if code not in before]
@@ -82,22 +83,22 @@ def _compare_rules(old: Contract, new: Contract) -> list[Change]:
     return changes
 
 
-def _compare_settings(old: Contract, new: Contract) -> list[Change]:
+def _compare_settings(old: Entity, new: Entity) -> list[Change]:
     changes = []
     for code in sorted(old.currencies.keys() | new.currencies.keys()):
         before, after = old.currencies.get(code), new.currencies.get(code)
         if before != after:
             changes.append(Change(True, f"currency {code}", f"minor digits {before} became {after}"))
     changes += _compare_topics(old, new)
-    for header in sorted(old.headers.keys() ^ new.headers.keys()):
-        gone = header in old.headers
+    for header in sorted(old.platform.headers.keys() ^ new.platform.headers.keys()):
+        gone = header in old.platform.headers
         changes.append(Change(gone, f"header {header}", "removed" if gone else "added"))
     for limit in ("max_value_bytes", "amount_integer_digits", "unknown_currency_digits"):
-        before, after = getattr(old, limit), getattr(new, limit)
+        before, after = getattr(old.platform, limit), getattr(new.platform, limit)
         if before != after:
             changes.append(Change(after < before, limit.replace("_", " "), f"{before} became {after}"))
-    for limit, before in asdict(old.json_limits).items():
-        after = getattr(new.json_limits, limit)
+    for limit, before in asdict(old.platform.json_limits).items():
+        after = getattr(new.platform.json_limits, limit)
         if before != after:
             changes.append(Change(after < before, limit.replace("_", " "), f"{before} became {after}"))
     if _columns(old) != _columns(new):
@@ -105,15 +106,16 @@ def _compare_settings(old: Contract, new: Contract) -> list[Change]:
     return changes
 
 
-def _columns(contract: Contract) -> list[tuple[str, str]]:
-    return [(field.name, field.postgres_type) for field in contract.delivery]
+def _columns(entity: Entity) -> list[tuple[str, str]]:
+    return [(field.name, field.postgres_type) for field in entity.delivery]
 
 
-def _compare_topics(old: Contract, new: Contract) -> list[Change]:
+def _compare_topics(old: Entity, new: Entity) -> list[Change]:
     """Another number of partitions breaks: a customer's events would no longer follow each other in one of them."""
     changes = []
-    for key in sorted(old.topics.keys() | new.topics.keys()):
-        before, after = old.topics.get(key), new.topics.get(key)
+    topics = [{topic.name: topic for topic in all_topics([each])} for each in (old, new)]
+    for key in sorted(topics[0].keys() | topics[1].keys()):
+        before, after = (found.get(key) for found in topics)
         if before is None or after is None:
             changes.append(Change(after is None, f"topic {key}", "removed" if after is None else "added"))
         elif before != after:
@@ -122,20 +124,20 @@ def _compare_topics(old: Contract, new: Contract) -> list[Change]:
     return changes
 
 
-def compare(old: Contract, new: Contract) -> list[Change]:
+def compare(old: Entity, new: Entity) -> list[Change]:
     """Return every change from old to new, those that break someone first."""
     changes = _compare_fields(old, new) + _compare_rules(old, new) + _compare_settings(old, new)
     return sorted(changes, key=lambda change: not change.breaks)
 
 
-def version_is_honest(old: Contract, new: Contract, changes: list[Change]) -> bool:
+def version_is_honest(old: Entity, new: Entity, changes: list[Change]) -> bool:
     """Return whether the new version number says what the changes are.
 
     A breaking change needs a higher major version; any other change needs a higher version (semantic versioning 2.0).
     """
 
-    def parts(contract: Contract) -> tuple[int, ...]:
-        return tuple(int(part) for part in contract.version.split("."))
+    def parts(entity: Entity) -> tuple[int, ...]:
+        return tuple(int(part) for part in entity.version.split("."))
 
     if any(change.breaks for change in changes):
         return parts(new)[0] > parts(old)[0]

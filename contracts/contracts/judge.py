@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from contracts import verdict
-from contracts.model import Contract, Field
+from contracts.model import Entity, Field
 from contracts.verdict import Verdict
 
 Rows = npt.NDArray[np.intp]  # numbers of rows, ascending
@@ -90,21 +90,21 @@ class Judged:
 class Judge:
     """Judges values by a contract. It may be sent to another process."""
 
-    def __init__(self, contract: Contract) -> None:
-        self.contract = contract
-        self._names = tuple(field.name for field in contract.fields)
+    def __init__(self, entity: Entity) -> None:
+        self.entity = entity
+        self._names = tuple(field.name for field in entity.fields)
         self._schema = pa.schema(
             [
                 ("reasons", pa.list_(pa.string())),
-                *((field.stored_as, ARROW_TYPES[field.type]) for field in contract.fields),
+                *((field.stored_as, ARROW_TYPES[field.type]) for field in entity.fields),
                 ("utc_offset_minutes", pa.int32()),
                 ("unknown_fields", pa.int32()),
             ]
         )
-        self._shapes = [_Shape(contract, self._names)]
+        self._shapes = [_Shape(entity, self._names)]
 
-    def __reduce__(self) -> tuple[type["Judge"], tuple[Contract]]:
-        return Judge, (self.contract,)
+    def __reduce__(self) -> tuple[type["Judge"], tuple[Entity]]:
+        return Judge, (self.entity,)
 
     def judge(self, values: pa.BinaryArray) -> Judged:
         """Return what each value is.
@@ -134,7 +134,7 @@ class Judge:
         asked = values if len(rows) == len(values) else values.take(pa.array(rows))
         found = pc.and_(
             pc.match_substring_regex(asked, shape.pattern),
-            pc.less_equal(pc.binary_length(asked), self.contract.max_value_bytes),
+            pc.less_equal(pc.binary_length(asked), self.entity.platform.max_value_bytes),
         ).fill_null(False)
         if not found.true_count:
             return rows
@@ -151,9 +151,9 @@ class Judge:
 
     def _is_exact(self, event: pa.RecordBatch) -> pa.BooleanArray:
         """Say where the amount has no more decimals than its currency."""
-        amount, currency = event["amount"], event["currency"].dictionary_encode()
+        amount, currency = event[self.entity.amount], event[self.entity.currency].dictionary_encode()
         digits = [
-            self.contract.currencies.get(code.as_py(), self.contract.unknown_currency_digits)
+            self.entity.currencies.get(code.as_py(), self.entity.platform.unknown_currency_digits)
             for code in currency.dictionary
         ]
         exact = pa.array(np.ones(len(amount), bool))
@@ -168,22 +168,22 @@ class Judge:
 
     def _sound(self, event: pa.RecordBatch, unknown_fields: int) -> pa.RecordBatch:
         rows = event.num_rows
-        written = event["timestamp"]
+        written = event[self.entity.event_time]
         zone = pc.if_else(pc.ends_with(written, "Z"), "+00:00", pc.utf8_slice_codeunits(written, -6))
         zone = zone.dictionary_encode()
         minutes = pa.array([_minutes(each) for each in zone.dictionary.to_pylist()], pa.int32())
         columns = [
             event[field.name].cast(UTC_TIME) if field.type == "timestamp" else event[field.name]
-            for field in self.contract.fields
+            for field in self.entity.fields
         ]
         none = pa.ListArray.from_arrays(pa.array(np.zeros(rows + 1, np.int32)), pa.array([], pa.string()))
         unknown = pa.array(np.full(rows, unknown_fields, np.int32))
         return self._batch([none, *columns, minutes.take(zone.indices), unknown])
 
     def _ask_the_parser(self, values: pa.BinaryArray, rows: Rows, parts: list[Any]) -> list[Verdict]:
-        found = [verdict.judge(each, self.contract) for each in values.take(pa.array(rows)).to_pylist()]
+        found = [verdict.judge(each, self.entity) for each in values.take(pa.array(rows)).to_pylist()]
         if found:
-            columns = [pa.array(_stated(field, found), ARROW_TYPES[field.type]) for field in self.contract.fields]
+            columns = [pa.array(_stated(field, found), ARROW_TYPES[field.type]) for field in self.entity.fields]
             reasons = pa.array([sorted(each.reasons) for each in found], pa.list_(pa.string()))
             zones = pa.array([each.utc_offset_minutes for each in found], pa.int32())
             unknown = pa.array([each.unknown_fields for each in found], pa.int32())
@@ -198,7 +198,7 @@ class Judge:
             if count < FREQUENT or len(self._shapes) > MOST_LEARNT:
                 return
             if keys not in known and all(key and _PLAIN_KEY.issuperset(key) for key in keys):
-                self._shapes.append(_Shape(self.contract, keys))
+                self._shapes.append(_Shape(self.entity, keys))
                 yield self._shapes[-1]
 
     def _in_order(self, parts: list[tuple[Rows, pa.RecordBatch]]) -> pa.RecordBatch:
@@ -222,16 +222,16 @@ class _Shape:
         unknown_fields: how many of the keys the contract does not know.
     """
 
-    def __init__(self, contract: Contract, keys: tuple[str, ...]) -> None:
-        fields = {field.name: field for field in contract.fields}
+    def __init__(self, entity: Entity, keys: tuple[str, ...]) -> None:
+        fields = {field.name: field for field in entity.fields}
         self.keys = keys
         self.unknown_fields = sum(key not in fields for key in keys)
-        pairs = (f'"{re.escape(key)}"{_SPACE}:{_SPACE}{_value(fields.get(key), contract)}' for key in keys)
+        pairs = (f'"{re.escape(key)}"{_SPACE}:{_SPACE}{_value(fields.get(key), entity)}' for key in keys)
         inner = f"{_SPACE},{_SPACE}".join(pairs)
         self.pattern = rf"\A{_SPACE}[{{]{_SPACE}{inner}{_SPACE}[}}]{_SPACE}\z"
         texts = {"timestamp": pa.string()}  # the zone is read from it
         self._options = pj.ParseOptions(
-            explicit_schema=pa.schema([(f.name, texts.get(f.type, ARROW_TYPES[f.type])) for f in contract.fields]),
+            explicit_schema=pa.schema([(f.name, texts.get(f.type, ARROW_TYPES[f.type])) for f in entity.fields]),
             newlines_in_values=True,
             unexpected_field_behavior="ignore",
         )
@@ -248,10 +248,10 @@ class _Shape:
         return read.to_batches()[0]
 
 
-def _value(field: Field | None, contract: Contract) -> str:
+def _value(field: Field | None, entity: Entity) -> str:
     if field is None:
         return _ANY_SCALAR
-    whole = f"-?(?:0|[1-9][0-9]{{0,{contract.amount_integer_digits - 1}}})"
+    whole = f"-?(?:0|[1-9][0-9]{{0,{entity.platform.amount_integer_digits - 1}}})"
     decimals = f"(?:[.][0-9]{{1,{ARROW_TYPES['decimal'].scale}}})?"
     kinds = {
         "decimal": whole + decimals,

@@ -1,18 +1,13 @@
-"""The contract as Python objects, read once from transaction.odcs.yaml."""
+"""An entity: one kind of event with its contract, as Python objects.
 
-import re
+Code that is not about a particular entity takes an `Entity` and names no table, topic or field of its own.
+"""
+
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import Any
 
-import yaml
-
-CONTRACT_FILE = Path(__file__).with_name("transaction.odcs.yaml")
-
-# What Spark's parser held a value to before the contract did: for documents of then, which `contract diff` reads.
-BEFORE_LIMITS = {"nestingLevels": 1000, "numberDigits": 1000, "keyCharacters": 50000}
+# The first kind of event. What is about payments by nature, such as the live view, names it.
+PAYMENTS = "transactions"
 
 SPARK_TYPES = {
     "string": "STRING",
@@ -59,11 +54,12 @@ class Rule:
 
     Attributes:
         code: stable reason code, the same word everywhere.
-        kind: malformed (goes to the dead letters) or invalid (goes to the rejected transactions).
+        kind: malformed (goes to the dead letters) or invalid (goes to the rejected rows).
         field: the field it speaks of; None for the whole value.
         meaning: one sentence for people.
         sql: what must be true, for invalid rules that look at one event; NULL counts as broken.
         scope: event, or warehouse for rules that compare with what came before.
+        stated: the contract states it; False where it follows from a field's type or limits.
     """
 
     code: str
@@ -72,6 +68,7 @@ class Rule:
     meaning: str
     sql: str | None
     scope: str
+    stated: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,153 +102,169 @@ class JsonLimits:
 
 
 @dataclass(frozen=True)
-class Contract:
-    """The transaction contract."""
+class Platform:
+    """What every entity shares, read from platform.yaml.
 
-    version: str
-    purpose: str
-    fields: tuple[Field, ...]
-    delivery: tuple[Field, ...]
-    rules: tuple[Rule, ...]
+    Attributes:
+        currencies: minor digits of each currency.
+        unknown_currency_digits: the most decimals of an amount in another currency.
+        blanks: SQL for all characters that leave a text blank.
+        whole_value_rules: meanings of the reasons for which a value is malformed as a whole, by code.
+        history_rules: meanings of the reasons that the loader finds in earlier events, by code.
+        control_topics: the topic of control totals by its sender, the only user that may write it.
+        delivery: the columns that lake and warehouse add to an event's fields.
+    """
+
     currencies: Mapping[str, int]
     unknown_currency_digits: int
     amount_integer_digits: int
     max_value_bytes: int
     json_limits: JsonLimits
-    topics: Mapping[str, Topic]
-    control_senders: Mapping[str, str]
+    blanks: str
+    whole_value_rules: Mapping[str, str]
+    history_rules: Mapping[str, str]
+    control_topics: Mapping[str, Topic]
     headers: Mapping[str, str]
+    delivery: tuple[Field, ...]
+
+
+@dataclass(frozen=True)
+class Statuses:
+    """How an event's key goes from status to status.
+
+    Attributes:
+        field: the field that holds the status.
+        first: may be followed by a final one.
+        final: each ends it; a key has one of them at most.
+        fields: all fields that may differ between two statuses of a key.
+    """
+
+    field: str
+    first: str
+    final: tuple[str, ...]
+    fields: tuple[str, ...]
 
     @property
-    def control_topics(self) -> dict[str, Topic]:
-        """The topic of control totals by its sender, the only user that may write it."""
-        return {sender: self.topics[key] for sender, key in self.control_senders.items()}
+    def all(self) -> tuple[str, ...]:
+        """Every status, in order."""
+        return (self.first, *self.final)
+
+
+@dataclass(frozen=True)
+class Entity:
+    """One kind of event: its contract, and where its events are at each hop.
+
+    Attributes:
+        name: plural; it names topic, tables and commands' output, such as transactions.
+        purpose: for people.
+        key: the field that names what an event is about; the same for every status of it.
+        event_time: the field that says when it happened.
+        amount: the field that is money; None where the entity has none.
+        currency: the field with the currency of the amount.
+        identity: the fields that never change between the statuses of a key. An optional field never joins them.
+        message_key: the field that Kafka's partitions go by.
+        alerts_topic: where alerts about its events go; None where there are none.
+        bronze: the lake's table of its well-formed events.
+        dead_letters: the lake's table of its malformed events.
+        silver: the warehouse's table of its valid events, in the schema raw.
+        rejected: the table of those that break a rule.
+        duplicates: the table of those that came before.
+        fact: the mart with one row a key.
+        daily: the mart that sums the fact by day; it has a count and an amount for each status.
+        indexes: further columns by which silver's valid events are looked up.
+        change_log: the table of every change to the fact; None where the fact has no such log.
+    """
+
+    name: str
+    version: str
+    purpose: str
+    platform: Platform
+    fields: tuple[Field, ...]
+    rules: tuple[Rule, ...]
+    key: str
+    statuses: Statuses
+    event_time: str
+    amount: str
+    currency: str
+    identity: tuple[str, ...]
+    message_key: str
+    topic: Topic
+    alerts_topic: Topic | None
+    bronze: str
+    dead_letters: str
+    duplicates: str
+    daily: str
+    indexes: tuple[str, ...]
+    change_log: str | None
+
+    @property
+    def singular(self) -> str:
+        """One of its events, for people and for names of docs blocks."""
+        return self.name.removesuffix("s")
+
+    @property
+    def silver(self) -> str:
+        """The warehouse's table of the valid events."""
+        return f"raw.{self.name}"
+
+    @property
+    def rejected(self) -> str:
+        """The warehouse's table of the events that break a business rule."""
+        return f"raw.rejected_{self.name}"
+
+    @property
+    def fact(self) -> str:
+        """The mart with the newest status of each key."""
+        return f"marts.fact_{self.name}"
+
+    @property
+    def no_feed(self) -> str:
+        """The feed of its events that name none; it is no feed."""
+        return "(none)" if self.name == PAYMENTS else f"(none {self.name})"
+
+    @property
+    def lake_tables(self) -> tuple[str, str]:
+        """The lake's tables, in the order in which a batch is committed."""
+        return self.dead_letters, self.bronze
+
+    @property
+    def delivery(self) -> tuple[Field, ...]:
+        """The columns that lake and warehouse add to the fields."""
+        return self.platform.delivery
+
+    @property
+    def currencies(self) -> Mapping[str, int]:
+        """Minor digits of each currency."""
+        return self.platform.currencies
+
+    @property
+    def identity_fields(self) -> tuple[Field, ...]:
+        """The fields of the identity, in its order."""
+        return tuple(self.field(name) for name in self.identity)
+
+    @property
+    def status_fields(self) -> tuple[Field, ...]:
+        """The fields that may differ between two statuses."""
+        return tuple(self.field(name) for name in self.statuses.fields)
+
+    @property
+    def optional_fields(self) -> tuple[Field, ...]:
+        """The fields that no hash holds: they were added later, and an event may lack them."""
+        known = {*self.identity, *self.statuses.fields}
+        return tuple(field for field in self.fields if field.name not in known)
 
     def field(self, name: str) -> Field:
-        """Return the event's field of that name."""
+        """Return the event's field of that name.
+
+        Raises:
+            StopIteration: there is none.
+        """
         return next(f for f in self.fields if f.name == name)
+
+    def stored(self, name: str) -> str:
+        """Return the column that a field is stored as."""
+        return self.field(name).stored_as
 
     def rule(self, code: str) -> Rule:
         """Return the rule of that reason code."""
         return next(r for r in self.rules if r.code == code)
-
-
-def _custom(node: Mapping[str, Any]) -> dict[str, Any]:
-    return {entry["property"]: entry["value"] for entry in node.get("customProperties", [])}
-
-
-def _enum(node: Mapping[str, Any]) -> tuple[str, ...] | None:
-    for quality in node.get("quality", []):
-        if quality.get("metric") == "invalidValues":
-            return tuple(quality["arguments"]["validValues"])
-    return None
-
-
-def _field(node: Mapping[str, Any]) -> Field:
-    custom = _custom(node)
-    return Field(
-        name=node["name"],
-        type={"number": "decimal"}.get(node["logicalType"], node["logicalType"]),
-        structural=custom.get("structural", False),
-        personal=node.get("classification", "internal"),
-        enum=_enum(node),
-        max_length=node.get("logicalTypeOptions", {}).get("maxLength"),
-        description=" ".join(node["description"].split()),
-        example=node["examples"][0],
-        postgres_type=node["physicalType"],
-        stored_as=custom.get("storedAs", node["name"]),
-    )
-
-
-def _as_sql(implementation: str, blanks: str) -> str:
-    """Return a rule as both databases run it.
-
-    A text that begins with a visible ASCII character is not blank. That is asked first, in a CASE, of which both
-    databases evaluate only what they need: a trim costs as much as all the other rules of an event together.
-    """
-    asked_first = r"case when ascii(\1) between 33 and 126 then true else length(trim(\1, {blanks})) > 0 end"
-    return re.sub(r"length\(trim\((.+), \{blanks\}\)\) > 0", asked_first, implementation).replace("{blanks}", blanks)
-
-
-def _stated_rule(node: Mapping[str, Any], field: Field | None, blanks: str) -> Rule:
-    custom = _custom(node)
-    sql = _as_sql(node["implementation"], blanks) if "implementation" in node else None
-    if field is not None and node.get("metric") == "invalidValues":
-        sql = f"{field.stored_as} in ({', '.join(repr(value) for value in field.enum or ())})"
-    return Rule(
-        code=node["name"],
-        kind=custom.get("kind", "invalid"),
-        field=field.name if field else None,
-        meaning=" ".join(node["description"].split()),
-        sql=sql,
-        scope=custom.get("scope", "event"),
-    )
-
-
-def _derived_rules(field: Field) -> list[Rule]:
-    code, rules = field.name.upper(), []
-    json_type = {"decimal": "number", "boolean": "boolean"}.get(field.type, "text")
-    if field.structural:
-        rules.append(
-            Rule(f"{code}_MISSING", "malformed", field.name, f"{field.name} is null or absent.", None, "event")
-        )
-    rules.append(
-        Rule(f"{code}_TYPE", "malformed", field.name, f"{field.name} is not a JSON {json_type}.", None, "event")
-    )
-    if field.max_length:
-        sql = f"coalesce(length({field.stored_as}), 0) <= {field.max_length}"
-        meaning = f"{field.name} is longer than {field.max_length} characters."
-        rules.append(Rule(f"{code}_TOO_LONG", "invalid", field.name, meaning, sql, "event"))
-    return rules
-
-
-def parse_contract(text: str) -> Contract:
-    """Return the contract that an ODCS document states.
-
-    Args:
-        text: the YAML document.
-
-    Raises:
-        KeyError: a part that the platform needs is not in the document.
-    """
-    document = yaml.safe_load(text)
-    event, delivery = document["schema"]
-    custom = _custom(event)
-    fields = tuple(_field(node) for node in event["properties"])
-    blanks = " || ".join(f"chr({point})" for point in custom["blankCharacters"])
-    rules = [_stated_rule(node, None, blanks) for node in event["quality"]]
-    for node, field in zip(event["properties"], fields, strict=True):
-        rules += _derived_rules(field)
-        rules += [_stated_rule(quality, field, blanks) for quality in node.get("quality", [])]
-    currency = _custom(next(node for node in event["properties"] if node["name"] == "currency"))
-    names = {
-        "transactions": ("topic", event["physicalName"]),
-        **{key: ("controlTopic", f"{event['physicalName']}.{key}") for key in custom["controlSenders"].values()},
-        "alerts": ("alertsTopic", f"{event['physicalName']}.alerts"),
-    }
-    limits = custom.get("jsonLimits", BEFORE_LIMITS)
-    topics = {}
-    for key, (setting, name) in names.items():
-        config = {k: str(v) for k, v in custom[setting].items() if k != "partitions"}
-        topics[key] = Topic(name, custom[setting]["partitions"], config)
-    return Contract(
-        version=document["version"],
-        purpose=" ".join(document["description"]["purpose"].split()),
-        fields=fields,
-        delivery=tuple(_field(node) for node in delivery["properties"]),
-        rules=tuple(rules),
-        currencies=currency["minorDigits"],
-        unknown_currency_digits=currency["minorDigitsOfUnknown"],
-        amount_integer_digits=custom["amountIntegerDigits"],
-        max_value_bytes=custom["maxValueBytes"],
-        json_limits=JsonLimits(limits["nestingLevels"], limits["numberDigits"], limits["keyCharacters"]),
-        topics=topics,
-        control_senders=custom["controlSenders"],
-        headers=custom["headers"],
-    )
-
-
-@cache
-def load_contract() -> Contract:
-    """Return the platform's contract."""
-    return parse_contract(CONTRACT_FILE.read_text(encoding="utf-8"))

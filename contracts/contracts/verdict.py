@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from contracts.model import Contract, JsonLimits
+from contracts.model import Entity, JsonLimits
 
 TIMESTAMP = re.compile(
     r"(\d{4})-(\d{2})-(\d{2})T(\d{2}):(\d{2}):(\d{2})(?:\.(\d{1,6}))?(?:Z|([+-])(\d{2}):(\d{2}))", re.ASCII
@@ -45,19 +45,19 @@ class DuplicateKeyError(Exception):
     """Two equal keys in one object."""
 
 
-def judge(value: bytes | None, contract: Contract) -> Verdict:
+def judge(value: bytes | None, entity: Entity) -> Verdict:
     """Return what is wrong with a value, by the contract."""
     try:
-        event = _read(value, contract)
+        event = _read(value, entity)
     except WholeValueError as whole:
         return Verdict(frozenset({str(whole)}))
     instants: dict[str, tuple[datetime, int]] = {}
-    reasons = frozenset(_field_reasons(event, contract, instants))
+    reasons = frozenset(_field_reasons(event, entity, instants))
     if reasons:
         return Verdict(reasons)
-    occurred_at, offset = instants["timestamp"]
-    unknown = len(event) - sum(field.name in event for field in contract.fields)
-    return Verdict(reasons, event, Decimal(event["amount"].text), occurred_at, offset, unknown)
+    occurred_at, offset = instants[entity.event_time]
+    unknown = len(event) - sum(field.name in event for field in entity.fields)
+    return Verdict(reasons, event, Decimal(event[entity.amount].text), occurred_at, offset, unknown)
 
 
 class WholeValueError(Exception):
@@ -77,10 +77,10 @@ def _no_constant(_: str) -> None:
 _DECODER = json.JSONDecoder(parse_float=Number, parse_int=Number, parse_constant=_no_constant, object_pairs_hook=_pairs)
 
 
-def _read(value: bytes | None, contract: Contract) -> dict[str, Any]:
+def _read(value: bytes | None, entity: Entity) -> dict[str, Any]:
     if value is None:
         raise WholeValueError("NULL_VALUE")
-    if len(value) > contract.max_value_bytes:
+    if len(value) > entity.platform.max_value_bytes:
         raise WholeValueError("VALUE_TOO_LARGE")
     try:
         text = value.decode("utf-8")
@@ -88,7 +88,7 @@ def _read(value: bytes | None, contract: Contract) -> dict[str, Any]:
         raise WholeValueError("INVALID_UTF8") from None
     if not text.strip(" \t\r\n"):
         raise WholeValueError("EMPTY_VALUE")
-    if _is_beyond(text, contract.json_limits):
+    if _is_beyond(text, entity.platform.json_limits):
         raise WholeValueError("MALFORMED_JSON")
     try:
         return _parse(text)
@@ -173,18 +173,16 @@ def _has_lone_surrogate(text: str) -> bool:
     return False
 
 
-def _field_reasons(
-    event: dict[str, Any], contract: Contract, instants: dict[str, tuple[datetime, int]]
-) -> Iterator[str]:
+def _field_reasons(event: dict[str, Any], entity: Entity, instants: dict[str, tuple[datetime, int]]) -> Iterator[str]:
     """Yield what is wrong with fields; what the timestamps state is put into instants."""
-    for field in contract.fields:
+    for field in entity.fields:
         name, kind = field.name, field.type
         value = event.get(name)
         if value is None:
             if field.structural:
                 yield f"{name.upper()}_MISSING"
         elif kind == "decimal":
-            yield from _amount_reasons(value, event.get("currency"), contract)
+            yield from _amount_reasons(name.upper(), value, event.get(entity.currency), entity)
         elif kind == "boolean":
             if not isinstance(value, bool):
                 yield f"{name.upper()}_TYPE"
@@ -201,20 +199,20 @@ def _field_reasons(
                     instants[name] = instant
 
 
-def _amount_reasons(value: Any, currency: Any, contract: Contract) -> Iterator[str]:
+def _amount_reasons(code: str, value: Any, currency: Any, entity: Entity) -> Iterator[str]:
     if not isinstance(value, Number):
-        yield "AMOUNT_TYPE"
+        yield f"{code}_TYPE"
         return
     whole, _, fraction = value.text.lstrip("-").partition(".")
     significant = (whole + fraction).lstrip("0")
     if set(value.text) & set("eE") or len(significant) > 38 or len(fraction) > 38:
-        yield "AMOUNT_INEXACT"
+        yield f"{code}_INEXACT"
         return
-    if len(whole) > contract.amount_integer_digits:
-        yield "AMOUNT_OVERFLOW"
-    digits = contract.currencies.get(currency) if isinstance(currency, str) else None
-    if len(fraction.rstrip("0")) > (contract.unknown_currency_digits if digits is None else digits):
-        yield "AMOUNT_SCALE"
+    if len(whole) > entity.platform.amount_integer_digits:
+        yield f"{code}_OVERFLOW"
+    digits = entity.currencies.get(currency) if isinstance(currency, str) else None
+    if len(fraction.rstrip("0")) > (entity.platform.unknown_currency_digits if digits is None else digits):
+        yield f"{code}_SCALE"
 
 
 def read_instant(text: str) -> tuple[datetime, int] | None:

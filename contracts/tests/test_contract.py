@@ -8,8 +8,9 @@ import pytest
 import yaml
 from open_data_contract_standard.model import OpenDataContractStandard
 
-from contracts.model import CONTRACT_FILE, load_contract
-from contracts.render import RENDERERS, find_stale, write_all
+from contracts.entities import contract_file, load_entities, load_entity
+from contracts.model import PAYMENTS
+from contracts.render import find_stale, rendered, write_all
 from core.layout import CHECKOUT
 
 VALID = {
@@ -51,25 +52,26 @@ BREAKERS = {
 
 
 def broken_rules(event: dict[str, object]) -> set[str]:
-    contract = load_contract()
+    entity = load_entity(PAYMENTS)
     types = {"string": "varchar", "decimal": "decimal(20,4)", "boolean": "boolean", "timestamp": "timestamptz"}
-    columns = ", ".join(f"cast(? as {types[field.type]}) as {field.stored_as}" for field in contract.fields)
-    rules = [rule for rule in contract.rules if rule.sql]
+    columns = ", ".join(f"cast(? as {types[field.type]}) as {field.stored_as}" for field in entity.fields)
+    rules = [rule for rule in entity.rules if rule.sql]
     cases = ", ".join(f"coalesce({rule.sql}, false)" for rule in rules)
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")
         row = connection.execute(
             f"select {cases} from (select {columns}, cast(? as timestamptz) as arrived_at)",
-            [*(event[field.name] for field in contract.fields), ARRIVED],
+            [*(event[field.name] for field in entity.fields), ARRIVED],
         ).fetchone()
     assert row is not None
     return {rule.code for rule, passed in zip(rules, row, strict=True) if not passed}
 
 
-def test_the_contract_is_a_valid_odcs_document() -> None:
-    document = OpenDataContractStandard.from_file(str(CONTRACT_FILE))
+@pytest.mark.parametrize(("name", "fields"), [("transactions", 18), ("refunds", 9)])
+def test_a_contract_is_a_valid_odcs_document(name: str, fields: int) -> None:
+    document = OpenDataContractStandard.from_file(str(contract_file(name)))
     assert document.schema_ is not None
-    assert len(document.schema_[0].properties or []) == 18
+    assert len(document.schema_[0].properties or []) == fields
 
 
 def test_every_white_space_alone_is_a_blank_customer() -> None:
@@ -80,18 +82,18 @@ def test_every_white_space_alone_is_a_blank_customer() -> None:
 
 
 def test_reason_codes_are_unique() -> None:
-    codes = [rule.code for rule in load_contract().rules]
+    codes = [rule.code for rule in load_entity(PAYMENTS).rules]
     assert len(codes) == len(set(codes)) > 50
 
 
 def test_the_five_structural_fields_are_the_ones_without_which_money_has_no_place() -> None:
-    structural = {field.name for field in load_contract().fields if field.structural}
+    structural = {field.name for field in load_entity(PAYMENTS).fields if field.structural}
     assert structural == {"transaction_id", "amount", "currency", "status", "timestamp"}
 
 
 def test_every_currency_that_is_allowed_has_its_minor_digits() -> None:
-    contract = load_contract()
-    assert set(contract.field("currency").enum or ()) == set(contract.currencies)
+    entity = load_entity(PAYMENTS)
+    assert set(entity.field("currency").enum or ()) == set(entity.currencies)
 
 
 def test_a_valid_event_breaks_no_rule() -> None:
@@ -103,7 +105,7 @@ def test_each_rule_is_broken_by_its_own_fault_alone(code: str, change: dict[str,
     assert broken_rules(VALID | change) == {code}
 
 
-@pytest.mark.parametrize("field", [f for f in load_contract().fields if f.max_length], ids=lambda f: f.name)
+@pytest.mark.parametrize("field", [f for f in load_entity(PAYMENTS).fields if f.max_length], ids=lambda f: f.name)
 def test_a_text_that_is_too_long_breaks_its_limit(field: object) -> None:
     name, limit = field.name, field.max_length  # type: ignore[attr-defined]
     status = {"status": "FAILED"} if name == "failure_reason" else {}
@@ -112,7 +114,7 @@ def test_a_text_that_is_too_long_breaks_its_limit(field: object) -> None:
 
 
 def test_every_event_rule_has_a_fault_here() -> None:
-    stated = {rule.code for rule in load_contract().rules if rule.sql and not rule.code.endswith("_TOO_LONG")}
+    stated = {rule.code for rule in load_entity(PAYMENTS).rules if rule.sql and not rule.code.endswith("_TOO_LONG")}
     assert stated == set(BREAKERS)
 
 
@@ -125,7 +127,7 @@ def test_all_rules_that_an_event_breaks_are_named() -> None:
 
 
 def test_the_json_schema_takes_the_valid_event_and_refuses_broken_ones() -> None:
-    schema = json.loads((CHECKOUT / "contracts/rendered/transaction.schema.json").read_text())
+    schema = json.loads((CHECKOUT / "contracts/rendered/transactions.schema.json").read_text())
     jsonschema.validate(VALID, schema)
     for change in ({"amount": "12.5"}, {"amount": 0}, {"status": "DONE"}, {"customer_id": None}, {"is_fraud": "true"}):
         with pytest.raises(jsonschema.ValidationError):
@@ -133,23 +135,23 @@ def test_the_json_schema_takes_the_valid_event_and_refuses_broken_ones() -> None
 
 
 def test_the_rendered_files_are_as_the_contract_says() -> None:
-    assert find_stale(load_contract(), CHECKOUT) == []
+    assert find_stale(load_entities(), CHECKOUT) == []
 
 
 def test_a_rendered_file_that_someone_edits_is_found_and_written_anew(tmp_path: Path) -> None:
-    contract = load_contract()
-    assert sorted(write_all(contract, tmp_path)) == sorted(RENDERERS)
+    entities = load_entities()
+    assert sorted(write_all(entities, tmp_path)) == sorted(rendered(entities))
     edited = tmp_path / "docs/contract.md"
     edited.write_text(edited.read_text() + "one more line\n")
-    assert find_stale(contract, tmp_path) == ["docs/contract.md"]
-    assert write_all(contract, tmp_path) == ["docs/contract.md"]
-    assert find_stale(contract, tmp_path) == []
+    assert find_stale(entities, tmp_path) == ["docs/contract.md"]
+    assert write_all(entities, tmp_path) == ["docs/contract.md"]
+    assert find_stale(entities, tmp_path) == []
 
 
 def test_each_field_has_its_docs_block_and_its_source_column() -> None:
     blocks = (CHECKOUT / "transformation/models/contract.md").read_text()
     sources = yaml.safe_load((CHECKOUT / "transformation/models/staging/_sources.yml").read_text())
     tables = {table["name"]: [c["name"] for c in table["columns"]] for table in sources["sources"][0]["tables"]}
-    fields = load_contract().fields
+    fields = load_entity(PAYMENTS).fields
     assert all(f"{{% docs transaction__{field.name} %}}" in blocks for field in fields)
     assert {field.stored_as for field in fields} <= set(tables["transactions"])

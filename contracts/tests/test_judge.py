@@ -11,11 +11,12 @@ import pytest
 from hostile_values import BASE, DOCUMENTS, GOOD, every_field_with_every_token, mutations, random_values
 
 from contracts import verdict
+from contracts.entities import load_entity
 from contracts.headers import HEADERS, header_columns
 from contracts.judge import FREQUENT, SAMPLE, Judge
-from contracts.model import load_contract
+from contracts.model import PAYMENTS
 
-CONTRACT = load_contract()
+CONTRACT = load_entity(PAYMENTS)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -210,9 +211,9 @@ def test_a_slice_of_a_batch_is_judged_as_itself() -> None:
 
 
 LEVELS, DIGITS, CHARACTERS = (
-    CONTRACT.json_limits.nesting_levels,
-    CONTRACT.json_limits.number_digits,
-    CONTRACT.json_limits.key_characters,
+    CONTRACT.platform.json_limits.nesting_levels,
+    CONTRACT.platform.json_limits.number_digits,
+    CONTRACT.platform.json_limits.key_characters,
 )
 AT_A_LIMIT: dict[str, Callable[[int], tuple[bytes, bytes]]] = {
     "levels of arrays": lambda more: (b"n", b"[" * (LEVELS - 1 + more) + b"]" * (LEVELS - 1 + more)),

@@ -13,11 +13,12 @@ import pytest
 from hostile_values import BASE, GOOD
 
 from contracts import judge as of_batches
+from contracts.entities import load_entity
 from contracts.judge import Judge
-from contracts.model import load_contract
+from contracts.model import PAYMENTS
 from contracts.verdict import judge as of_one
 
-CONTRACT = load_contract()
+CONTRACT = load_entity(PAYMENTS)
 JUDGE = Judge(CONTRACT)
 # So many values are asked one by one before an order of keys is learnt, and so many of an order are enough.
 SAMPLE, ENOUGH, ORDERS = 256, 8, 9
@@ -90,7 +91,7 @@ def with_amount(amount: str, currency: str) -> bytes:
 
 @pytest.mark.parametrize("currency", ["INR", "JPY", "KWD", "XXX"])
 def test_every_amount_of_16_digits_and_4_decimals_is_usual_where_its_currency_has_them(currency: str) -> None:
-    digits = CONTRACT.currencies.get(currency, CONTRACT.unknown_currency_digits)
+    digits = CONTRACT.currencies.get(currency, CONTRACT.platform.unknown_currency_digits)
     amounts = {"0", "-0", "-0.0", "007", "00", "+1", "1.", ".5", "-", "1e2", "1E2", "0x1", "1,5", "1_0", "--1", "-01"}
     for length in range(1, 19):
         for whole in ("1" * length, "9" * length, "-" + "9" * length, "1" + "0" * (length - 1)):
@@ -167,7 +168,7 @@ def test_blanks_are_usual_around_every_sign_and_within_no_word() -> None:
 
 
 def test_a_value_of_the_longest_size_is_usual_and_one_beyond_it_is_not() -> None:
-    room = CONTRACT.max_value_bytes - len(BASE)
+    room = CONTRACT.platform.max_value_bytes - len(BASE)
     check([BASE + b" " * room], True)
     check([BASE + b" " * (room + 1)], False)
 

@@ -7,11 +7,12 @@ from decimal import Decimal
 import pytest
 from hostile_values import BASE, GOOD
 
-from contracts.model import load_contract
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS
 from contracts.verdict import Number, judge, read_instant
 
-CONTRACT = load_contract()
-LIMITS = CONTRACT.json_limits
+CONTRACT = load_entity(PAYMENTS)
+LIMITS = CONTRACT.platform.json_limits
 AT = datetime(2025, 11, 21, 10, 11, 12, tzinfo=UTC)
 WITHOUT_END = BASE[:-1]
 
@@ -111,8 +112,8 @@ def test_what_is_wrong_with_a_whole_value_is_its_only_reason(value: bytes | None
 
 
 def test_a_value_may_be_as_long_as_the_contract_says() -> None:
-    assert reasons(BASE + b" " * (CONTRACT.max_value_bytes - len(BASE))) == set()
-    assert reasons(BASE + b" " * (CONTRACT.max_value_bytes - len(BASE) + 1)) == {"VALUE_TOO_LARGE"}
+    assert reasons(BASE + b" " * (CONTRACT.platform.max_value_bytes - len(BASE))) == set()
+    assert reasons(BASE + b" " * (CONTRACT.platform.max_value_bytes - len(BASE) + 1)) == {"VALUE_TOO_LARGE"}
 
 
 def test_a_sound_value_is_read_as_it_was_written() -> None:

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.model import JsonLimits, load_contract
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS, JsonLimits
 from contracts.verdict import Verdict, judge
 
-CONTRACT = load_contract()
-LIMITS = CONTRACT.json_limits
+CONTRACT = load_entity(PAYMENTS)
+LIMITS = CONTRACT.platform.json_limits
 EXAMPLE = {field.name: field.example for field in CONTRACT.fields}
 BASE = json.dumps(EXAMPLE).encode()[:-1]
 LEVELS, DIGITS, CHARACTERS = LIMITS.nesting_levels - 1, LIMITS.number_digits, LIMITS.key_characters
@@ -68,9 +69,9 @@ def test_a_value_at_a_limit_is_sound_and_one_beyond_it_is_malformed(name: str) -
     ],
 )
 def test_other_limits_hold_for_short_values_too(limits: JsonLimits, at: bytes, beyond: bytes) -> None:
-    contract = replace(CONTRACT, json_limits=limits)
-    assert judge(with_more(at), contract).reasons == frozenset()
-    assert judge(with_more(beyond), contract).reasons == MALFORMED
+    entity = replace(CONTRACT, platform=replace(CONTRACT.platform, json_limits=limits))
+    assert judge(with_more(at), entity).reasons == frozenset()
+    assert judge(with_more(beyond), entity).reasons == MALFORMED
 
 
 @pytest.mark.parametrize("name", ["arrays", "objects", "objects with an escape"])

@@ -84,11 +84,12 @@ def ensure_accounts(accounts: Accounts) -> None:
         TieoutError: the machine has no useradd.
     """
     for user in {accounts.services, accounts.postgres} - {None}:
-        if not _exists(str(user)):
+        if not exists(str(user)):
             _add_user(str(user))
 
 
-def _exists(user: str) -> bool:
+def exists(user: str) -> bool:
+    """Say whether this machine has an account."""
     try:
         pwd.getpwnam(user)
     except KeyError:
@@ -105,7 +106,7 @@ def _add_user(user: str) -> None:
         )
     command = ["useradd", "--system", "--no-create-home", "--user-group", "--shell", "/usr/sbin/nologin", user]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if not _exists(user):  # a second start may have been quicker: what counts is that the user is there
+    if not exists(user):  # a second start may have been quicker: what counts is that the user is there
         raise TieoutError(
             f"user {user} could not be made: {done.stderr.strip()}", "no service was started.", " ".join(command)
         )

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from control.accounts import Accounts, own_file, own_folder
 from core.layout import Layout
+from core.postgres_login import PostgresTls
 
 API, SCHEDULER, DAG_PROCESSOR, TRIGGERER, TIDY = NAMES = (
     "airflow-api",
@@ -96,7 +97,9 @@ def environment(layout: Layout, settings: Mapping[str, str], name: str) -> dict[
         found |= {"API__SECRET_KEY": settings["AIRFLOW_API_SECRET"]}
     if name in {API, SCHEDULER}:  # the scheduler signs each task's token, the API server reads it
         found |= {"API_AUTH__JWT_SECRET": settings["AIRFLOW_JWT_SECRET"]}
-    own = {"AIRFLOW_HOME": str(home(layout)), **_PROCESS, **({MARK: str(layout.home)} if name == SCHEDULER else {})}
+    # By variables: SQLAlchemy has no word that both of Airflow's drivers take.
+    own = {**PostgresTls.of(settings).environment("airflow"), "AIRFLOW_HOME": str(home(layout)), **_PROCESS}
+    own |= {MARK: str(layout.home)} if name == SCHEDULER else {}
     return own | {f"AIRFLOW__{key}": value for key, value in found.items()}
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from control import airflow
 from control.accounts import as_user, own_file, own_folder
-from control.build_project import files_digest
 from control.processes import Platform, base_environment
+from control.progress import say
 from control.roles import dsn
-from control.say import say
 from core.errors import TieoutError
 from core.layout import Layout
+from transformation.dbt_process import dbt_program, folders
+from transformation.hashes import files_digest
 
 
 class Preparation:
@@ -64,10 +65,8 @@ class Preparation:
     def _parse(self) -> "subprocess.Popen[str]":
         layout = self._platform.layout
         own_folder(_parsed(layout), self._platform.accounts.services, 0o700)
-        project = str(layout.checkout / "transformation")
-        command = [str(layout.environments / "dbt" / "bin" / "dbt"), "--log-level-file", "none", "parse"]
-        command += ["--project-dir", project, "--profiles-dir", project, "--target-path", str(_parsed(layout))]
-        command += ["--log-path", str(_parsed(layout))]
+        command = [dbt_program(layout), "--log-level-file", "none", "parse"]
+        command += folders(layout, _parsed(layout), _parsed(layout))
         return self._begin(command, base_environment(layout) | {"DO_NOT_TRACK": "1"})
 
     def _begin(self, command: list[str], environment: dict[str, str]) -> "subprocess.Popen[str]":

@@ -7,10 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from control.build_cli import LOCK_WAIT_SECONDS, From, To, days_between
-from control.say import say
+from contracts.entities import entity_names, load_entity
+from contracts.model import PAYMENTS, Entity
+from control.progress import say
 from core.layout import find_layout
 from core.spans import OFFSETS
+from transformation.cli import LOCK_WAIT_SECONDS, From, To, days_between
 
 
 def mount(app: typer.Typer) -> None:
@@ -21,10 +23,12 @@ def mount(app: typer.Typer) -> None:
 def backfill(
     from_day: From = None,
     to_day: To = None,
+    *,
     offsets: Annotated[
         str | None,
         typer.Option(metavar="P:FROM-TO[,...]", help="Offsets of partitions instead of days; TO is included."),
     ] = None,
+    entity: Annotated[str, typer.Option(metavar="NAME", help="Whose events are read again.")] = PAYMENTS,
     run_id: Annotated[str | None, typer.Option("--run-id", metavar="RUN", help="The run that asks.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
@@ -38,8 +42,10 @@ def backfill(
     days, spans = days_between(from_day, to_day), _spans(offsets)
     if bool(days) == bool(spans):
         raise typer.BadParameter("give --from and --to, or --offsets", param_hint="backfill")
+    if entity not in entity_names():
+        raise typer.BadParameter(f"there is {', '.join(entity_names())}", param_hint="--entity")
     first, last = days[0] if days else (None, None)
-    report = run_backfill(first, last, spans, run_id)
+    report = run_backfill(first, last, spans, run_id, load_entity(entity))
     typer.echo(json.dumps(report) if as_json else f"backfill {report['backfill_id']}: {len(report['days'])} days done")
 
 
@@ -54,7 +60,11 @@ def _spans(text: str | None) -> dict[int, tuple[int, int]]:
 
 
 def run_backfill(
-    first: date | None, last: date | None, offsets: dict[int, tuple[int, int]], run_id: str | None = None
+    first: date | None,
+    last: date | None,
+    offsets: dict[int, tuple[int, int]],
+    run_id: str | None = None,
+    entity: Entity | None = None,
 ) -> dict[str, Any]:
     """Read the range again, day by day, and build its days.
 
@@ -63,21 +73,26 @@ def run_backfill(
         last: last business day.
         offsets: first offset and the one behind the last, by partition; empty with days.
         run_id: the orchestrated run that asks.
+        entity: whose events are read again; the payments without it.
 
     Returns:
-        backfill_id, request, days (day, counts by book, and whether it was done before), build (as `tieout build`).
+        backfill_id, entity, request, days (day, counts by book, and whether it was done before), build (as `tieout
+        build`).
 
     Raises:
         TieoutError: database or lake is away, or the build failed. Days that were done stay done.
     """
-    from control.build import run_build
     from core.settings import load_settings
+    from transformation.build import run_build
     from warehouse.backfill import open_backfill
 
     layout = find_layout()
-    request = json.dumps({"from": str(first), "to": str(last)} if first else {"offsets": sorted(offsets.items())})
+    entity = entity or load_entity(PAYMENTS)
+    asked: dict[str, Any] = {"from": str(first), "to": str(last)} if first else {"offsets": sorted(offsets.items())}
+    # A request of before names no entity, and is resumed by its text.
+    request = json.dumps(asked if entity.name == PAYMENTS else {"entity": entity.name, **asked})
     done: list[dict[str, Any]] = []
-    with open_backfill(load_settings(layout), layout, run_id) as work:
+    with open_backfill(load_settings(layout), layout, entity, run_id) as work:
         work.check(offsets)
         backfill_id, before = work.open(request)
         for day in work.days(first, last, offsets):
@@ -87,7 +102,7 @@ def run_backfill(
         days = tuple(_ranges(date.fromisoformat(entry["day"]) for entry in done))
         build = run_build(days=days, run_id=run_id, wait_seconds=LOCK_WAIT_SECONDS) if days else None
         work.close(backfill_id, build["build_id"] if build else None)
-    return {"backfill_id": backfill_id, "request": request, "days": done, "build": build}
+    return {"backfill_id": backfill_id, "entity": entity.name, "request": request, "days": done, "build": build}
 
 
 def _line(entry: dict[str, Any]) -> str:

@@ -10,9 +10,9 @@ from control.env import ensure_env, lake_of
 from control.env import settings as read_settings
 from control.orphans import folder
 from control.processes import Platform
+from control.progress import say, step
 from control.readiness import answers
 from control.roles import wait_for_postgres
-from control.say import say, step
 from control.service import Group
 from control.services.postgres import reload_host_rules
 from control.starting import prepare_services, start_services, wait_until_ready, with_free_ports

@@ -17,7 +17,7 @@ MAX_AGE = Settings.model_fields["bronze_max_age"].default
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable, on stdout.")]
 
-checks = typer.Typer(no_args_is_help=True, help="Ask whether bronze is fresh, and whether a run's loads were silent.")
+checks = typer.Typer(no_args_is_help=True, help="Ask whether bronze is fresh, loads were not silent, marts are whole.")
 
 
 def mount(app: typer.Typer) -> None:
@@ -110,6 +110,18 @@ def loads(
             "silver is as the last load left it.",
             "./scripts/tieout proof --full, then ./scripts/tieout load",
         )
+
+
+@checks.command()
+def marts(as_json: Json = False) -> None:
+    """Run the tests that read whole marts; exit 1 when one fails. It waits for a build that runs.
+
+    Example: ./scripts/tieout check marts
+    """
+    from transformation.whole_tests import run_whole_tests
+
+    found = run_whole_tests()
+    _print(found, as_json, f"{found['tests']} tests over whole marts passed in {found['seconds']:.0f} s")
 
 
 def _print(found: dict[str, Any], as_json: bool, words: str) -> None:

@@ -27,16 +27,16 @@ COMPONENTS = (
     "warehouse.reconcile.cli",
     "warehouse.restate.cli",
     "live.cli",
-    "control.build_cli",
+    "transformation.cli",
     "control.check",
     "control.incident",
-    "control.docs",
     "control.backfill",
     "control.maintain",
+    "control.evolve",
     "control.lake",
     "control.backup.cli",
     "control.rebuild",
-    "control.drill.cli",
+    "drill.cli",
     "bench.cli",
 )
 
@@ -81,7 +81,7 @@ app = typer.Typer(
 
 @app.callback()
 def _every_command(ctx: typer.Context) -> None:
-    from control.becoming import become_service_user
+    from control.drop_privileges import become_service_user
 
     layout = find_layout()
     supervised = False
@@ -243,7 +243,7 @@ def sql(
 
     Example: ./scripts/tieout sql "select count(*) from marts.fact_transactions"
     """
-    from control.look import open_sql
+    from control.terminal import open_sql
 
     if query is not None and query.lstrip().startswith("\\"):
         raise typer.BadParameter("psql's own commands run in a session only: ./scripts/tieout sql", param_hint="QUERY")
@@ -260,7 +260,7 @@ def logs(
 
     Example: ./scripts/tieout logs stream -f
     """
-    from control.look import show_log
+    from control.terminal import show_log
 
     show_log(find_layout(), name, lines=lines, follow=follow)
 

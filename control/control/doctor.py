@@ -10,17 +10,20 @@ from typing import Any
 
 import psutil
 
+from contracts.entities import load_entities
+from contracts.model import PAYMENTS
 from control import airflow, jars, orphans, supervision
 from control.accounts import choose_accounts
 from control.airflow_rest import Rest
+from control.doctor_places import ask_broker, ask_spark, ask_warehouse
 from control.env import lake_of, settings
 from control.java import INSTALL, SUPPORTED, java_version
 from control.logins import refused_logins
 from control.loop import PIPELINE
 from control.ports import is_free, listening
+from control.progress import columns
 from control.readiness import ServiceStates, inspect_services
 from control.registry import services_of
-from control.say import columns
 from core.errors import OutageError, TieoutError
 from core.layout import Layout
 
@@ -57,13 +60,16 @@ def examine(layout: Layout) -> list[Finding]:
         "ports": _ports,
         "services": _services,
         "logins": _logins,
+        "broker": _place("broker", ask_broker),
+        "warehouse": _place("warehouse", ask_warehouse),
+        "spark": _place("spark", ask_spark),
         "lake": _lake,
         "dags": _dags,
     }
-    return [_looked_at(name, check, layout) for name, check in checks.items()]
+    return [_run_check(name, check, layout) for name, check in checks.items()]
 
 
-def _looked_at(name: str, check: Callable[[Layout], Finding], layout: Layout) -> Finding:
+def _run_check(name: str, check: Callable[[Layout], Finding], layout: Layout) -> Finding:
     try:
         return check(layout)
     except TieoutError as error:
@@ -169,14 +175,33 @@ def _logins(layout: Layout) -> Finding:
     return Finding("logins", not refused, detail, repair)
 
 
+def _place(name: str, ask: Callable[[Mapping[str, str]], str]) -> Callable[[Layout], Finding]:
+    """Return the check of a place; what the platform itself would bring is asked only while it runs."""
+
+    def check(layout: Layout) -> Finding:
+        values = settings(layout)
+        services = {"broker": "kafka", "warehouse": "postgres", "spark": "spark-master"}
+        mine = services_of(layout).get(services[name])
+        if mine and not mine.is_elsewhere(values) and not supervision.running(layout):
+            return Finding(name, True, "not asked: the platform does not run")
+        return Finding(name, True, ask(values))
+
+    return check
+
+
 def _lake(layout: Layout) -> Finding:
     """Ask the lake's log, wherever it is."""
     lake = lake_of(layout, settings(layout))
+    tables = [(entity.name, name) for entity in load_entities() for name in (entity.bronze, entity.dead_letters)]
     try:
-        newest = {table.name: table.newest_version() for table in (lake.bronze, lake.dead_letters)}
+        newest = [(entity, name, lake.table(name).newest_version()) for entity, name in tables]
     except OutageError as error:
         return Finding("lake", False, error.what, "start the store, or mend LAKE_ENDPOINT in .env")
-    found = ", ".join(f"{name} {'not there yet' if at is None else f'at version {at}'}" for name, at in newest.items())
+    found = ", ".join(
+        f"{name} {'not there yet' if at is None else f'at version {at}'}"
+        for entity, name, at in newest
+        if at is not None or entity == PAYMENTS
+    )
     return Finding("lake", True, f"{lake.url}: {found}")
 
 

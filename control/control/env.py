@@ -9,17 +9,19 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from contracts.entities import lake_tables
 from control.accounts import choose_accounts
+from control.progress import say
 from control.registry import services_of
-from control.say import say
 from control.usable import require_usable_paths, require_usable_settings
+from core.env_file import read_env_file
 from core.errors import TieoutError
 from core.files import owner_of, write_file
 from core.lake import Lake
 from core.layout import Layout
 from core.locks import exclusive
 from core.setting_types import Port
-from core.settings import EMPTY, GIVEN, SECRET, WRITTEN, names, parse_settings, read_env_file, written_defaults
+from core.settings import EMPTY, GIVEN, SECRET, WRITTEN, names, parse_settings, written_defaults
 
 SECRETS = names(SECRET)
 DEFAULTS = written_defaults()
@@ -140,12 +142,12 @@ def settings(layout: Layout, environ: Mapping[str, str] | None = None) -> dict[s
 
 
 def lake_of(layout: Layout, values: Mapping[str, str]) -> Lake:
-    """Return the lake that settings name.
+    """Return the lake that settings name, with the tables of all entities.
 
     Raises:
         TieoutError: a value is not what its variable needs.
     """
-    return Lake.of(parse_settings(values, layout), layout)
+    return Lake.of(parse_settings(values, layout), layout, lake_tables())
 
 
 def _replace_lines(path: Path, values: Mapping[str, str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from control.accounts import own_file
 from control.processes import Platform
-from control.say import say, step
+from control.progress import say, step
 from core.errors import TieoutError
 
 PAYMENTS = 20_000

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from control.build_dbt import without_rows
-from control.build_steps import connect_books
-from control.say import say
+from control.progress import say
 from core.settings import load_settings
+from transformation.connection import connect_as_dbt
+from transformation.messages import without_rows
 
 LONGEST = 2000
 PATIENCE_SECONDS = 10
@@ -51,7 +51,7 @@ def write_incident(found: dict[str, Any], webhook: str) -> dict[str, Any]:
     from core.errors import OutageError
 
     try:
-        with connect_books() as (db, _):
+        with connect_as_dbt() as db:
             row = db.execute(
                 """
                 insert into metadata.pipeline_incidents (dag_id, task_id, run_id, try_number, reason, log_url)
@@ -61,6 +61,7 @@ def write_incident(found: dict[str, Any], webhook: str) -> dict[str, Any]:
                 """,
                 found,
             ).fetchone()
+            assert row is not None  # noqa: S101  # a row is inserted or updated
             report = {"incident_id": str(row[0]), "at": row[1].isoformat(), **found, "sent": row[2] is not None}
             if webhook and row[2] is None and _post(webhook, report):
                 db.execute(

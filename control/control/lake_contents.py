@@ -7,7 +7,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from core.lake import BRONZE, LakeTable
+from contracts.entities import load_entities
+from core.lake import LakeTable
 from core.places import Place
 
 LOG = "_delta_log/"
@@ -39,12 +40,13 @@ def contents_of(table: LakeTable, version: int, spill: Path, memory: str) -> dic
     from warehouse.delta_log import newest_record, table_id
     from warehouse.read import open_workspace
 
+    has_amounts = any(table.name == entity.bronze for entity in load_entities())
     topic_id, ends = newest_record(table, version)
     rows, sums = 0, dict[str, list[Any]]()
     with open_workspace(spill, memory) as workspace:
         for source in table.portions(workspace, table.files(version)):
             rows += workspace.execute(f"select count(*) from {source}").fetchall()[0][0]
-            for currency, count, amount in _amounts(workspace, source) if table.name == BRONZE else ():
+            for currency, count, amount in _amounts(workspace, source) if has_amounts else ():
                 known = sums.setdefault(str(currency), [0, Decimal(0)])
                 known[0], known[1] = known[0] + count, known[1] + (amount or 0)
     return {

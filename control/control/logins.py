@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from control.registry import roles_of, users_of
 from control.roles import dsn
 from control.service import Services
-from core.kafka_login import kafka_python_login
+from core.kafka_certificates import certificate_error
+from core.kafka_login import KafkaPlace, kafka_python_login
 
 
 def refused_logins(settings: Mapping[str, str], services: Services | None = None) -> list[str]:
@@ -19,6 +20,7 @@ def refused_logins(settings: Mapping[str, str], services: Services | None = None
 
     Raises:
         OSError: the database or the broker is away.
+        TieoutError: something is wrong with a certificate.
     """
     databases = {"postgres": "postgres", **{role.name: role.database for role in roles_of(services)}}
     users = ("admin", *(user.name for user in users_of(services)))
@@ -50,9 +52,12 @@ def _kafka_lets_in(settings: Mapping[str, str], user: str) -> bool:
     socket.create_connection((host, int(port)), timeout=5).close()
     try:
         KafkaAdminClient(
-            **kafka_python_login(settings["KAFKA_BOOTSTRAP"], user, settings[f"KAFKA_PASSWORD_{user.upper()}"]),
+            **kafka_python_login(KafkaPlace.of(settings), user, settings[f"KAFKA_PASSWORD_{user.upper()}"]),
             bootstrap_timeout_ms=5_000,
         ).close()
-    except KafkaError:  # a wrong password shows as a broker that never lets the client begin
+    except KafkaError as error:
+        if wrong := certificate_error(KafkaPlace.of(settings), user, "nothing was changed."):
+            raise wrong from error
+        # A wrong password shows as a broker that never lets the client begin.
         return False
     return True

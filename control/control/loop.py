@@ -9,7 +9,7 @@ from control.accounts import own_file
 from control.airflow_preparation import Preparation
 from control.airflow_rest import Rest
 from control.processes import Platform
-from control.say import say, step
+from control.progress import say, step
 from core.errors import OutageError, TieoutError
 from core.layout import Layout
 
@@ -62,7 +62,7 @@ def _state(layout: Layout, name: str) -> str | None:
     return None if state is None else str(state)
 
 
-def let_dags_run(platform: Platform, *, demo: bool) -> None:
+def unpause_dags(platform: Platform, *, demo: bool) -> None:
     """Set which DAGs run by themselves, where that is another choice than the last start's: what people set stays.
 
     Args:

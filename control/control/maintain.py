@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from control.build_cli import LONGEST_WAIT
 from control.check import seconds_of
 from core.layout import find_layout
+from transformation.cli import LONGEST_WAIT
 
 SHORTEST_DAYS = 7
 NEVER = "never"

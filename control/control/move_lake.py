@@ -11,7 +11,7 @@ from typing import Any
 from control.catching_up import writer_is_at_work
 from control.env import change_env, lake_of, settings
 from control.lake_contents import LOG, PIECE, contents_of, digest
-from control.say import say
+from control.progress import say
 from control.supervision import stream_is_supervised
 from core import failpoints
 from core.errors import OptionError, TieoutError
@@ -55,7 +55,7 @@ class _Copy:
 
 
 def move_lake(layout: Layout, to: str, *, switch: bool = False, dry_run: bool = False) -> dict[str, Any]:
-    """Copy both tables with their logs, prove the copy, and say how to use it.
+    """Copy every table with its log, prove the copy, and say how to use it.
 
     Args:
         to: address of the form of LAKE_URL.

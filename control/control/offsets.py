@@ -11,8 +11,9 @@ from typing import Any
 from uuid import UUID
 
 from core.errors import OutageError, TieoutError
-from core.kafka_login import kafka_python_login
-from core.topic_id import as_kafka_spells
+from core.kafka_certificates import certificate_error
+from core.kafka_login import KafkaPlace, kafka_python_login
+from core.topic_id import normalise_topic_id
 
 
 @contextmanager
@@ -24,7 +25,7 @@ def _auditor(settings: Mapping[str, str], *, admin: bool = False, isolation: str
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # refusals are raised; it logs each of them as well
     try:
         login = {
-            **kafka_python_login(settings["KAFKA_BOOTSTRAP"], "auditor", settings["KAFKA_PASSWORD_AUDITOR"]),
+            **kafka_python_login(KafkaPlace.of(settings), "auditor", settings["KAFKA_PASSWORD_AUDITOR"]),
             "request_timeout_ms": 10_000,
             "bootstrap_timeout_ms": 5_000,
         }
@@ -34,6 +35,8 @@ def _auditor(settings: Mapping[str, str], *, admin: bool = False, isolation: str
         finally:
             client.close()
     except (KafkaError, OSError, AssertionError) as error:
+        if wrong := certificate_error(KafkaPlace.of(settings), "auditor", "nothing was read or written."):
+            raise wrong from error
         raise OutageError(
             f"kafka does not answer on {settings['KAFKA_BOOTSTRAP']}: {str(error) or type(error).__name__}",
             "nothing was read or written.",
@@ -88,7 +91,7 @@ def topic_id(settings: Mapping[str, str], topic: str) -> str:
         (described,) = client.describe_topics([topic])
     if described["error_code"]:
         raise TieoutError(f"the broker has no topic {topic}.", "nothing was read or written.", "./scripts/start.sh")
-    return as_kafka_spells(UUID(described["topic_id"]))
+    return normalise_topic_id(UUID(described["topic_id"]))
 
 
 def topic_state(settings: Mapping[str, str], topic: str) -> tuple[str, str, dict[int, int], dict[int, int]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from control import registry
 from control.accounts import choose_accounts, own_file
 from control.env import DEFAULTS, NAMES, change_env, read_env
-from control.say import say
+from control.progress import say
 from core.errors import OptionError, TieoutError
 from core.layout import Layout
 

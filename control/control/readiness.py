@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 
 from control import orphans
-from control.accounts import choose_accounts, ids
+from control.accounts import choose_accounts, exists, ids
 from control.registry import services_of
 from control.service import Services
 from control.supervision import process_states
@@ -47,7 +47,7 @@ def our_ports(layout: Layout) -> set[int] | None:
 
 def _ports_of_accounts(layout: Layout) -> set[int] | None:
     accounts = choose_accounts(layout)
-    uids = {ids(user)[0] for user in (accounts.services, accounts.postgres)}
+    uids = {ids(user)[0] for user in (accounts.services, accounts.postgres) if user is None or exists(user)}
     waiting = [each for each in tcp_sockets() if each.state == LISTENING]
     return {each.port for each in waiting if each.uid in uids} if waiting else None
 

@@ -1,13 +1,11 @@
 """`tieout rebuild`: what the lake can give, made again from it."""
 
 import json
-import uuid
 from typing import Annotated
 
 import typer
 
-from control.build_steps import connect_books
-from control.say import say
+from control.progress import say
 from core.layout import find_layout
 
 rebuild = typer.Typer(no_args_is_help=True, help="Make silver again from the lake.")
@@ -32,13 +30,13 @@ def silver(as_json: Annotated[bool, typer.Option("--json", help="Print what was 
 
     Example: ./scripts/tieout rebuild silver
     """
-    from control import build_lock
     from core.settings import load_settings
+    from transformation.connection import connect_as_dbt
+    from transformation.lock import hold_build_lock
     from warehouse.rebuild import rebuild_silver
 
     layout = find_layout()
-    # A build that took the lock away would still see the rows that were: nothing is to be ended then.
-    with connect_books() as (db, dsn), build_lock.hold_lock(db, dsn, uuid.uuid4(), on_loss=lambda: None):
+    with connect_as_dbt() as db, hold_build_lock(db):
         done = rebuild_silver(load_settings(layout), layout, lambda line: say(f"  {line}"))
     if as_json:
         typer.echo(json.dumps(done))

@@ -8,6 +8,8 @@ from control.registry import roles_of
 from control.restrict import restrict
 from control.service import Role, Services
 from core.errors import TieoutError
+from core.pooler import open_session
+from core.postgres_login import PostgresTls
 
 if TYPE_CHECKING:
     import psycopg
@@ -41,6 +43,7 @@ def dsn(settings: Mapping[str, str], role: str, database: str | None = None) -> 
         password=settings[f"POSTGRES_PASSWORD_{role.upper()}"],
         connect_timeout="5",
         application_name="tieout control",
+        **PostgresTls.of(settings).parameters(role),
     )
 
 
@@ -48,14 +51,14 @@ def wait_for_postgres(settings: Mapping[str, str], seconds: float = 60) -> None:
     """Return when the superuser can connect.
 
     Raises:
-        TieoutError: not within the time, or the password is not the cluster's.
+        TieoutError: not within the time, the password is not the cluster's, or a pooler is in between.
     """
     import psycopg
 
     deadline, last = time.monotonic() + seconds, "no answer"
     while time.monotonic() < deadline:
         try:
-            psycopg.connect(dsn(settings, "postgres", "postgres")).close()
+            open_session(dsn(settings, "postgres", "postgres")).close()
         except psycopg.OperationalError as error:
             last = str(error).strip().splitlines()[0]
             if "password authentication failed" in last:

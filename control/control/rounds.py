@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from control.catching_up import catch_up
-from control.say import say
+from control.progress import say
 from core.errors import TieoutError
 from core.files import write_file
 from core.layout import Layout
@@ -94,8 +94,8 @@ def _load() -> str:
 
 
 def _build() -> str:
-    from control.build import run_build
-    from control.build_cli import LOCK_WAIT_SECONDS
+    from transformation.build import run_build
+    from transformation.cli import LOCK_WAIT_SECONDS
 
     built = run_build(full_refresh=False, wait_seconds=LOCK_WAIT_SECONDS)
     if not built["models"]:

@@ -10,19 +10,25 @@ from control.accounts import Accounts
 from core.layout import Layout
 
 if TYPE_CHECKING:
-    from contracts.model import Contract
+    from contracts.model import Entity
     from control.processes import Platform
 
 Settings = Mapping[str, str]
 Services = Mapping[str, "Service"]
 
 # Settings that say where broker, warehouse and lake are, for `Service.knows`.
-BROKER = ("KAFKA_BOOTSTRAP",)
-WAREHOUSE = ("POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_DB")
+BROKER = (
+    *("KAFKA_BOOTSTRAP", "KAFKA_SECURITY_PROTOCOL", "KAFKA_SASL_MECHANISM", "KAFKA_CA_FILE"),
+    *("KAFKA_CERTIFICATE_FILE", "KAFKA_KEY_FILE", "KAFKA_KEY_PASSWORD"),
+)
+WAREHOUSE = (
+    *("POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_DB"),
+    *("POSTGRES_SSLMODE", "POSTGRES_CA_FILE", "POSTGRES_CERTIFICATE_FILE", "POSTGRES_KEY_FILE"),
+)
 LAKE = ("LAKE_URL", "LAKE_ENDPOINT", "LAKE_REGION", "LAKE_ACCESS_KEY", "LAKE_SECRET_KEY")
 
 # For `Role.grants`: its sessions may ask to give way, see roles.GIVE_WAY.
-GIVES_WAY = ("USAGE ON SCHEMA control", "EXECUTE ON FUNCTION control.give_way()")
+MAY_GIVE_WAY = ("USAGE ON SCHEMA control", "EXECUTE ON FUNCTION control.give_way()")
 
 # What works in batches leaves the processors to what somebody waits for: gateway, broker, database, live view, pages.
 BATCH = "nice:10"
@@ -57,7 +63,7 @@ class KafkaUser:
     """
 
     name: str
-    rights: Callable[["Contract"], Sequence[Acl]]
+    rights: Callable[[Sequence["Entity"]], Sequence[Acl]]
 
     @property
     def secret(self) -> str:

@@ -4,16 +4,18 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
+from contracts.entities import require_sound_contracts
 from control import supervision
 from control.backup.unfinished import refuse_half_restored
 from control.bring_up import bring_up_base, prepare, provision_services
 from control.env import lake_of
+from control.evolve import record_first_contracts
 from control.first_load import produce_first_load, run_first_load
 from control.java import require_java
-from control.loop import let_dags_run, prepare_loop, wait_for_airflow
+from control.loop import prepare_loop, unpause_dags, wait_for_airflow
 from control.processes import Platform
 from control.profiles import choose_profiles
-from control.say import columns, say, step
+from control.progress import columns, say, step
 from control.service import Group
 from control.starting import start_services, wait_until_ready
 from core.layout import Layout
@@ -41,12 +43,14 @@ def start_platform(
         TieoutError: a part is missing or does not become ready; the parts that run go on running.
     """
     require_java()
+    require_sound_contracts()
     refuse_half_restored(layout)
     begun = time.monotonic()
     layout.state.mkdir(parents=True, exist_ok=True)
     with exclusive(layout.state / "start.lock", partial(say, "waiting for another start or stop")):
         choose_profiles(layout, wanted, unwanted)
         platform = prepare(layout)
+        record_first_contracts(layout)
         platform = bring_up_base(platform)
         if jobs:
             platform = _start_jobs(platform, demo=demo)
@@ -78,7 +82,7 @@ def _start_jobs(platform: Platform, *, demo: bool) -> Platform:
     if preparation:
         platform = wait_until_ready(platform, airflow)  # before a password is shown to whoever listens there
         wait_for_airflow(platform)
-        let_dags_run(platform, demo=demo)
+        unpause_dags(platform, demo=demo)
     with step("every service answers"):
         platform = wait_until_ready(platform, [name for name in platform.services if demo or name not in optional])
     provision_services(platform, Group.JOBS, Group.AIRFLOW)

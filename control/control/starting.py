@@ -9,8 +9,8 @@ from control import supervision
 from control.env import change_env
 from control.ports import is_free, settle_ports
 from control.processes import Platform
+from control.progress import say
 from control.readiness import ServiceStates, inspect_services, our_ports, waits_for_decision
-from control.say import say
 from core.errors import TieoutError
 
 PATIENCE_SECONDS = 600.0

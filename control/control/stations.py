@@ -5,9 +5,11 @@ Each station is asked on its own: one that does not answer says so in its row an
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
-from contracts.model import load_contract
+from contracts.entities import load_entities
+from contracts.model import Entity
 from control.catching_up import lake_ends
 from control.env import lake_of
 from control.offsets import behind, ends_and_rate, held_back
@@ -15,28 +17,39 @@ from control.roles import dsn
 from core.errors import TieoutError
 from core.lake import Lake
 from core.layout import Layout
+from spark_streaming.names import prefix
 
 Station = dict[str, Any]
 
 
 def read_stations(layout: Layout, settings: Mapping[str, str]) -> list[Station]:
-    """Return a row a station: name, count, lag_seconds and its own particulars; `error` where it does not answer."""
+    """Return a row a station: name, count, lag_seconds and its own particulars; `error` where it does not answer.
+
+    Stations of one entity have `entity`; the names of those that are not of payments begin with it.
+    """
 
     def lake() -> Lake:
         return lake_of(layout, settings)
 
+    by_entity: dict[str, Callable[[Entity], Station]] = {
+        "topic": lambda entity: _topic(entity, settings),
+        "stream": lambda entity: _stream(entity, lake(), settings),
+        "bronze": lambda entity: {"count": lake().table(entity.bronze).count()},
+        "dead letters": lambda entity: _dead_letters(entity, lake(), settings),
+        "silver": lambda entity: _query(settings, SILVER, entity),
+        "marts": lambda entity: _query(settings, MARTS.format(fact=entity.fact)),
+    }
     asked: dict[str, Callable[[], Station]] = {
-        "topic": lambda: _topic(settings),
-        "stream": lambda: _stream(lake(), settings),
-        "bronze": lambda: {"count": lake().bronze.count()},
-        "dead letters": lambda: _dead_letters(lake(), settings),
-        "silver": lambda: _query(settings, SILVER),
-        "marts": lambda: _query(settings, MARTS),
         "event to gold": lambda: _delay(settings),
         "proof": lambda: _proof(settings),
         "live": lambda: _live(settings),
     }
-    return [_answer(name, ask) for name, ask in asked.items()]
+    found = [
+        _answer(prefix(entity) + name, partial(ask, entity)) | {"entity": entity.name}
+        for name, ask in by_entity.items()
+        for entity in load_entities()
+    ]
+    return found + [_answer(name, ask) for name, ask in asked.items()]
 
 
 def _answer(name: str, ask: Callable[[], Station]) -> Station:
@@ -50,35 +63,37 @@ def _answer(name: str, ask: Callable[[], Station]) -> Station:
         return blank | {"error": said[0] if said else type(error).__name__}
 
 
-def _topic(settings: Mapping[str, str]) -> Station:
-    ends, rate = ends_and_rate(settings, load_contract().topics["transactions"].name)
+def _topic(entity: Entity, settings: Mapping[str, str]) -> Station:
+    ends, rate = ends_and_rate(settings, entity.topic.name)
     return {"count": sum(ends.values()), "events_per_second": round(rate, 1), "offsets": ends}
 
 
-def _stream(lake: Lake, settings: Mapping[str, str]) -> Station:
+def _stream(entity: Entity, lake: Lake, settings: Mapping[str, str]) -> Station:
     from warehouse.delta_log import committed_at
 
-    ends, held = held_back(settings, load_contract().topics["transactions"].name)
-    reached = lake_ends(lake)
+    ends, held = held_back(settings, entity.topic.name)
+    reached, bronze = lake_ends(lake, entity), lake.table(entity.bronze)
     left = behind(ends, reached)
-    newest = lake.bronze.newest_version() if left else None
-    waited = None if newest is None else datetime.now(UTC) - committed_at(lake.bronze, newest)
+    newest = bronze.newest_version() if left else None
+    waited = None if newest is None else datetime.now(UTC) - committed_at(bronze, newest)
     lag = (None if waited is None else round(waited.total_seconds())) if left else 0
     waiting = {"offsets_in_open_transactions": held} if held else {}
     return {"count": sum(reached.values()), "lag_seconds": lag, "events_behind": left, **waiting}
 
 
-def _dead_letters(lake: Lake, settings: Mapping[str, str]) -> Station:
+def _dead_letters(entity: Entity, lake: Lake, settings: Mapping[str, str]) -> Station:
     import psycopg
 
     with psycopg.connect(dsn(settings, "dbt")) as connection:
         connection.execute("set statement_timeout = '5s'")
-        reasons = connection.execute(TOP_REASONS).fetchall()
-    return {"count": lake.dead_letters.count(), "top_reasons": dict(reasons)}
+        reasons = connection.execute(TOP_REASONS, [entity.name]).fetchall()
+    return {"count": lake.table(entity.dead_letters).count(), "top_reasons": dict(reasons)}
 
 
 TOP_REASONS = """\
-select reason, count(*) from raw.dead_letters cross join unnest(reasons) as reason
+select reason, count(*)
+from raw.dead_letters join metadata.load_audit using (load_id) cross join unnest(reasons) as reason
+where entity = %s
 group by reason order by count(*) desc, reason limit 3
 """
 
@@ -86,17 +101,17 @@ SILVER = """\
 select coalesce(sum(rows_loaded), 0)::bigint as count,
     extract(epoch from now() - max(finished_at) filter (where status = 'SUCCESS'))::bigint as lag_seconds,
     max(load_id) as last_load,
-    (select status from metadata.load_audit order by load_id desc limit 1) as last_status
-from metadata.load_audit
+    (select status from metadata.load_audit where entity = %(entity)s order by load_id desc limit 1) as last_status
+from metadata.load_audit where entity = %(entity)s
 """
 
-# The newest fact by day first: fact_transactions is in the order of its days.
+# The newest fact by day first: a fact is in the order of its days.
 MARTS = """\
-select (select count(*) from marts.fact_transactions)::bigint as count,
+select (select count(*) from {fact})::bigint as count,
     extract(epoch from now() - max(known_at))::bigint as lag_seconds,
     max(occurred_at) as newest_fact
-from marts.fact_transactions
-where occurred_on >= (select max(occurred_on) - 1 from marts.fact_transactions)
+from {fact}
+where occurred_on >= (select max(occurred_on) - 1 from {fact})
 """
 
 
@@ -162,14 +177,14 @@ def _live(settings: Mapping[str, str]) -> Station:
     return row | ({"error": different} if row["last_check"] == "DIFFERENT" else {})
 
 
-def _query(settings: Mapping[str, str], query: str, *, role: str = "dbt") -> Station:
+def _query(settings: Mapping[str, str], query: str, entity: Entity | None = None, *, role: str = "dbt") -> Station:
     import psycopg
     from psycopg.rows import dict_row
 
     with psycopg.connect(dsn(settings, role), row_factory=dict_row) as connection:
         connection.execute("set statement_timeout = '5s'")
         try:
-            row = connection.execute(query.encode()).fetchone() or {}
+            row = connection.execute(query.encode(), {"entity": entity.name} if entity else None).fetchone() or {}
         except psycopg.errors.UndefinedTable:
             return {"count": 0, "state": "not built yet"}
     return {name: value.isoformat() if hasattr(value, "isoformat") else value for name, value in row.items()}

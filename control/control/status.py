@@ -3,15 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
+from contracts.model import PAYMENTS
 from control.accounts import choose_accounts
 from control.env import settings
 from control.processes import Platform
+from control.progress import columns
 from control.readiness import ServiceStates, inspect_services, waits_for_decision
-from control.say import columns
 from control.service import Group, Service
 from control.stations import read_stations
 from core.layout import Layout
 
+NO_PARTICULARS = frozenset({"name", "entity", "count", "lag_seconds", "offsets"})
+# An entity beside payments has a line where one of these is there.
+WORTH_A_LINE = ("error", "count", "events_behind")
 STATES = {"RUNNING": "running", "STARTING": "starting", "STOPPED": "stopped", "STOPPING": "stopping"}
 
 
@@ -80,7 +84,9 @@ def as_text(found: dict[str, Any]) -> str:
         services.append((row["name"], row["state"], up, row.get("error") or row["url"] or ""))
     stations = [("station", "count", "behind", "")]
     for row in found["stations"]:
-        rest = {name: value for name, value in row.items() if name not in {"name", "count", "lag_seconds", "offsets"}}
+        if row.get("entity", PAYMENTS) != PAYMENTS and not any(row.get(name) for name in WORTH_A_LINE):
+            continue
+        rest = {name: value for name, value in row.items() if name not in NO_PARTICULARS}
         particulars = (f"{name.replace('_', ' ')} {_words(value)}" for name, value in rest.items())
         count = "?" if row["count"] is None else f"{row['count']:,}"
         lag = "" if row["lag_seconds"] is None else f"{row['lag_seconds']} s"

@@ -3,12 +3,13 @@
 import shutil
 from functools import partial
 
+from contracts.entities import lake_tables
 from control import orphans, registry, store, supervision
 from control.accounts import Accounts, choose_accounts
 from control.backup.unfinished import marker
 from control.catching_up import writer_is_at_work
 from control.loop import SET
-from control.say import say, step
+from control.progress import say, step
 from core.errors import TieoutError
 from core.lake import Lake
 from core.layout import Layout
@@ -61,7 +62,7 @@ def reset_platform(layout: Layout) -> None:
 def _delete(layout: Layout, accounts: Accounts) -> None:
     with step("broker log, cluster and lake deleted"):
         if not store.holds_lake(layout):  # whose folder is deleted below
-            for table in Lake.of(load_settings(layout), layout).tables:
+            for table in Lake.of(load_settings(layout), layout, lake_tables()).tables:
                 table.remove()
         services = [*registry.plain_services().values()]
         for profile in registry.profile_names():  # one that this home has no more may have left something

@@ -17,7 +17,7 @@ from control.ports import LISTENING, is_free
 from control.processes import Platform
 from control.store import PORTS, Store
 from control.topics import administrator
-from core.kafka_login import librdkafka_login
+from core.kafka_login import KafkaPlace, librdkafka_login
 from core.layout import find_layout
 
 
@@ -112,7 +112,7 @@ def transaction(
     """Send values in a transaction of a producer's, which stays open until the end of the block."""
     from confluent_kafka import Producer
 
-    login = librdkafka_login(env["KAFKA_BOOTSTRAP"], "admin", env["KAFKA_PASSWORD_ADMIN"])
+    login = librdkafka_login(KafkaPlace.of(env), "admin", env["KAFKA_PASSWORD_ADMIN"])
     producer = Producer({**login, "transactional.id": secrets.token_hex(8)})
     producer.init_transactions()
     producer.begin_transaction()

@@ -1,28 +1,29 @@
-"""Topics, users and rights on the broker: made from the contract, safe to repeat."""
+"""Topics, users and rights on the broker: made from the contracts, safe to repeat."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from contracts.model import Contract
+from contracts.entities import all_topics
+from contracts.model import Entity
+from control.progress import say
 from control.registry import users_of
-from control.say import say
 from control.service import Acl, Services
 from core.errors import TieoutError
-from core.kafka_login import kafka_python_login
+from core.kafka_login import KafkaPlace, kafka_python_login
 
 
-def rights(contract: Contract, services: Services | None = None) -> dict[str, list[Acl]]:
+def rights(entities: Sequence[Entity], services: Services | None = None) -> dict[str, list[Acl]]:
     """Return what each user may do. Nothing else is allowed to anyone but admin and broker.
 
     Args:
-        contract: with the topics' names.
+        entities: all of them, payments first.
         services: whose users; without them those of the plain services.
     """
     found = {}
     for user in users_of(services):
-        allowed = list(user.rights(contract))
+        allowed = list(user.rights(entities))
         if any((each.operation, each.resource) == ("READ", "TOPIC") for each in allowed):
             allowed.append(Acl("READ", f"{user.name}-", "GROUP", prefixed=True))
         found[user.name] = allowed
@@ -36,7 +37,7 @@ def administrator(settings: Mapping[str, str]) -> Iterator[Any]:
 
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # refusals are raised; it logs each of them as well
     client = KafkaAdminClient(
-        **kafka_python_login(settings["KAFKA_BOOTSTRAP"], "admin", settings["KAFKA_PASSWORD_ADMIN"]),
+        **kafka_python_login(KafkaPlace.of(settings), "admin", settings["KAFKA_PASSWORD_ADMIN"]),
         request_timeout_ms=10_000,
         bootstrap_timeout_ms=3_000,
     )
@@ -46,17 +47,21 @@ def administrator(settings: Mapping[str, str]) -> Iterator[Any]:
         client.close()
 
 
-def ensure_topics(settings: Mapping[str, str], contract: Contract, services: Services | None = None) -> None:
+def ensure_topics(settings: Mapping[str, str], entities: Sequence[Entity], services: Services | None = None) -> None:
     """Bring users, topics and rights to what contract and services state; what is already so stays.
 
     A topic with fewer partitions than the contract says is given more; one with more keeps them. Every reader takes new
     partitions in, and loses none of the old ones.
     """
+    place = KafkaPlace.of(settings)
     copies, insync = (settings.get(f"KAFKA_{each}") or "1" for each in ("REPLICATION", "MIN_INSYNC"))
     with administrator(settings) as admin:
-        _ensure_users(admin, {user.name: settings[user.secret] for user in users_of(services)})
+        # Users by a certificate, and passwords of PLAIN, are the broker's operator's to make.
+        if place.has_passwords and place.mechanism != "PLAIN":
+            passwords = {user.name: settings[user.secret] for user in users_of(services)}
+            _ensure_users(admin, passwords, place.mechanism.replace("-", "_"))
         present = set(admin.list_topics())
-        for topic in contract.topics.values():
+        for topic in all_topics(entities):
             config = {**topic.config, **({"min.insync.replicas": insync} if insync != "1" else {})}
             if topic.name in present:
                 _add_partitions(admin, topic.name, topic.partitions)
@@ -64,14 +69,14 @@ def ensure_topics(settings: Mapping[str, str], contract: Contract, services: Ser
             else:
                 wanted = {"num_partitions": topic.partitions, "replication_factor": int(copies), "configs": config}
                 admin.create_topics({topic.name: wanted}, wait_for_metadata=True)
-        _ensure_rights(admin, contract, rights(contract, services))
+        _ensure_rights(admin, entities, rights(entities, services))
 
 
-def _ensure_users(admin: Any, passwords: Mapping[str, str]) -> None:
+def _ensure_users(admin: Any, passwords: Mapping[str, str], mechanism: str) -> None:
     from kafka.admin import UserScramCredentialUpsertion
 
     refused = admin.alter_user_scram_credentials(
-        [UserScramCredentialUpsertion(user, "SCRAM_SHA_256", word, 8192) for user, word in passwords.items()]
+        [UserScramCredentialUpsertion(user, mechanism, word, 8192) for user, word in passwords.items()]
     )
     for user, error in refused.items():
         if error is not None:
@@ -96,10 +101,10 @@ def _set_configuration(admin: Any, name: str, config: Mapping[str, str]) -> None
     admin.alter_configs([ConfigResource("TOPIC", name, dict(config))])
 
 
-def _ensure_rights(admin: Any, contract: Contract, allowed: Mapping[str, list[Acl]]) -> None:
+def _ensure_rights(admin: Any, entities: Sequence[Entity], allowed: Mapping[str, list[Acl]]) -> None:
     from kafka.admin import ACL, ACLOperation, ACLPermissionType, ACLResourcePatternType, ResourcePattern, ResourceType
 
-    _take_old_rights_back(admin, contract, allowed)
+    _take_old_rights_back(admin, entities, allowed)
     kinds = {False: ACLResourcePatternType.LITERAL, True: ACLResourcePatternType.PREFIXED}
     acls = []
     for user, each in ((user, each) for user, found in allowed.items() for each in found):
@@ -110,7 +115,7 @@ def _ensure_rights(admin: Any, contract: Contract, allowed: Mapping[str, list[Ac
         raise TieoutError(f"rights could not be set: {failed[0]}", "the broker runs.", "./scripts/tieout logs kafka")
 
 
-def _take_old_rights_back(admin: Any, contract: Contract, allowed: Mapping[str, list[Acl]]) -> None:
+def _take_old_rights_back(admin: Any, entities: Sequence[Entity], allowed: Mapping[str, list[Acl]]) -> None:
     """Revoke what an earlier version allowed: the right of one of our users on a topic of ours that it has no more."""
     from kafka.admin import (
         ACLFilter,
@@ -124,7 +129,7 @@ def _take_old_rights_back(admin: Any, contract: Contract, allowed: Mapping[str, 
 
     anything = ResourcePatternFilter(ResourceType.TOPIC, None, ACLResourcePatternType.ANY)
     found, _ = admin.describe_acls(ACLFilter(None, None, ACLOperation.ANY, ACLPermissionType.ALLOW, anything))
-    ours = {topic.name for topic in contract.topics.values()}
+    ours = {topic.name for topic in all_topics(entities)}
     old = []
     for acl in found:
         user, pattern = acl.principal.removeprefix("User:"), acl.resource_pattern

@@ -164,13 +164,13 @@ def test_what_people_set_in_airflow_survives_the_next_start_of_the_same_kind(pla
     there = _Airflow()
     monkeypatch.setattr(loop, "Rest", lambda _: there)
     monkeypatch.setattr(loop, "_has_a_file", lambda *_: True)
-    loop.let_dags_run(platform, demo=False)
+    loop.unpause_dags(platform, demo=False)
     assert (loop.PIPELINE, True) in there.told
     assert ("backfill", False) in there.told
     there.told.clear()
-    loop.let_dags_run(platform, demo=False)
+    loop.unpause_dags(platform, demo=False)
     assert there.told == []
-    loop.let_dags_run(platform, demo=True)
+    loop.unpause_dags(platform, demo=True)
     assert (loop.PIPELINE, False) in there.told
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from lake_writer import LakeWriter, dead_letter, payment
 
+from contracts.entities import load_entity
 from control.backup.lake import files_of, versions_to_copy
 from control.backup.make import make_backup
 from control.backup.manifest import (
@@ -21,7 +22,7 @@ from control.backup.manifest import (
     write_manifest,
 )
 from control.backup.unfinished import marker, refuse_half_restored
-from control.env import ensure_env
+from control.env import ensure_env, lake_of
 from control.lake_contents import digest
 from core.errors import OptionError, RefusalError, TieoutError
 from core.layout import CHECKOUT, Layout
@@ -45,6 +46,7 @@ def a_backup(place: LocalPlace, second: int = 0) -> Manifest:
         backup_id=backup_id,
         begun_at="2026-11-30T12:00:00+00:00",
         contract="1.0.0",
+        contracts={"transactions": "1.0.0", "refunds": "1.0.0"},
         settings={"RUN_EVERY_SECONDS": "20"},
         dump=stored(place, f"warehouse/{backup_id}.dump", b"silver"),
         warehouse={"migration": "0013", "read": {}, "rows": {"raw.transactions": 2}, "amounts": {}},
@@ -134,6 +136,28 @@ def test_dead_letters_that_have_got_further_are_copied_up_to_bronze(tmp_path: Pa
     assert versions_to_copy(writer.lake, {}) == {"raw_transactions": 0, "dead_letter_queue": 0}
     writer.write(writer.lake.bronze, ahead, {0: 2}, {0: 4})
     assert versions_to_copy(writer.lake, {}) == {"raw_transactions": 1, "dead_letter_queue": 1}
+
+
+def test_each_entity_has_its_own_pair_of_tables_in_a_copy(tmp_path: Path) -> None:
+    lake = lake_of(Layout(CHECKOUT, tmp_path), {})
+    refunds = load_entity("refunds")
+    one_refund, two_refunds, payments = ({"tieout": 1, "topic_id": "T", "end": {"0": end}} for end in (1, 2, 9))
+    for name, commits in (
+        (refunds.dead_letters, [one_refund, two_refunds]),
+        (refunds.bronze, [one_refund]),
+        ("dead_letter_queue", [payments]),
+        ("raw_transactions", [payments]),
+    ):
+        for version, record in enumerate(commits):
+            commit = json.dumps({"commitInfo": {"userMetadata": json.dumps(record)}})
+            lake.place.create(f"{name}/_delta_log/{version:020}.json", commit.encode())
+    assert versions_to_copy(lake, {}) == {
+        "raw_transactions": 0,
+        "dead_letter_queue": 0,
+        refunds.bronze: 0,
+        refunds.dead_letters: 0,
+    }
+    assert versions_to_copy(lake, {refunds.dead_letters: 1})[refunds.dead_letters] == 1
 
 
 def test_a_home_whose_restore_was_cut_short_does_not_start(tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from contracts.model import load_contract
+from contracts.entities import load_entities, load_entity
+from contracts.model import PAYMENTS
 from control import airflow, jars, supervision
 from control.accounts import Accounts, hand_over, own_folder, reachable
-from control.becoming import OF_NO_SERVICE, WORK_OF, known_to
+from control.drop_privileges import OF_NO_SERVICE, WORK_OF, known_to
 from control.env import SECRETS, ensure_env
 from control.ports import next_free, settle_ports
 from control.processes import WAIT_EXEC, Platform
@@ -52,7 +53,9 @@ def test_a_command_knows_the_secrets_of_the_services_whose_work_it_does():
     found = {command: known_to(command) & set(SECRETS) for command in WORK_OF}
     assert found["dlq"] == {"KAFKA_PASSWORD_REDRIVE", "POSTGRES_PASSWORD_REDRIVE"}
     assert found["produce"] == {"KAFKA_PASSWORD_GATEWAY", "CARD_HASH_KEY"}
-    assert found["run"] == found["build"] | {"KAFKA_PASSWORD_STREAM", "POSTGRES_PASSWORD_READER", "SPARK_AUTH_SECRET"}
+    assert found["run"] == found["build"] | {
+        *("KAFKA_PASSWORD_STREAM", "POSTGRES_PASSWORD_READER", "POSTGRES_PASSWORD_STREAM", "SPARK_AUTH_SECRET"),
+    }
     assert all(found.values())
 
 
@@ -124,24 +127,23 @@ def test_no_password_stands_in_a_process_list_while_formatting():
 
 
 def test_every_kafka_user_has_rights_and_only_writers_may_write():
-    allowed = rights(load_contract())
-    assert set(allowed) == {user.name for user in users_of()} >= set(load_contract().control_topics)
+    allowed = rights(load_entities())
+    assert set(allowed) == {user.name for user in users_of()} >= set(load_entity(PAYMENTS).platform.control_topics)
     writers = {user for user, each in allowed.items() if any(right.operation == "WRITE" for right in each)}
     assert writers == {"gateway", "redrive", "live"}
     assert allowed["stream"] == [
-        Acl("READ", "transactions"),
-        Acl("DESCRIBE_CONFIGS", "transactions"),
+        *(Acl(each, topic) for topic in ("transactions", "refunds") for each in ("READ", "DESCRIBE_CONFIGS")),
         Acl("READ", "stream-", "GROUP", prefixed=True),
     ]
 
 
 def test_each_sender_alone_may_write_its_topic_of_control_totals():
-    contract = load_contract()
-    assert contract.control_topics["gateway"].name == "transactions.control"
-    assert contract.control_topics["redrive"].name == "transactions.control.redrive"
-    for sender, topic in contract.control_topics.items():
-        assert [user for user, each in rights(contract).items() if Acl("WRITE", topic.name) in each] == [sender]
-        assert Acl("READ", topic.name) in rights(contract)["loader"]
+    entity = load_entity(PAYMENTS)
+    assert entity.platform.control_topics["gateway"].name == "transactions.control"
+    assert entity.platform.control_topics["redrive"].name == "transactions.control.redrive"
+    for sender, topic in entity.platform.control_topics.items():
+        assert [user for user, each in rights(load_entities()).items() if Acl("WRITE", topic.name) in each] == [sender]
+        assert Acl("READ", topic.name) in rights(load_entities())["loader"]
 
 
 def test_a_taken_port_moves_to_the_next_free_one_and_takes_the_brokers_address_along(layout):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from control import look
+from control import terminal
 from core.errors import TieoutError
 from core.layout import CHECKOUT, Layout
 
@@ -18,14 +18,14 @@ def test_a_log_is_printed_as_text_whatever_somebody_sent(tmp_path: Path, capfd: 
     lines = b"first\n\x1b[32mINFO\x1b[0m feed \x1b[2J[/x]\x1b]0;title\x07\ncaf\xe9 \xe2\x80\xae\n"
     (layout.logs / "stream.log").write_bytes(lines)
     with pytest.raises(SystemExit) as ended:
-        look.show_log(layout, "stream", lines=2, follow=False)
+        terminal.show_log(layout, "stream", lines=2, follow=False)
     assert ended.value.code == 0
     assert capfd.readouterr().out.splitlines() == [
         "INFO feed <U+001B>[2J[/x]<U+001B>]0;title<U+0007>",
         "caf\\xe9 <U+202E>",
     ]
     with pytest.raises(TieoutError, match="no log of -x"):
-        look.show_log(layout, "-x", lines=2, follow=False)
+        terminal.show_log(layout, "-x", lines=2, follow=False)
 
 
 @pytest.mark.parametrize(
@@ -35,12 +35,12 @@ def test_a_log_is_printed_as_text_whatever_somebody_sent(tmp_path: Path, capfd: 
         (b"\xef\xbb\xbf \n\\copy x to y", "psql's own commands"),
         (b"select '\xff'", "no text in UTF-8"),
         (b"select 1\0", "no text in UTF-8"),
-        (b"x" * (look.LONGEST_QUERY + 1), "longer than"),
+        (b"x" * (terminal.LONGEST_QUERY + 1), "longer than"),
     ],
 )
 def test_standard_input_that_is_no_statement_is_refused(read: bytes, refused: str) -> None:
     with pytest.raises(TieoutError, match=refused):
-        look._statements(read)
+        terminal._statements(read)
 
 
 @pytest.mark.services

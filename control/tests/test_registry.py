@@ -21,7 +21,7 @@ from kafka.admin import (
 from typer.testing import CliRunner
 
 import control.services
-from contracts.model import load_contract
+from contracts.entities import load_entities
 from control import airflow_rest, registry, start, status, supervision
 from control.accounts import Accounts
 from control.bring_up import bring_up_base, make_folders, prepare
@@ -159,7 +159,7 @@ def test_a_service_of_one_file_has_a_port_an_address_and_a_row(echo, layout, cap
 
 def test_a_service_of_one_file_has_its_rights(echo, layout, tmp_path):
     platform = _platform(layout)
-    assert rights(load_contract(), platform.registered)["echo"] == [
+    assert rights(load_entities(), platform.registered)["echo"] == [
         Acl("READ", "echo.", prefixed=True),
         Acl("READ", "echo-", "GROUP", prefixed=True),
     ]

@@ -3,6 +3,8 @@ import subprocess
 
 import pytest
 
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS
 from control import catching_up, first_load, rounds
 from control.accounts import Accounts
 from control.env import ensure_env, lake_of
@@ -80,11 +82,30 @@ def test_how_far_a_table_is_behind_counts_each_partition_and_never_negative():
     assert behind({0: 10, 1: 5, 2: 7}, {0: 4, 1: 9}) == 6 + 0 + 7
 
 
+def test_a_topic_of_any_entity_that_the_lake_does_not_have_yet_is_waited_for(layout, monkeypatch):
+    ends = {"transactions": {0: 4}, "refunds": {0: 1}}
+    monkeypatch.setattr(catching_up, "topic_id", lambda *_: "T")
+    monkeypatch.setattr(catching_up, "held_back", lambda _, topic: (ends[topic], {"refunds": 2}.get(topic, 1)))
+    reached = {"transactions": {0: 4}}
+    monkeypatch.setattr(catching_up, "lake_ends", lambda _, entity: reached.get(entity.name, {}))
+    drained = []
+
+    def drain():
+        drained.append(1)
+        reached.update(ends)
+
+    monkeypatch.setattr(catching_up, "_drain", drain)
+    assert catching_up.catch_up(layout, {}, service_runs=False) == 3
+    assert drained == [1]
+    assert catching_up.catch_up(layout, {}, service_runs=False) == 3
+    assert drained == [1], "nothing was left"
+
+
 def test_the_lake_stands_where_the_slower_of_its_two_tables_stands(layout, monkeypatch):
-    lake = lake_of(layout, {})
-    ends = {lake.bronze: {0: 10, 1: 3}, lake.dead_letters: {0: 8, 1: 5}}
+    lake, entity = lake_of(layout, {}), load_entity(PAYMENTS)
+    ends = {lake.table(entity.bronze): {0: 10, 1: 3}, lake.table(entity.dead_letters): {0: 8, 1: 5}}
     monkeypatch.setattr("warehouse.delta_log.recorded_ends", lambda table: ends[table])
-    assert catching_up.lake_ends(lake) == {0: 8, 1: 3}
+    assert catching_up.lake_ends(lake, entity) == {0: 8, 1: 3}
 
 
 def test_a_topic_that_was_made_anew_is_refused_and_not_taken_for_an_old_one(layout, monkeypatch):
@@ -96,9 +117,9 @@ def test_a_topic_that_was_made_anew_is_refused_and_not_taken_for_an_old_one(layo
 
 
 def test_a_stream_that_stands_still_is_an_error_with_the_number_of_events(layout, monkeypatch):
-    monkeypatch.setattr(catching_up, "lake_ends", lambda _: {0: 4})
+    monkeypatch.setattr(catching_up, "lake_ends", lambda *_: {0: 4})
     with pytest.raises(TieoutError, match="6 events are not in the lake"):
-        catching_up._wait(layout, {0: 10}, patience=0.2)
+        catching_up._wait(layout, [(load_entity(PAYMENTS), {0: 10})], patience=0.2)
 
 
 def test_nobody_at_work_is_told_from_a_writer_that_holds_the_lake(layout):

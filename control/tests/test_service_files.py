@@ -1,10 +1,6 @@
 """What holds for every file of a service."""
 
-import sys
-from pathlib import Path
-
 from control import registry
-from control.build_dbt import WORKER
 from control.ports import LISTENING
 
 
@@ -15,13 +11,6 @@ def test_each_file_holds_the_service_of_its_name():
     optional = {name for profile in registry.profile_names() for name in registry.services_of_profile(profile)}
     assert set(found) | optional == set(registry.service_names())
     assert [each.place for each in found.values()] == sorted({each.place for each in found.values()})
-
-
-def test_no_module_hides_one_of_pythons():
-    """dbt_worker.py runs with its folder on the path, where dbt would find ours in place of Python's."""
-    names = {path.stem for path in Path(WORKER).parent.iterdir()}
-    assert "build_dbt" in names
-    assert not names & sys.stdlib_module_names
 
 
 def test_accounts_and_ports_have_one_service_each():

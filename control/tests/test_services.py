@@ -26,8 +26,9 @@ from kafka.admin import (
 from kafka.errors import KafkaError, TopicAuthorizationFailedError
 from psycopg import errors
 
-from contracts.model import load_contract
-from control import build_lock, catching_up, orphans, rounds
+from contracts.entities import all_topics, load_entities, load_entity
+from contracts.model import PAYMENTS
+from control import catching_up, orphans, rounds
 from control.accounts import choose_accounts
 from control.logins import refused_logins
 from control.offsets import end_offsets, held_back, topic_id
@@ -40,7 +41,8 @@ from core.errors import TieoutError
 from core.kafka_login import kafka_python_login, librdkafka_login
 from core.layout import find_layout
 from core.locks import AdvisoryKey
-from core.topic_id import as_kafka_spells
+from core.topic_id import normalise_topic_id
+from transformation.lock import BuildBusyError, hold_build_lock
 
 pytestmark = pytest.mark.services
 
@@ -118,7 +120,7 @@ def test_services_started_by_root_do_not_run_as_root(services):
 
 
 def test_topics_are_as_the_contract_says(services):
-    for topic in load_contract().topics.values():
+    for topic in all_topics(load_entities()):
         assert len(end_offsets(services.env, topic.name)) == topic.partitions
 
 
@@ -144,7 +146,7 @@ def test_an_open_transaction_holds_back_its_partition_and_nobody_waits_for_it(se
     ends, held = held_back(services.env, EVENTS)
     assert held == 0
     layout = find_layout({"TIEOUT_HOME": str(tmp_path)})
-    monkeypatch.setattr(catching_up, "lake_ends", lambda _: ends)
+    monkeypatch.setattr(catching_up, "lake_ends", lambda _, entity: ends if entity.name == PAYMENTS else {})
     with transaction(services.env, [b"{}", b"{}"], partition=2):
         assert held_back(services.env, EVENTS) == (ends, 2)
         assert catching_up.catch_up(layout, services.env, service_runs=True) == 2
@@ -162,14 +164,14 @@ def test_the_broker_ends_a_transaction_after_a_minute(services):
 
 
 def test_setting_up_again_changes_nothing_and_is_no_error(services):
-    ensure_topics(services.env, load_contract())
+    ensure_topics(services.env, load_entities())
     ensure_roles(services.env)
     ensure_roles(services.env)
 
 
 @pytest.mark.parametrize(("user", "other"), [("gateway", "redrive"), ("redrive", "gateway")])
 def test_a_sender_writes_its_own_topic_of_control_totals_and_no_other_ones(services, user, other):
-    topics = load_contract().control_topics
+    topics = load_entity(PAYMENTS).platform.control_topics
     assert _send(services, user, topics[user].name).offset >= 0
     with pytest.raises(TopicAuthorizationFailedError):
         _send(services, user, topics[other].name)
@@ -180,7 +182,7 @@ def test_a_right_that_an_earlier_version_gave_is_taken_back_and_those_of_others_
     with administrator(services.env) as admin:
         assert not admin.create_acls([theirs, ours])["failed"]
     _until(lambda: _send(services, "redrive", CONTROL))
-    ensure_topics(services.env, load_contract())
+    ensure_topics(services.env, load_entities())
     with administrator(services.env) as admin:
         found, _ = admin.describe_acls(
             ACLFilter(None, None, ACLOperation.WRITE, ACLPermissionType.ALLOW, _pattern(CONTROL, ResourcePatternFilter))
@@ -319,7 +321,7 @@ def test_the_id_of_a_topic_is_spelled_as_kafka_spells_it(services):
     env = services.env
     client = AdminClient(librdkafka_login(env["KAFKA_BOOTSTRAP"], "admin", env["KAFKA_PASSWORD_ADMIN"]))
     other = str(client.describe_topics(TopicCollection([EVENTS]))[EVENTS].result().topic_id)
-    assert topic_id(services.env, EVENTS) == as_kafka_spells(other)
+    assert topic_id(services.env, EVENTS) == normalise_topic_id(other)
 
 
 def test_a_connection_that_does_not_log_in_is_closed(services):
@@ -360,14 +362,15 @@ def test_roles_that_could_not_be_set_right_keep_the_defaults_that_they_had(servi
         assert reader.execute(question).fetchall() == before
 
 
-def test_a_build_that_cannot_take_its_lock_says_who_holds_it(services, monkeypatch):
-    monkeypatch.setattr(build_lock, "MOMENT_SECONDS", 0.3)
-    with psycopg.connect(dsn(services.env, "dbt"), autocommit=True) as books:
+def test_a_build_that_cannot_take_its_lock_says_who_holds_it(services):
+    with psycopg.connect(dsn(services.env, "dbt"), autocommit=True) as db:
         with psycopg.connect(dsn(services.env, "postgres", "postgres"), autocommit=True) as elsewhere:
             elsewhere.execute("select pg_advisory_lock(%s)", [int(AdvisoryKey.BUILD)])  # another database's lock
-            build_lock.release(books, build_lock.take_for_run(books, "mine"))
+            with hold_build_lock(db):
+                pass
         with psycopg.connect(dsn(services.env, "loader"), autocommit=True) as other:
             other.execute("select pg_advisory_lock(%s)", [int(AdvisoryKey.BUILD)])
-            with pytest.raises(build_lock.BuildBusyError, match=r"role loader .*server process"):
-                build_lock.take_for_run(books, "mine")
-        build_lock.release(books, build_lock.take_for_run(books, "mine"))
+            with pytest.raises(BuildBusyError, match=r"role loader .*server process"), hold_build_lock(db, 0.3):
+                pass
+        with hold_build_lock(db):
+            pass

@@ -192,17 +192,22 @@ def _divided(files: Sequence[LiveFile]) -> Iterator[list[LiveFile]]:
 
 @dataclass(frozen=True)
 class Lake:
-    """The tables below one place."""
+    """The tables below one place.
+
+    Attributes:
+        names: of the tables, for each entity in the order in which a batch is committed.
+    """
 
     place: Place
+    names: tuple[str, ...] = (DEAD_LETTERS, BRONZE)
 
     @classmethod
-    def of(cls, settings: Settings, layout: Layout) -> "Lake":
+    def of(cls, settings: Settings, layout: Layout, names: Sequence[str] = (DEAD_LETTERS, BRONZE)) -> "Lake":
         """Return the lake that LAKE_URL names; nothing is asked or made."""
-        return cls.at(settings.lake_url, settings, layout)
+        return cls.at(settings.lake_url, settings, layout, names)
 
     @classmethod
-    def at(cls, url: str, settings: Settings, layout: Layout) -> "Lake":
+    def at(cls, url: str, settings: Settings, layout: Layout, names: Sequence[str] = (DEAD_LETTERS, BRONZE)) -> "Lake":
         """Return the lake at an address of the form of LAKE_URL, with the endpoint and keys of the settings.
 
         Raises:
@@ -211,7 +216,7 @@ class Lake:
         scheme, _, rest = url.partition(":")
         if scheme == "file":
             path = rest.removeprefix("//")
-            return cls(LocalPlace(layout.home / path))
+            return cls(LocalPlace(layout.home / path), tuple(names))
         bucket, _, prefix = rest.removeprefix("//").partition("/")
         keys = [key.get_secret_value() if key else "" for key in (settings.lake_access_key, settings.lake_secret_key)]
         if not all(keys) and (any(keys) or settings.lake_endpoint):
@@ -221,7 +226,7 @@ class Lake:
                 "nothing was read or written.",
                 f"set LAKE_ACCESS_KEY and LAKE_SECRET_KEY in {layout.env_file}",
             )
-        return cls(Bucket(bucket, prefix, settings.lake_endpoint, settings.lake_region, *keys))
+        return cls(Bucket(bucket, prefix, settings.lake_endpoint, settings.lake_region, *keys), tuple(names))
 
     @property
     def url(self) -> str:
@@ -239,15 +244,15 @@ class Lake:
 
     @property
     def bronze(self) -> LakeTable:
-        """The well-formed events."""
+        """The well-formed events of payments."""
         return self.table(BRONZE)
 
     @property
     def dead_letters(self) -> LakeTable:
-        """The malformed events."""
+        """The malformed events of payments."""
         return self.table(DEAD_LETTERS)
 
     @property
-    def tables(self) -> tuple[LakeTable, LakeTable]:
-        """Both tables, in the order in which a batch is committed."""
-        return self.dead_letters, self.bronze
+    def tables(self) -> tuple[LakeTable, ...]:
+        """Every table, for each entity in the order in which a batch is committed."""
+        return tuple(map(self.table, self.names))

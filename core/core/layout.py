@@ -61,28 +61,22 @@ class Layout:
         return self.home / "data"
 
     @property
-    def bronze(self) -> Path:
-        """Delta table of well-formed events."""
-        return self.data / "raw_transactions"
+    def checkpoints(self) -> Path:
+        """The checkpoints of the stream's queries."""
+        return self.data / "checkpoints"
 
-    @property
-    def dead_letters(self) -> Path:
-        """Delta table of malformed events."""
-        return self.data / "dead_letter_queue"
-
-    @property
-    def checkpoint(self) -> Path:
-        """The stream's checkpoint: job and version."""
-        return self.data / "checkpoints" / "bronze-v1"
+    def checkpoint(self, query: str) -> Path:
+        """Return the checkpoint of a query of the stream: its name and version."""
+        return self.checkpoints / f"{query}-v1"
 
     @property
     def writer_lock(self) -> Path:
-        """Locked by the one JVM that writes the lake."""
+        """Locked by the one process that writes the lake."""
         return self.data / ".writer.lock"
 
     @property
     def stream_ready(self) -> Path:
-        """Holds the process id of the stream while its query runs."""
+        """Holds the process id of the stream while its queries run."""
         return self.run / "stream.pid"
 
     @property

@@ -21,6 +21,7 @@ class AdvisoryKey(IntEnum):
     LOADER = 0x6C6F61646572
     REDRIVE = 0x72656472697665
     LIVE = 0x6C697665
+    LAKE = 0x6C616B65
     BUILD = 0x7469656F7562
     MIGRATION = 0x7469656F7574
 
@@ -99,7 +100,11 @@ def take_advisory(
 
 @contextmanager
 def hold_advisory(
-    connection: Any, key: AdvisoryKey, wait_seconds: float, busy: Callable[[str], TieoutError]
+    connection: Any,
+    key: AdvisoryKey,
+    wait_seconds: float,
+    busy: Callable[[str], TieoutError],
+    on_wait: Callable[[str], None] = lambda _: None,
 ) -> Iterator[None]:
     """Hold an advisory lock.
 
@@ -108,12 +113,17 @@ def hold_advisory(
         key: which lock.
         wait_seconds: how long to wait for the session that holds it.
         busy: makes the error of a lock that is not to be had, out of the holder's description.
+        on_wait: called once, with that description, before waiting.
 
     Raises:
         TieoutError: the one that `busy` makes.
     """
-    if not take_advisory(connection, key, wait_seconds):
-        raise busy(advisory_holder(connection, key))
+    if not take_advisory(connection, key, 0):
+        holder = advisory_holder(connection, key)
+        if wait_seconds > 0:
+            on_wait(holder)
+        if not take_advisory(connection, key, wait_seconds):
+            raise busy(advisory_holder(connection, key))
     try:
         yield
     finally:

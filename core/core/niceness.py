@@ -2,7 +2,7 @@
 
 PostgreSQL does a session's work in a process of its own, which knows nothing of its client's niceness. Linux moreover
 shares the processors among sessions first (autogroup, `man 7 sched`), and such a process is a session by itself: one
-batch would weigh as much as all services together. The standard library only: dbt's environment imports this file.
+batch would weigh as much as all services together.
 """
 
 import os
@@ -18,8 +18,18 @@ def pass_on(connection: Any) -> None:
     Args:
         connection: of psycopg or psycopg2, open, with nothing under way.
     """
-    if os.getpriority(os.PRIO_PROCESS, 0) > 0:
+    if is_nice():
         give_way(connection)
+
+
+def is_nice() -> bool:
+    """Say whether this process gives way to others."""
+    return os.getpriority(os.PRIO_PROCESS, 0) > 0
+
+
+def gives_way(connection: Any) -> bool:
+    """Say whether sessions that this process asks for should give way, and the database knows how to."""
+    return is_nice() and bool(connection.execute(IS_THERE).fetchone()[0])
 
 
 def give_way(connection: Any) -> None:

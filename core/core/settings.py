@@ -4,22 +4,20 @@ A field's name in capitals is the variable's name. The process environment wins 
 read only where this account may read it: a service has what it needs in its environment. An empty value is no value.
 """
 
-import io
 import os
-import textwrap
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
-from dotenv.parser import parse_stream
 from psycopg.conninfo import make_conninfo
 from pydantic import Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from core.env_file import read_env_file
 from core.errors import TieoutError, missing_secret
-from core.kafka_login import librdkafka_login
+from core.kafka_login import KafkaPlace, librdkafka_login
 from core.layout import Layout, find_layout
+from core.postgres_login import PostgresTls
 from core.setting_types import DuckdbMemory, JavaMemory, LakeEndpoint, LakeUrl, Port, Span
 
 SECRET, GIVEN, WRITTEN, EMPTY, OURS = "secret", "given", "written", "empty", "ours"
@@ -60,6 +58,22 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True)
 
     kafka_bootstrap: str = _written("127.0.0.1:9092")
+    kafka_security_protocol: Literal["SASL_PLAINTEXT", "SASL_SSL", "SSL"] = _empty(
+        "SASL_PLAINTEXT",
+        "How a broker elsewhere is spoken to: SASL_SSL is passwords under TLS, SSL a client certificate for each user. "
+        "The broker of ./scripts/start.sh speaks SASL_PLAINTEXT, on 127.0.0.1 only.",
+    )
+    kafka_sasl_mechanism: Literal["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"] = _empty("SCRAM-SHA-256")
+    kafka_ca_file: str = _empty(
+        "", "PEM file of the authorities that sign the brokers' certificates; those of the machine without any."
+    )
+    kafka_certificate_file: str = _empty(
+        "",
+        "PEM files of certificate and private key that users log in with under SSL. {user} in the path is the user's "
+        "name, as in /etc/tieout/{user}.crt.",
+    )
+    kafka_key_file: str = _empty("")
+    kafka_key_password: SecretStr | None = _given("Password of the key files, if they have one.")
     kafka_port: Port = _written(9092)
     kafka_controller_port: Port = _written(9093)
     kafka_password_broker: SecretStr | None = _secret(
@@ -88,9 +102,22 @@ class Settings(BaseSettings):
     postgres_host: str = _written("127.0.0.1", pattern=_HOST)
     postgres_port: Port = _written(5432)
     postgres_db: str = _written("payments")
+    postgres_sslmode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = _empty(
+        "prefer",
+        "How connections to a database elsewhere are secured, as libpq calls it; verify-full is the one to use over a "
+        "network. The database of ./scripts/start.sh has no TLS, on 127.0.0.1 only.",
+    )
+    postgres_ca_file: str = _empty("", "PEM file of the authorities that verify-ca and verify-full go by.")
+    postgres_certificate_file: str = _empty(
+        "",
+        "PEM files of a client certificate and its key, where the server asks for one. {role} in the path is the "
+        "role's name.",
+    )
+    postgres_key_file: str = _empty("")
     postgres_password_postgres: SecretStr | None = _secret(
         "Roles: postgres makes roles and databases, owner owns the schemas, loader writes silver, dbt makes the marts, "
         "reader reads marts, metadata and the live view, redrive puts dead letters back, live keeps the live view, "
+        "stream holds the lease of a lake elsewhere and reads nothing, "
         "airflow has a database of its own."
     )
     postgres_password_owner: SecretStr | None = _secret()
@@ -99,6 +126,7 @@ class Settings(BaseSettings):
     postgres_password_reader: SecretStr | None = _secret()
     postgres_password_redrive: SecretStr | None = _secret()
     postgres_password_live: SecretStr | None = _secret()
+    postgres_password_stream: SecretStr | None = _secret()
     postgres_password_airflow: SecretStr | None = _secret()
 
     card_hash_key: SecretStr | None = _secret(
@@ -118,6 +146,16 @@ class Settings(BaseSettings):
         "700m", "Heap of an executor, and cores of all executors, where SPARK_MASTER is no local one."
     )
     spark_executor_cores: int = _empty(2, gt=0, le=10_000)
+    spark_driver_host: str = _empty(
+        "127.0.0.1",
+        "Where executors on other machines find the stream, and the address that it listens on; a setting of another "
+        "machine encrypts what they say to each other.",
+        pattern=_HOST,
+    )
+    spark_driver_bind: str = _empty("127.0.0.1", pattern=_HOST)
+    spark_python_archive: str = _empty(
+        "", "File of ./scripts/tieout pack with the Python of executors; without it they have this checkout's, here."
+    )
     max_offsets_per_trigger: int = _empty(
         200_000,
         "The most events that one batch of the stream takes; bounds the memory that a backlog needs.",
@@ -240,37 +278,45 @@ class Settings(BaseSettings):
             password=self.secret(f"POSTGRES_PASSWORD_{role.upper()}"),
             connect_timeout=connect_timeout,
             application_name=application or f"tieout {role}",
+            **self.postgres_tls.parameters(role),
             **({"options": options} if options else {}),
         )
+
+    @property
+    def postgres_tls(self) -> PostgresTls:
+        """How connections to the warehouse are secured."""
+        return PostgresTls(
+            self.postgres_sslmode, self.postgres_ca_file, self.postgres_certificate_file, self.postgres_key_file
+        )
+
+    @property
+    def kafka_place(self) -> KafkaPlace:
+        """Where the broker is, and how its connections are secured."""
+        return KafkaPlace(
+            self.kafka_bootstrap,
+            self.kafka_security_protocol,
+            self.kafka_sasl_mechanism,
+            self.kafka_ca_file,
+            self.kafka_certificate_file,
+            self.kafka_key_file,
+            self.kafka_key_password.get_secret_value() if self.kafka_key_password else "",
+        )
+
+    def kafka_password(self, user: str, left: str = "nothing was read or written.") -> str:
+        """Return the password of a user of the broker; none where a certificate is the user.
+
+        Raises:
+            TieoutError: it is set nowhere.
+        """
+        return self.secret(f"KAFKA_PASSWORD_{user.upper()}", left) if self.kafka_place.has_passwords else ""
 
     def kafka_login(self, user: str) -> dict[str, str]:
         """Return what librdkafka needs to log in as a user.
 
         Raises:
-            TieoutError: the user's password is nowhere to be found.
+            TieoutError: the user's password or a file is nowhere to be found.
         """
-        return librdkafka_login(self.kafka_bootstrap, user, self.secret(f"KAFKA_PASSWORD_{user.upper()}"))
-
-
-# The first field of each section of `.env.example`.
-_SECTIONS = {
-    "kafka_bootstrap": "Broker",
-    "postgres_host": "Warehouse",
-    "card_hash_key": "Gateway",
-    "spark_ui_port": "Stream",
-    "lake_url": "Lake",
-    "run_every_seconds": "Pipeline",
-    "loop": "Loop and Airflow",
-    "live_batch_events": "Live view",
-    "dashboard_address": "Dashboard",
-}
-
-_HEAD = """\
-# Every setting of a Tieout platform. ./scripts/setup.sh writes `.env` beside this file (mode 600): it draws the secrets
-# and keeps every value that is there already. Change a value in `.env`, then ./scripts/stop.sh and ./scripts/start.sh.
-# A variable of the same name in the process environment wins. Nothing here has a default password.
-# Rendered from core/core/settings.py by ./scripts/tieout contract render.
-"""
+        return librdkafka_login(self.kafka_place, user, self.kafka_password(user))
 
 
 def kind_of(field: FieldInfo) -> str:
@@ -288,37 +334,6 @@ def written_defaults() -> dict[str, str]:
     """Return what set-up writes into `.env`, the secrets apart."""
     fields = Settings.model_fields.items()
     return {name.upper(): str(field.default) for name, field in fields if kind_of(field) == WRITTEN}
-
-
-def read_env_file(path: Path) -> dict[str, str]:
-    """Return the values of a `.env` file; those that are empty are left out. Nothing in a value is replaced.
-
-    Raises:
-        TieoutError: the file belongs to someone else, or is not a file of settings.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except PermissionError as error:
-        raise TieoutError(
-            f"{path} cannot be read: it belongs to user id {path.stat().st_uid}, this is {os.geteuid()}.",
-            "nothing was changed.",
-            "run the command as the user who ran ./scripts/setup.sh",
-        ) from error
-    except UnicodeDecodeError as error:
-        raise TieoutError(
-            f"{path} is not UTF-8 text: byte {error.start}.", "nothing was changed.", f"save {path} as UTF-8"
-        ) from None
-    found = {}
-    for line in parse_stream(io.StringIO(text)):
-        if line.error:  # not shown: it may hold a secret
-            raise TieoutError(
-                f"line {line.original.line} of {path} is not NAME=VALUE; is a quote not closed?",
-                "nothing was changed.",
-                f"mend that line of {path}, then the same command again",
-            )
-        if line.key and line.value:
-            found[line.key] = line.value
-    return found
 
 
 def load_settings(layout: Layout | None = None) -> Settings:
@@ -354,20 +369,3 @@ def parse_settings(values: Mapping[str, str], layout: Layout) -> Settings:
             "nothing was started or changed.",
             f"set {name} in {layout.env_file} or in the environment; .env.example says what it is",
         ) from None
-
-
-def render_example() -> str:
-    """Return the text of `.env.example`."""
-    lines = [_HEAD.rstrip("\n")]
-    for name, field in Settings.model_fields.items():
-        kind = kind_of(field)
-        if name in _SECTIONS:
-            lines.append(f"\n# --- {_SECTIONS[name]} ".ljust(121, "-"))
-        if kind == OURS:
-            continue
-        about = field.description or ""
-        if kind == EMPTY and field.default != "":
-            about += f" Empty: {field.default}."
-        lines += textwrap.wrap(about.strip(), 120, initial_indent="# ", subsequent_indent="# ")
-        lines.append(f"{name.upper()}={field.default if kind == WRITTEN else ''}")
-    return "\n".join(lines) + "\n"

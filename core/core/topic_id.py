@@ -4,7 +4,7 @@ from base64 import urlsafe_b64encode
 from uuid import UUID
 
 
-def as_kafka_spells(topic_id: UUID | str) -> str:
+def normalise_topic_id(topic_id: UUID | str) -> str:
     """Return a topic's id as the broker and the lake write it: base64 with - and _, without padding.
 
     Args:

@@ -34,9 +34,15 @@ def commit(table: LakeTable, version: int) -> None:
 
 def test_without_a_setting_the_lake_is_in_the_folders_that_a_home_has_always_had(layout: Layout) -> None:
     lake = Lake.of(Settings(), layout)
-    assert [table.folder for table in lake.tables] == [layout.dead_letters, layout.bronze]
-    assert (lake.url, lake.bronze.uri, lake.bronze.storage_options) == (str(layout.data), str(layout.bronze), {})
-    assert lake.bronze != lake.dead_letters
+    bronze, dead_letters = lake.table("raw_transactions"), lake.table("dead_letter_queue")
+    assert [bronze.folder, dead_letters.folder] == [layout.data / "raw_transactions", layout.data / "dead_letter_queue"]
+    assert (lake.url, bronze.uri, bronze.storage_options) == (str(layout.data), str(bronze.folder), {})
+    assert bronze != dead_letters
+
+
+def test_a_lake_knows_the_tables_whose_names_it_is_given(layout: Layout) -> None:
+    lake = Lake.of(Settings(), layout, ["broken_a", "a", "broken_b", "b"])
+    assert [table.name for table in lake.tables] == ["broken_a", "a", "broken_b", "b"]
 
 
 @pytest.mark.parametrize(

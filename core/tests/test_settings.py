@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from core.env_file import read_env_file
 from core.errors import TieoutError
 from core.layout import CHECKOUT, Layout, find_layout
 from core.settings import (
@@ -16,9 +17,8 @@ from core.settings import (
     kind_of,
     load_settings,
     names,
-    read_env_file,
-    render_example,
 )
+from core.settings_example import render_example
 
 
 def home(folder: Path, text: str) -> Layout:

@@ -9,8 +9,8 @@ from starlette.middleware import Middleware
 
 from core.errors import TieoutError
 from core.settings import load_settings
+from dashboard.auth import Door
 from dashboard.connections import reader_dsn
-from dashboard.door import Door
 
 PAGES = Path(__file__).with_name("app.py")
 

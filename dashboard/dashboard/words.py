@@ -2,7 +2,8 @@
 
 from decimal import Decimal
 
-from contracts.model import load_contract
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS
 from core.csv_text import guarded
 from core.text import shown
 from dashboard.figures import rounded
@@ -12,7 +13,7 @@ NOTHING = "-"
 
 def minor_digits(currency: str) -> int:
     """Return how many digits behind the point a currency has."""
-    return dict(load_contract().currencies).get(currency, 2)
+    return dict(load_entity(PAYMENTS).currencies).get(currency, 2)
 
 
 def amount(value: Decimal | None, currency: str) -> str:

@@ -14,13 +14,13 @@ import pytest
 from psycopg.rows import dict_row
 
 from control.accounts import as_user, choose_accounts, ensure_accounts
-from control.build import run_build
 from control.env import change_env, ensure_env, settings
 from control.roles import dsn, ensure_roles, wait_for_postgres
 from control.services.postgres import prepare_postgres, server_command
 from control.testing import free_ports, temporary_home
 from core.layout import find_layout
 from core.settings import Settings
+from transformation.build import run_build
 from warehouse.migrate import let_reader_read_marts, migrate
 
 PAYMENTS = Path(__file__).with_name("payments.sql").read_text(encoding="utf-8")

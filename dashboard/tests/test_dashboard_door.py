@@ -12,8 +12,8 @@ from contextlib import suppress
 import pytest
 
 from control.testing import free_ports
-from dashboard import door
-from dashboard.door import Door
+from dashboard import auth
+from dashboard.auth import Door
 from dashboard.peer import account_of
 
 TOKEN = "the-token-of-this-test"
@@ -155,14 +155,14 @@ def test_a_cookie_of_an_earlier_run_of_another_account_or_too_old_opens_nothing(
     cookie = cookie_of(knock(query=f"token={TOKEN}")[1])
     assert knock(cookie=cookie)[2] == REACHED
     with monkeypatch.context() as patch:
-        patch.setattr(door, "THIS_RUN", b"another")
+        patch.setattr(auth, "THIS_RUN", b"another")
         assert knock(cookie=cookie)[0] == 401
     with monkeypatch.context() as patch:
-        patch.setattr(door, "account_of", lambda *_: 4711)
+        patch.setattr(auth, "account_of", lambda *_: 4711)
         assert knock(cookie=cookie)[0] == 401
     with monkeypatch.context() as patch:
-        too_late = time.time() + door.KEPT_SECONDS
-        patch.setattr(door.time, "time", lambda: too_late)
+        too_late = time.time() + auth.KEPT_SECONDS
+        patch.setattr(auth.time, "time", lambda: too_late)
         assert knock(cookie=cookie)[0] == 401
     name, _, value = cookie.partition("=")
     issued, _, seal = value.partition(".")
@@ -174,8 +174,8 @@ def test_a_cookie_is_strict_hidden_from_scripts_and_renewed_after_an_hour(monkey
     assert {"HttpOnly", "SameSite=Strict"} <= set(given.split("; "))
     cookie = given.split(";")[0]
     assert "set-cookie" not in knock(cookie=cookie)[1]
-    later = time.time() + door.RENEWED_AFTER_SECONDS + 9
-    monkeypatch.setattr(door.time, "time", lambda: later)
+    later = time.time() + auth.RENEWED_AFTER_SECONDS + 9
+    monkeypatch.setattr(auth.time, "time", lambda: later)
     renewed = cookie_of(knock(cookie=cookie)[1])
     assert renewed != cookie
     assert knock(cookie=renewed)[2] == REACHED

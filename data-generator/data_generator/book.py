@@ -1,9 +1,9 @@
 """Numbers a feed's events and keeps its books: totals cover what the broker has, up to the first hole."""
 
-from collections.abc import Mapping
 from copy import deepcopy
 
 from contracts.control_total import ControlTotal
+from contracts.model import Entity
 from data_generator.delivery import Message
 from data_generator.events import Event
 from data_generator.totals import FeedTotals
@@ -14,17 +14,17 @@ class FeedBook:
 
     Args:
         run: the feed's id.
-        contract_version: the contract that the events are made under.
+        entity: what its events are.
 
     Attributes:
         built: how many events were numbered.
         totals: of the acknowledged events without a hole before them.
     """
 
-    def __init__(self, run: str, contract_version: str) -> None:
+    def __init__(self, run: str, entity: Entity) -> None:
         self.run = run
-        self.contract_version = contract_version
-        self._fixed = (("run", run.encode()), ("contract", contract_version.encode()))
+        self.entity = entity
+        self._fixed = (("run", run.encode()), ("contract", entity.version.encode()))
         self._open: dict[int, Event] = {}
         self._ahead: set[int] = set()
         self.built = 0
@@ -55,27 +55,26 @@ class FeedBook:
             self.totals.add(following, self._open.pop(following))
             following += 1
 
-    def control_total(self, minor_digits: Mapping[str, int], topic_id: str | None, *, closed: bool) -> ControlTotal:
+    def control_total(self, topic_id: str | None, *, closed: bool) -> ControlTotal:
         """Return the control total of what is acknowledged without a hole."""
-        return self._as_total(self.totals, minor_digits, topic_id, closed=closed)
+        return self._as_total(self.totals, topic_id, closed=closed)
 
-    def total_of_all(self, minor_digits: Mapping[str, int], topic_id: str | None) -> ControlTotal:
+    def total_of_all(self, topic_id: str | None) -> ControlTotal:
         """Return the closing total as it will be once everything that was built is acknowledged."""
         totals = deepcopy(self.totals)
         for number in sorted(self._open):
             totals.add(number, self._open[number])
-        return self._as_total(totals, minor_digits, topic_id, closed=True)
+        return self._as_total(totals, topic_id, closed=True)
 
-    def _as_total(
-        self, totals: FeedTotals, minor_digits: Mapping[str, int], topic_id: str | None, *, closed: bool
-    ) -> ControlTotal:
+    def _as_total(self, totals: FeedTotals, topic_id: str | None, *, closed: bool) -> ControlTotal:
         return ControlTotal(
             run=self.run,
             seq=totals.seq,
             closed=closed,
-            amounts=totals.money(minor_digits),
+            amounts=totals.money(self.entity.currencies),
             last_offsets=dict(totals.last_offsets),
             broken=dict(totals.broken),
             topic_id=topic_id,
-            contract=self.contract_version,
+            contract=self.entity.version,
+            entity=self.entity.name,
         )

@@ -6,6 +6,7 @@ import secrets
 import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +18,7 @@ from core.layout import find_layout
 from core.text import shown
 
 if TYPE_CHECKING:
-    from data_generator.produce import Surroundings
+    from data_generator.produce import Context
 
 SAMPLE = "fraudTrain_33k.csv.gz"
 
@@ -94,6 +95,7 @@ To = Annotated[
     Path | None,
     typer.Option(metavar="FILE", show_default=False, help="Default: data/batch_files/fraudTrain.csv."),
 ]
+Refunds = Annotated[str, typer.Option(metavar="SHARE", help="Share of successful payments that are refunded.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Build everything, send nothing.")]
 
 
@@ -103,17 +105,17 @@ def mount(root: typer.Typer) -> None:
     root.add_typer(dataset_app, name="dataset")
 
 
-def _surroundings(broker: str | None, *, needs_password: bool, needs_key: bool) -> "Surroundings":
-    from contracts.model import load_contract
+def _surroundings(broker: str | None, *, needs_password: bool, needs_key: bool) -> "Context":
+    from contracts.entities import load_entities
     from core.settings import load_settings
-    from data_generator.produce import Surroundings
+    from data_generator.produce import Context
     from data_generator.stopping import Stop
 
     settings = load_settings()
-    return Surroundings(
-        contract=load_contract(),
-        bootstrap=broker or settings.kafka_bootstrap,
-        password=settings.secret("KAFKA_PASSWORD_GATEWAY", "nothing was sent.") if needs_password else "",
+    return Context(
+        entities={entity.name: entity for entity in load_entities()},
+        broker=replace(settings.kafka_place, bootstrap=broker) if broker else settings.kafka_place,
+        password=settings.kafka_password("gateway", "nothing was sent.") if needs_password else "",
         card_hash_key=settings.secret("CARD_HASH_KEY", "nothing was sent.") if needs_key else "",
         undelivered=find_layout().undelivered,
         stop=Stop(),
@@ -145,6 +147,7 @@ def produce(
     timeline: TimelineOption = "live",
     faults: Faults = "0",
     settle_within: Settle = "3d",
+    refunds: Refunds = "0.02",
     resend: Resend = None,
     max_bad_rows: BadRows = "0",
     dry_run: DryRunOption = False,
@@ -166,18 +169,18 @@ def produce(
     from data_generator.progress import say
 
     file = CardFile(kaggle or find_layout().samples / SAMPLE, parse_bad_rows(max_bad_rows), say)
-    asked = Asked(rate, total, mix, seed, start, timeline, faults, settle_within, dry_run)
+    asked = Asked(rate, total, mix, seed, start, timeline, faults, settle_within, refunds, dry_run)
     plan = make_plan(asked, file, load_settings().producer_rate)
-    around = _surroundings(broker, needs_password=not dry_run, needs_key=bool(plan.mix))
+    context = _surroundings(broker, needs_password=not dry_run, needs_key=bool(plan.mix))
     run = f"{GATEWAY}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
     at = moment(plan.start).isoformat()
     rebuild = f"./scripts/tieout produce --seed {plan.seed} --start {shlex.quote(at)} with the other options unchanged"
     say(f"feed {run}: seed {plan.seed}, start {at}, {plan.total if plan.total is not None else 'endless'} payments")
-    around.stop.listen()
+    context.stop.listen()
     # Events make no cycles, and up to 6,000 of them are under way: looking for cycles among them cost a fifth.
     gc.freeze()
     gc.set_threshold(100_000, 50, 1_000)
-    outcome = run_gateway(plan, file, run, around, dry_run=dry_run, rebuild=rebuild)
+    outcome = run_gateway(plan, file, run, context, dry_run=dry_run, rebuild=rebuild)
     _finish(outcome.summary | {"start": at}, outcome.error, as_json=as_json)
 
 
@@ -189,9 +192,9 @@ def _resend(ctx: typer.Context, file: Path, broker: str | None, *, as_json: bool
     if others:
         named = ", ".join(f"--{name.replace('_', '-')}" for name in others)
         raise typer.BadParameter(f"sends the events as they are: {named} does not go with it", param_hint="--resend")
-    around = _surroundings(broker, needs_password=True, needs_key=False)
-    around.stop.listen()
-    outcome = resend(file, around)
+    context = _surroundings(broker, needs_password=True, needs_key=False)
+    context.stop.listen()
+    outcome = resend(file, context)
     _finish(outcome.summary, outcome.error, as_json=as_json)
 
 

@@ -10,8 +10,8 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollectio
 from confluent_kafka.admin import AdminClient
 
 from core import failpoints
-from core.kafka_login import librdkafka_login
-from core.topic_id import as_kafka_spells
+from core.kafka_login import KafkaPlace, librdkafka_login
+from core.topic_id import normalise_topic_id
 from data_generator.errors import BrokerError, MessageError
 from data_generator.stopping import Stop
 
@@ -34,7 +34,7 @@ _REFUSALS = {
 }
 _PURGED = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)
 _UNDER_WAY = "under way"
-_CONNECTION = ("bootstrap", "security", "sasl", "log_level")
+_CONNECTION = ("bootstrap", "security", "sasl", "ssl", "log_level")
 _BROKER_NEXT = "./scripts/tieout doctor; the broker's own words: ./scripts/tieout logs kafka"
 
 
@@ -46,10 +46,10 @@ class Message(NamedTuple):
     headers: list[tuple[str, str | bytes | None]]
 
 
-def producer_settings(bootstrap: str, password: str, max_message_bytes: int) -> dict[str, Any]:
+def producer_settings(broker: KafkaPlace | str, password: str, max_message_bytes: int) -> dict[str, Any]:
     """Return librdkafka's settings for the gateway."""
     return {
-        **librdkafka_login(bootstrap, "gateway", password),
+        **librdkafka_login(broker, "gateway", password),
         "client.id": "tieout-gateway",
         "enable.idempotence": True,
         "acks": "all",
@@ -72,6 +72,7 @@ class Delivery:
         settings: librdkafka's, see `producer_settings`.
         acknowledged: called with (number, partition, offset) for every message that the broker has.
         say: told that the broker is away, every ten seconds.
+        certificate: says what is wrong with a certificate, if anything; asked when a connection with TLS fails.
 
     Attributes:
         on_poll: called whenever acknowledgements were served.
@@ -85,8 +86,11 @@ class Delivery:
         stop: Stop,
         acknowledged: Callable[[int, int, int], None],
         say: Callable[[str], None],
+        *,
+        certificate: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._settings = settings
+        self._certificate = certificate
         self._bootstrap = settings["bootstrap.servers"]
         self._topic = topic
         self._stop = stop
@@ -98,7 +102,7 @@ class Delivery:
         self._refusal: str | None = None
         self._moved = self._said = time.monotonic()
         self._sends = 0
-        self._told: str | None = None
+        self._control_total: str | None = None
         self.on_poll: Callable[[], None] = _nothing
         self.topic_id: str | None = None
         self._producer = Producer(settings | {"error_cb": self._on_error}, logger=_LOG)
@@ -107,6 +111,11 @@ class Delivery:
     def waiting(self) -> int:
         """How many messages the broker has not acknowledged yet."""
         return len(self._flying) + len(self._unsendable)
+
+    @property
+    def is_refused(self) -> bool:
+        """The broker refuses what waiting would not heal."""
+        return self._refusal is not None
 
     def connect(self) -> bool:
         """Wait until the broker answers and has the topic; False when stopped before.
@@ -176,26 +185,26 @@ class Delivery:
             self._complain(self._moved)
         self.on_poll()
 
-    def tell(self, topic: str, key: bytes, value: bytes) -> bool:
+    def send_control_total(self, topic: str, key: bytes, value: bytes) -> bool:
         """Send a word beside the messages, one at a time; False when the one before it is still under way."""
-        if self._told == _UNDER_WAY:
+        if self._control_total == _UNDER_WAY:
             return False
         try:
-            self._producer.produce(topic, key=key, value=value, on_delivery=self._on_told)
+            self._producer.produce(topic, key=key, value=value, on_delivery=self._on_control_total)
         except (BufferError, KafkaException):
             return False
-        self._told = _UNDER_WAY
+        self._control_total = _UNDER_WAY
         return True
 
-    def told(self) -> str | None:
+    def control_total_sent(self) -> str | None:
         """Wait until the broker has the last word, or refuses it, or a stop leaves no time; return what went wrong."""
         since = time.monotonic()
-        while self._told == _UNDER_WAY and not self._stop.expired:
+        while self._control_total == _UNDER_WAY and not self._stop.expired:
             self._producer.flush(0.2)
             if self._refusal is not None:
                 return f"the broker {self._refusal}"
             self._complain(since)
-        return "stopped before the broker answered" if self._told == _UNDER_WAY else self._told
+        return "stopped before the broker answered" if self._control_total == _UNDER_WAY else self._control_total
 
     def finish(self) -> None:
         """Wait until every message is acknowledged, or until a stop leaves no time for it.
@@ -222,7 +231,7 @@ class Delivery:
         try:
             admin = AdminClient(asked)  # kept until the answer is here: it would take the question along
             described = admin.describe_topics(TopicCollection([self._topic]), request_timeout=5)
-            return as_kafka_spells(str(described[self._topic].result(timeout=6).topic_id))
+            return normalise_topic_id(str(described[self._topic].result(timeout=6).topic_id))
         except (KafkaException, TimeoutError):
             return None
 
@@ -237,8 +246,8 @@ class Delivery:
         self._moved = time.monotonic()
         self._acknowledged(number, message.partition(), message.offset())
 
-    def _on_told(self, error: KafkaError | None, _message: Any) -> None:
-        self._told = None if error is None else error.str()
+    def _on_control_total(self, error: KafkaError | None, _message: Any) -> None:
+        self._control_total = None if error is None else error.str()
 
     def _on_error(self, error: KafkaError) -> None:
         self._note_error(error)
@@ -249,6 +258,8 @@ class Delivery:
             return
         if code in _REFUSALS:
             self._refusal = _REFUSALS[code]
+        elif code == KafkaError._SSL and (trouble := self._certificate()):
+            self._refusal = f"cannot be spoken to: {trouble}"
         elif error.fatal():
             self._refusal = f"ended the idempotent session: {error.str()}"
         elif code not in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT):

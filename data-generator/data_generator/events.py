@@ -1,9 +1,6 @@
-"""What is sent: one event a status, and how its bytes are made."""
+"""What is sent: one event a status."""
 
-from decimal import Decimal
-from typing import Any, Final, NamedTuple
-
-import orjson
+from typing import Final, NamedTuple
 
 PAYMENT: Final = "payment"
 SETTLEMENT: Final = "settlement"
@@ -24,12 +21,13 @@ class Event(NamedTuple):
     """One Kafka message but for its feed id and number.
 
     Attributes:
-        part: payment (its first status), settlement, or resend (a further copy of either, sent on purpose).
+        part: payment (the first status, also of a refund), settlement, or resend (a further copy, sent on purpose).
         status_at: event time of the status, ISO 8601 with a zone.
         currency: of the amount; None where the event is broken so that no amount can be counted.
         units: the amount in the currency's minor units.
         fault: what was broken on purpose, None for a sound event.
-        line: for the gateway's statement; None where the event was broken or repeated on purpose.
+        line: for the gateway's statement; None where the event was broken or repeated on purpose, and for refunds.
+        entity: whose topic and feed it goes to.
     """
 
     part: str
@@ -40,14 +38,4 @@ class Event(NamedTuple):
     units: int
     fault: str | None
     line: Line | None = None
-
-
-def _exact(value: object) -> object:
-    if isinstance(value, Decimal):
-        return orjson.Fragment(format(value, "f"))
-    raise TypeError(type(value).__name__)
-
-
-def to_json(fields: dict[str, Any]) -> bytes:
-    """Return an event's fields as JSON bytes; Decimals are written out exactly, floats never occur."""
-    return orjson.dumps(fields, default=_exact)
+    entity: str = "transactions"

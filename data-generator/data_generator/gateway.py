@@ -1,14 +1,16 @@
 """Sends a feed: paced, acknowledged, and with nothing lost when it has to end early."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from contracts.model import PAYMENTS
 from core.errors import TieoutError
 from data_generator import undelivered
-from data_generator.announcing import Announcer
 from data_generator.book import FeedBook
+from data_generator.control_totals import ControlTotalSender
 from data_generator.delivery import Message
 from data_generator.errors import BrokerError, ClosingTotalError, SaveError, UndeliveredError
 from data_generator.events import PAYMENT, RESEND, Event
@@ -59,31 +61,41 @@ class Pace:
             due = self._begun + self.payments / self._rate
             while (left := due - time.monotonic()) > 0 and not self._stop.requested:
                 self._wait(min(max(left, SHORTEST_WAIT), LONGEST_WAIT))
-        self.payments += event.part == PAYMENT
+        self.payments += event.part == PAYMENT and event.entity == PAYMENTS
+
+
+@dataclass
+class Lane:
+    """One entity's feed on its way: its books and where its messages go."""
+
+    book: FeedBook
+    channel: Channel
 
 
 def send_feed(
     feed: Iterable[Event],
-    book: FeedBook,
-    channel: Channel,
+    lanes: Mapping[str, Lane],
     pace: Pace,
     *,
     stop: Stop,
     show: Show,
     note: Callable[[Event], None],
 ) -> bool:
-    """Send a feed's events in order; False when stopped before its end.
+    """Send the events of a run in order; False when stopped before its end.
 
     Args:
+        lanes: by entity; the first is the payments'.
         note: told of each event that is under way; one that nobody took is not.
 
     Raises:
         TieoutError: the broker refuses, or the file behind the feed breaks off.
     """
+    payments = next(iter(lanes.values()))
     for event in feed:
         pace.hold(event)
         if stop.requested:
             return False
+        book, channel = lanes[event.entity].book, lanes[event.entity].channel
         number, message = book.enter(event)
         try:
             taken = channel.send(number, message)
@@ -96,7 +108,7 @@ def send_feed(
         note(event)
         if number % SHOW_EVERY == 0 or pace.payments < SHOW_EVERY:
             show(pace.payments, number, channel.waiting)
-    show(pace.payments, book.built, channel.waiting)
+    show(pace.payments, payments.book.built, payments.channel.waiting)
     return True
 
 
@@ -106,7 +118,7 @@ def close(
     error: TieoutError | None,
     *,
     rebuild: str,
-    announcer: Announcer,
+    totals_sender: ControlTotalSender,
 ) -> None:
     """Wait for what is under way and save what cannot be delivered.
 
@@ -114,7 +126,7 @@ def close(
         file: where undelivered events are saved.
         error: what ended the run, if anything did.
         rebuild: the words for building the same events again, for the case that they cannot be saved.
-        announcer: sends the closing control total once every event is acknowledged.
+        totals_sender: sends the closing control total once every event is acknowledged.
 
     Raises:
         UndeliveredError: events were saved to a file.
@@ -127,12 +139,12 @@ def close(
             channel.finish()
     except BrokerError as refused:
         error = refused
-    silent = None if channel.waiting else announcer.farewell()
+    silent = None if channel.waiting else totals_sender.close()
     left = channel.give_up()
     if left or silent:
         reason = silent or (error.what.rstrip(".") if error else "stopped before the broker answered")
         try:
-            undelivered.save(file, left, announcer.closing())
+            undelivered.save(file, left, totals_sender.closing())
         except OSError as failed:
             raise SaveError(len(left), file, failed.strerror or str(failed), rebuild) from None
         raise UndeliveredError(len(left), file, reason) if left else ClosingTotalError(file, reason)

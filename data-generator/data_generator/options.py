@@ -48,6 +48,7 @@ class Asked:
     timeline: str
     faults: str
     settle_within: str
+    refunds: str
     dry_run: bool
 
 
@@ -164,6 +165,7 @@ def make_plan(asked: Asked, file: CardFile, default_rate: float) -> Plan:
     mix = _parsed("--mix", parse_share, asked.mix)
     faults = _parsed("--faults", parse_share, asked.faults)
     settle_within = _parsed("--settle-within", parse_duration, asked.settle_within)
+    refunds = _parsed("--refunds", parse_share, asked.refunds)
     start = _parsed("--start", _parse_start, asked.start) if asked.start is not None else datetime.now(UTC)
     total = _parsed("--total", _parse_total, asked.total) if asked.total is not None else None
     _refuse_misuse(total, timeline, mix, dry_run=asked.dry_run)
@@ -177,7 +179,16 @@ def make_plan(asked: Asked, file: CardFile, default_rate: float) -> Plan:
     if payments is not None:
         _parsed("--mix", _of_payments, payments)
     plan = Plan(
-        _seed(asked.seed, timeline), milliseconds(start), timeline, span, mix, payments, rate, faults, settle_within
+        _seed(asked.seed, timeline),
+        milliseconds(start),
+        timeline,
+        span,
+        mix,
+        payments,
+        rate,
+        faults,
+        settle_within,
+        refunds,
     )
     _refuse_beyond_the_calendar(plan, asked)
     return plan

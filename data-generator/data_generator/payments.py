@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from hashlib import blake2b
 from struct import Struct
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from orjson import Fragment
 
 from data_generator.card_row import CardRow
 from data_generator.cards import CardHolders
 from data_generator.clock import INDIA_ZONE, UTC_ZONE, zoned_text
+from data_generator.events import Line
 from data_generator.money import amount_text
 from data_generator.outcomes import (
     DRAW_RANGE,
@@ -53,10 +54,30 @@ class Payment:
     settles_as: str | None
     settles_reason: str | None
     settles_after: int
+    entity: ClassVar[str] = "transactions"
 
     def settlement(self) -> dict[str, Any]:
         """Return the fields of the final status: all the same but status and failure reason."""
         return {**self.fields, "status": self.settles_as, "failure_reason": self.settles_reason}
+
+    def begin_pending(self) -> None:
+        """Let a payment with a final status begin PENDING, and settle as it was."""
+        self.settles_as, self.settles_reason = self.fields["status"], self.fields["failure_reason"]
+        self.fields = {**self.fields, "status": PENDING, "failure_reason": None}
+
+    def end_at_once(self) -> None:
+        """Let a PENDING payment have its final status from the beginning."""
+        self.fields, self.settles_as = self.settlement(), None
+
+    def contradiction(self) -> dict[str, Any]:
+        """Return the fields with the other final status."""
+        if self.fields["status"] == SUCCESS:
+            return {**self.fields, "status": FAILED, "failure_reason": failure_reason(self.fields["payment_method"], 0)}
+        return {**self.fields, "status": SUCCESS, "failure_reason": None}
+
+    def line(self, fields: dict[str, Any]) -> Line:
+        """Return what the gateway's statement says of one of its statuses."""
+        return Line(fields["timestamp"][:10], fields["transaction_id"], self.units, self.currency, fields["status"])
 
 
 def exact_amount(units: int) -> Fragment:

@@ -19,6 +19,9 @@ LIVE_COMPRESSION: Final = DAY // MINUTE
 # The pace of event time where payments are sent as fast as it goes.
 UNPACED_RATE: Final = Fraction(100_000)
 
+# A customer asks for the money back within so long, mostly.
+REFUNDS_WITHIN: Final = 5 * DAY
+
 LONGEST_NAMED: Final = 60
 _UNITS: Final = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
 
@@ -79,6 +82,7 @@ class Plan:
         rate: payments a second; 0 is as fast as it goes.
         faults: share of payments that are broken on purpose.
         settle_within: the longest time to a settlement, in milliseconds of event time.
+        refunds: share of successful payments that are refunded.
     """
 
     seed: int
@@ -90,6 +94,7 @@ class Plan:
     rate: Fraction
     faults: Fraction
     settle_within: int
+    refunds: Fraction = Fraction(0)
 
     @property
     def feed(self) -> str:
@@ -107,9 +112,17 @@ class Plan:
     @property
     def settles_within(self) -> int:
         """The longest time to a settlement on this timeline, in milliseconds, at least 1."""
+        return self._compressed(self.settle_within)
+
+    @property
+    def refunds_within(self) -> int:
+        """The longest time to a refund on this timeline, in milliseconds, at least 1."""
+        return self._compressed(REFUNDS_WITHIN)
+
+    def _compressed(self, longest: int) -> int:
         if self.timeline != LIVE:
-            return self.settle_within
-        seen = self.settle_within // LIVE_COMPRESSION
+            return longest
+        seen = longest // LIVE_COMPRESSION
         # A short run would else end before any of its settlements.
         return max(1, seen if self.length is None else min(seen, self.length // 2))
 

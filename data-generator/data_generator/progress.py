@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 LINE_EVERY_SECONDS = 10.0
 
-# Told of payments begun, events built and events that wait for the broker.
+# NewTotals of payments begun, events built and events that wait for the broker.
 Show = Callable[[int, int, int], None]
 
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from contracts.control_total import GATEWAY, ControlTotal, sender_of
+from contracts.model import PAYMENTS, Entity
 from core.errors import TieoutError
 from core.text import shown
 from data_generator import undelivered
-from data_generator.announcing import send_total
+from data_generator.control_totals import send_total
 from data_generator.delivery import Delivery, Message
 from data_generator.errors import (
     BrokenFeedError,
@@ -20,11 +21,11 @@ from data_generator.errors import (
     ResendFileError,
     UndeliveredError,
 )
-from data_generator.produce import Outcome, Surroundings, open_delivery
+from data_generator.produce import Context, Outcome, open_delivery
 from data_generator.progress import say
 
 
-def resend(file: Path, around: Surroundings) -> Outcome:
+def resend(file: Path, context: Context) -> Outcome:
     """Send the events of an undelivered file as they are; remove it when the broker has them all.
 
     What is left at the end replaces the file in one step, so that no event is in neither place. An event whose
@@ -33,7 +34,8 @@ def resend(file: Path, around: Surroundings) -> Outcome:
     Raises:
         ResendFileError: the file cannot be read or could not be removed; nothing was sent.
     """
-    messages, closing = undelivered.load(file, around.contract.topics["transactions"].max_message_bytes)
+    messages, closing = undelivered.load(file, max(e.topic.max_message_bytes for e in context.entities.values()))
+    entity = _entity_of(file, closing, context)
     _refuse_what_would_stay(file, messages, closing)
     offsets: dict[int, int] = {}
 
@@ -41,11 +43,11 @@ def resend(file: Path, around: Surroundings) -> Outcome:
         offsets[partition] = max(offset, offsets.get(partition, -1))
 
     begun = time.monotonic()
-    delivery = open_delivery(around, note)
+    delivery = open_delivery(context, entity, note)
     left, error = _send(messages, delivery)
     if closing is not None:
         closing = _with_offsets(closing, delivery.topic_id, offsets)
-    silent = _farewell(delivery, around, closing) if not left else None
+    silent = _send_closing_total(delivery, context, closing) if not left else None
     if left or silent:
         reason = silent or (error.what.rstrip(".") if error else "stopped before the broker answered")
         try:
@@ -62,7 +64,7 @@ def resend(file: Path, around: Surroundings) -> Outcome:
         "acknowledged": len(messages) - len(left),
         "undelivered": len(left),
         "closed": closing is not None
-        and _is_ours(closing, around)
+        and _is_ours(closing, context)
         and (error is None or isinstance(error, LeftoverError)),
         "last_offsets": {str(partition): offset for partition, offset in sorted(offsets.items())},
         "seconds": round(time.monotonic() - begun, 3),
@@ -83,6 +85,14 @@ def _refuse_what_would_stay(file: Path, messages: Sequence[Message], closing: Co
         )
 
 
+def _entity_of(file: Path, closing: ControlTotal | None, context: Context) -> Entity:
+    """Return the entity of a file's events: what its control total names; of a file of before, payments."""
+    name = closing.entity if closing else PAYMENTS
+    if name not in context.entities:
+        raise ResendFileError(file, f"its control total names the entity {shown(name)}, and there is none")
+    return context.entities[name]
+
+
 def _remove(file: Path) -> LeftoverError | None:
     try:
         file.unlink(missing_ok=True)
@@ -98,18 +108,18 @@ def _with_offsets(closing: ControlTotal, topic_id: str | None, offsets: Mapping[
     return replace(closing, last_offsets=last, topic_id=topic_id or closing.topic_id)
 
 
-def _is_ours(closing: ControlTotal, around: Surroundings) -> bool:
-    return sender_of(closing.run, around.contract.control_senders) == GATEWAY
+def _is_ours(closing: ControlTotal, context: Context) -> bool:
+    return sender_of(closing.run, context.entities[PAYMENTS].platform.control_topics) == GATEWAY
 
 
-def _farewell(delivery: Delivery, around: Surroundings, closing: ControlTotal | None) -> str | None:
+def _send_closing_total(delivery: Delivery, context: Context, closing: ControlTotal | None) -> str | None:
     if closing is None:
         say("the file holds no control total of its feed: the proof goes by what the producer sent before")
         return None
-    if not _is_ours(closing, around):
+    if not _is_ours(closing, context):
         say(f"the control total is not sent: feed {shown(closing.run)} has another sender, and only that may tell")
         return None
-    return send_total(delivery, around.contract.control_topics[GATEWAY].name, closing)
+    return send_total(delivery, context.entities[PAYMENTS].platform.control_topics[GATEWAY].name, closing)
 
 
 def _send(messages: Sequence[Message], delivery: Delivery) -> tuple[list[Message], TieoutError | None]:

@@ -8,14 +8,15 @@ import re
 from functools import cache
 from typing import Final
 
-from contracts.model import load_contract
+from contracts.entities import load_entity
+from contracts.event_json import to_json
+from contracts.model import PAYMENTS
 from contracts.statement import is_footer
 from contracts.verdict import judge
 from core.csv_text import guarded
 from core.text import shown
 from data_generator.card_row import CardRow
 from data_generator.cards import CardHolders
-from data_generator.events import to_json
 from data_generator.payments import PaymentMaker
 from data_generator.world import World
 
@@ -64,9 +65,9 @@ def _maker() -> PaymentMaker:
 
 def _malformed(row: CardRow) -> str:
     """Return the strict parser's reasons against a row's event, each with its meaning."""
-    contract = load_contract()
-    reasons = judge(to_json(_maker().original(row).fields), contract).reasons
-    return "; ".join(f"{code}: {contract.rule(code).meaning.rstrip('.')}" for code in sorted(reasons))
+    entity = load_entity(PAYMENTS)
+    reasons = judge(to_json(_maker().original(row).fields), entity).reasons
+    return "; ".join(f"{code}: {entity.rule(code).meaning.rstrip('.')}" for code in sorted(reasons))
 
 
 def _unfit_for_statements(identity: str) -> str | None:

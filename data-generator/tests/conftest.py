@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from contracts.model import load_contract
+from contracts.entities import load_entities
 from core.layout import CHECKOUT
 from data_generator.card_file import CardFile
 from data_generator.clock import DAY
@@ -106,6 +106,6 @@ def feed(sample: CardFile) -> Callable[..., Feed]:
     """The feed of a plan, from the bundled sample unless another file is given."""
 
     def make(plan: Plan, file: CardFile = sample, key: str = "key") -> Feed:
-        return make_feed(plan, file, load_contract(), key)
+        return make_feed(plan, file, {each.name: each for each in load_entities()}, key)
 
     return make

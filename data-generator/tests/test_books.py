@@ -5,21 +5,22 @@ from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 
-from contracts.model import load_contract
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS
 from data_generator.book import FeedBook
 from data_generator.feed import Feed
 from data_generator.plan import Plan
 
-DIGITS = dict(load_contract().currencies)
+DIGITS = dict(load_entity(PAYMENTS).currencies)
 
 
 def test_totals_are_those_of_the_events_that_are_well_formed(
     plan: Callable[..., Plan], feed: Callable[..., Feed]
 ) -> None:
-    book = FeedBook("run", "1.0.0")
+    book = FeedBook("run", load_entity(PAYMENTS))
     amounts: dict[str, Decimal] = Counter()  # type: ignore[assignment]
     counts: Counter[str] = Counter()
-    malformed = {rule.code for rule in load_contract().rules if rule.kind == "malformed"}
+    malformed = {rule.code for rule in load_entity(PAYMENTS).rules if rule.kind == "malformed"}
     for event in feed(plan(faults=Fraction(1, 3))):
         number, _ = book.enter(event)
         book.acknowledge(number, number % 6, number)
@@ -38,7 +39,7 @@ def test_totals_are_those_of_the_events_that_are_well_formed(
 def test_totals_stop_at_the_first_event_that_the_broker_does_not_have(
     plan: Callable[..., Plan], feed: Callable[..., Feed]
 ) -> None:
-    book = FeedBook("run", "1.0.0")
+    book = FeedBook("run", load_entity(PAYMENTS))
     numbers = [book.enter(event)[0] for event in feed(plan(total=100))]
     random.Random(3).shuffle(numbers)
     for number in numbers:
@@ -52,7 +53,7 @@ def test_totals_stop_at_the_first_event_that_the_broker_does_not_have(
 def test_headers_name_feed_number_status_time_and_contract(
     plan: Callable[..., Plan], feed: Callable[..., Feed]
 ) -> None:
-    book = FeedBook("some-run", "1.0.0")
+    book = FeedBook("some-run", load_entity(PAYMENTS))
     for wanted, event in enumerate(feed(plan(total=50)), 1):
         number, message = book.enter(event)
         assert number == wanted
@@ -65,7 +66,7 @@ def test_headers_name_feed_number_status_time_and_contract(
 
 
 def test_an_event_that_nobody_took_leaves_no_hole(plan: Callable[..., Plan], feed: Callable[..., Feed]) -> None:
-    book = FeedBook("run", "1.0.0")
+    book = FeedBook("run", load_entity(PAYMENTS))
     first, second, *_ = feed(plan(total=5))
     book.enter(first)
     book.withdraw()

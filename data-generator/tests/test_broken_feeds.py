@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 from topic_reader import EVENTS, control_totals, read_topic
 
-from contracts.model import load_contract
+from contracts.entities import load_entities, load_entity
+from contracts.model import PAYMENTS
 from control.offsets import end_offsets
+from core.kafka_login import KafkaPlace
 from data_generator import card_file, undelivered
-from data_generator.announcing import Announcer
 from data_generator.book import FeedBook
 from data_generator.card_file import CardFile
+from data_generator.control_totals import ControlTotalSender
 from data_generator.delivery import Delivery, Message, producer_settings
 from data_generator.errors import (
     BrokenFeedError,
@@ -31,14 +33,14 @@ from data_generator.errors import (
     UndeliveredError,
 )
 from data_generator.events import Event
-from data_generator.gateway import Pace, close, send_feed
-from data_generator.produce import Surroundings, open_delivery
+from data_generator.gateway import Lane, Pace, close, send_feed
+from data_generator.produce import Context, open_delivery
 from data_generator.progress import say
 from data_generator.resend import _remove, resend
 from data_generator.stopping import Stop
 
 PRODUCER = Path(__file__).parents[1] / "producer.py"
-LARGEST = load_contract().topics["transactions"].max_message_bytes
+LARGEST = load_entity(PAYMENTS).topic.max_message_bytes
 
 
 def event(value: bytes | None) -> Event:
@@ -51,23 +53,26 @@ def away() -> Delivery:
     return Delivery(settings, EVENTS, Stop(), lambda *_: None, lambda _: None)
 
 
-def surroundings(folder: Path, broker: str = "127.0.0.1:1") -> Surroundings:
-    return Surroundings(load_contract(), broker, "password", "key", folder / "undelivered", Stop())
+def surroundings(folder: Path, broker: str = "127.0.0.1:1") -> Context:
+    entities = {each.name: each for each in load_entities()}
+    return Context(entities, KafkaPlace(broker), "password", "key", folder / "undelivered", Stop())
 
 
 def test_an_event_that_no_broker_would_take_is_saved_with_those_under_way(tmp_path: Path) -> None:
-    delivery, book = away(), FeedBook("run", "1.0.0")
+    delivery, book = away(), FeedBook("run", load_entity(PAYMENTS))
     events = [event(b"1"), event(b"2"), event(b"x" * (LARGEST + 1)), event(b"4")]
     pace = Pace(0, delivery.poll, Stop())
     with pytest.raises(MessageError, match=r"event 3 cannot be sent: .*too large"):
-        send_feed(events, book, delivery, pace, stop=Stop(), show=lambda *_: None, note=lambda _: None)
+        send_feed(
+            events, {PAYMENTS: Lane(book, delivery)}, pace, stop=Stop(), show=lambda *_: None, note=lambda _: None
+        )
     assert (book.built, delivery.waiting) == (3, 3)
     delivery._stop.request()
     delivery._stop.request()
     file = tmp_path / "undelivered" / "run.jsonl"
-    announcer = Announcer(book, load_contract(), delivery)
+    totals_sender = ControlTotalSender(book, delivery)
     with pytest.raises(UndeliveredError) as caught:
-        close(delivery, file, BrokenFeedError(3, KeyError("x")), rebuild="", announcer=announcer)
+        close(delivery, file, BrokenFeedError(3, KeyError("x")), rebuild="", totals_sender=totals_sender)
     assert caught.value.count == 3
     messages, closing = undelivered.load(file, 2 * LARGEST)
     assert [message.value for message in messages] == [b"1", b"2", b"x" * (LARGEST + 1)]
@@ -115,12 +120,19 @@ def test_a_feed_that_fails_is_closed_with_what_was_built(tmp_path: Path) -> None
         def give_up(self) -> list[Message]:
             return []
 
-    book, channel = FeedBook("run", "1.0.0"), Taking()
+    book, channel = FeedBook("run", load_entity(PAYMENTS)), Taking()
     with pytest.raises(OverflowError):
-        send_feed(feed(), book, channel, Pace(0, channel.poll, Stop()), stop=Stop(), show=print, note=lambda _: None)
+        send_feed(
+            feed(),
+            {PAYMENTS: Lane(book, channel)},
+            Pace(0, channel.poll, Stop()),
+            stop=Stop(),
+            show=print,
+            note=lambda _: None,
+        )
     broken = BrokenFeedError(book.built, OverflowError("date value out of range"))
     with pytest.raises(BrokenFeedError, match="broke off behind event 2: OverflowError: date value out of range"):
-        close(channel, tmp_path / "f", broken, rebuild="", announcer=Announcer(book, load_contract(), None))
+        close(channel, tmp_path / "f", broken, rebuild="", totals_sender=ControlTotalSender(book, None))
     assert taken == [1, 2]
     assert not (tmp_path / "f").exists()
 
@@ -143,7 +155,7 @@ def test_a_file_that_changes_while_it_is_read_again_ends_the_feed(
 
 def test_settings_that_the_client_does_not_take_are_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(BrokerError, match="KAFKA_BOOTSTRAP is <U"):
-        open_delivery(surroundings(tmp_path, "\udcff:1"), lambda *_: None)
+        open_delivery(surroundings(tmp_path, "\udcff:1"), load_entity(PAYMENTS), lambda *_: None)
 
 
 def test_nobody_reading_what_is_said_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,14 +14,16 @@ import pytest
 from topic_reader import CONTROL, control_totals
 
 from contracts.control_total import ControlTotal, parse_control_total
-from contracts.model import load_contract
+from contracts.entities import load_entities, load_entity
+from contracts.model import PAYMENTS
 from control.offsets import end_offsets
+from core.kafka_login import KafkaPlace
 from data_generator import undelivered
-from data_generator.announcing import Announcer
 from data_generator.book import FeedBook
+from data_generator.control_totals import ControlTotalSender
 from data_generator.feed import Feed
 from data_generator.plan import Plan
-from data_generator.produce import Surroundings
+from data_generator.produce import Context
 from data_generator.resend import resend
 from data_generator.stopping import Stop
 
@@ -29,7 +31,7 @@ PRODUCER = Path(__file__).parents[1] / "producer.py"
 
 
 class Said:
-    """Takes what an announcer tells."""
+    """Takes what an totals_sender tells."""
 
     topic_id: str | None = "topic"
 
@@ -37,42 +39,42 @@ class Said:
         self.totals: list[ControlTotal] = []
         self.busy = False
 
-    def tell(self, topic: str, key: bytes, value: bytes) -> bool:
+    def send_control_total(self, topic: str, key: bytes, value: bytes) -> bool:
         assert (topic, key) == ("transactions.control", b"run")
         if not self.busy:
             self.totals.append(parse_control_total(value))
         return not self.busy
 
-    def told(self) -> str | None:
+    def control_total_sent(self) -> str | None:
         return "the broker is away" if self.busy else None
 
 
 def test_a_total_covers_what_is_acknowledged_up_to_the_first_hole(
     plan: Callable[..., Plan], feed: Callable[..., Feed]
 ) -> None:
-    book, said, clock = FeedBook("run", "1.0.0"), Said(), [0.0]
-    announcer = Announcer(book, load_contract(), said, lambda: clock[0])
+    book, said, clock = FeedBook("run", load_entity(PAYMENTS)), Said(), [0.0]
+    totals_sender = ControlTotalSender(book, said, lambda: clock[0])
     events = list(feed(plan(total=200)))
     for event in events:
         book.enter(event)
     for number in (1, 2, 3, 5):
         book.acknowledge(number, number % 6, number)
-    announcer.tick()
+    totals_sender.tick()
     assert said.totals == []
     clock[0] = 10.0
-    announcer.tick()
-    announcer.tick()
+    totals_sender.tick()
+    totals_sender.tick()
     (first,) = said.totals
     assert (first.seq, first.closed, first.topic_id) == (3, False, "topic")
     assert first.last_offsets == {1: 1, 2: 2, 3: 3, 5: 5}
     clock[0] = 20.0
-    announcer.tick()
+    totals_sender.tick()
     assert len(said.totals) == 1, "there is nothing new to say"
     for number in {*range(4, len(events) + 1)} - {5}:
         book.acknowledge(number, number % 6, number)
-    assert announcer.farewell() is None
+    assert totals_sender.close() is None
     last = said.totals[-1]
-    assert (last.seq, last.closed, announcer.closed) == (len(events), True, True)
+    assert (last.seq, last.closed, totals_sender.closed) == (len(events), True, True)
     amounts = [json.loads(event.value or b"", parse_float=Decimal)["amount"] for event in events]
     assert sum(money.amount for money in (last.amounts or {}).values()) == sum(amounts, Decimal(0))
 
@@ -80,13 +82,13 @@ def test_a_total_covers_what_is_acknowledged_up_to_the_first_hole(
 def test_a_closing_total_that_the_broker_does_not_take_is_no_end(
     plan: Callable[..., Plan], feed: Callable[..., Feed]
 ) -> None:
-    book, said = FeedBook("run", "1.0.0"), Said()
-    announcer = Announcer(book, load_contract(), said)
-    assert announcer.farewell() is None, "a feed without events has nothing to close"
+    book, said = FeedBook("run", load_entity(PAYMENTS)), Said()
+    totals_sender = ControlTotalSender(book, said)
+    assert totals_sender.close() is None, "a feed without events has nothing to close"
     book.enter(next(iter(feed(plan(total=1)))))
     said.busy = True
-    assert announcer.farewell() == "the broker is away"
-    assert not announcer.closed
+    assert totals_sender.close() == "the broker is away"
+    assert not totals_sender.closed
 
 
 def produce(services: Any, *options: str) -> subprocess.Popen[str]:
@@ -143,7 +145,7 @@ def test_a_resend_tells_of_the_gateways_own_feeds_only(
         def give_up(self) -> list[Any]:
             return []
 
-        def tell(self, topic: str, key: bytes, value: bytes) -> bool:
+        def send_control_total(self, topic: str, key: bytes, value: bytes) -> bool:
             assert (topic, key) == ("transactions.control", run.encode())
             self.totals.append(parse_control_total(value))
             return True
@@ -152,6 +154,6 @@ def test_a_resend_tells_of_the_gateways_own_feeds_only(
     monkeypatch.setattr("data_generator.resend.open_delivery", lambda *_: channel)
     file = tmp_path / "left.jsonl"
     undelivered.save(file, [], ControlTotal(run, 1, True, None, {0: 1}))
-    around = Surroundings(load_contract(), "", "", "", tmp_path, Stop())
-    outcome = resend(file, around)
+    context = Context({each.name: each for each in load_entities()}, KafkaPlace(""), "", "", tmp_path, Stop())
+    outcome = resend(file, context)
     assert (outcome.error, len(channel.totals), outcome.summary["closed"]) == (None, sent, bool(sent))

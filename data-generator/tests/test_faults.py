@@ -14,21 +14,18 @@ from typing import Any
 import duckdb
 import pytest
 
-from contracts.model import load_contract
-from data_generator.breaker import Breaker
-from data_generator.events import PAYMENT, RESEND, Event, to_json
-from data_generator.faults import FOLLOW_UPS, HEAVY, fault_kinds
+from contracts.entities import load_entities, load_entity
+from contracts.event_json import to_json
+from contracts.faults import HEAVY, fault_kinds, sound_event
+from contracts.model import PAYMENTS, Entity
+from data_generator.breaker import FOLLOW_UPS, Breaker
+from data_generator.events import PAYMENT, RESEND, Event
 from data_generator.feed import Feed
 from data_generator.plan import Plan
 
-CONTRACT = load_contract()
+CONTRACT = load_entity(PAYMENTS)
 VARIANTS = range(8)
-SOUND: dict[str, Any] = {field.name: field.example for field in CONTRACT.fields} | {
-    "amount": Decimal("107.23"),
-    "status": "PENDING",
-    "failure_reason": None,
-    "timestamp": "2026-11-20T10:11:12+05:30",
-}
+SOUND = sound_event(CONTRACT)
 
 
 class Number(str):
@@ -45,7 +42,7 @@ def whole_value(value: bytes | None) -> str | dict[str, Any]:
     """Return the one reason for which a value has no fields to look at, or the fields."""
     if value is None:
         return "NULL_VALUE"
-    if len(value) > CONTRACT.max_value_bytes:
+    if len(value) > CONTRACT.platform.max_value_bytes:
         return "VALUE_TOO_LARGE"
     try:
         text = value.decode("utf-8")
@@ -61,12 +58,15 @@ def whole_value(value: bytes | None) -> str | dict[str, Any]:
     return found if isinstance(found, dict) else "NOT_AN_OBJECT"
 
 
-def amount_reasons(text: str, currency: object) -> set[str]:
+def amount_reasons(entity: Entity, text: str, currency: object) -> set[str]:
     if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text) is None:
         return {"AMOUNT_INEXACT"}
     whole, _, fraction = text.lstrip("-").partition(".")
-    digits = CONTRACT.currencies.get(str(currency), CONTRACT.unknown_currency_digits)
-    codes = {"AMOUNT_OVERFLOW": len(whole) > CONTRACT.amount_integer_digits, "AMOUNT_SCALE": len(fraction) > digits}
+    digits = entity.currencies.get(str(currency), entity.platform.unknown_currency_digits)
+    codes = {
+        "AMOUNT_OVERFLOW": len(whole) > entity.platform.amount_integer_digits,
+        "AMOUNT_SCALE": len(fraction) > digits,
+    }
     return {code for code, broken in codes.items() if broken}
 
 
@@ -80,9 +80,9 @@ def is_time(text: str) -> bool:
     return True
 
 
-def malformed_reasons(event: dict[str, Any]) -> set[str]:
+def malformed_reasons(entity: Entity, event: dict[str, Any]) -> set[str]:
     reasons = set()
-    for field in CONTRACT.fields:
+    for field in entity.fields:
         value, code = event.get(field.name), field.name.upper()
         number, kind = isinstance(value, Number), field.type
         if value is None:
@@ -92,7 +92,7 @@ def malformed_reasons(event: dict[str, Any]) -> set[str]:
         ):
             reasons.add(f"{code}_TYPE")
         elif kind == "decimal":
-            reasons |= amount_reasons(value, event.get("currency"))
+            reasons |= amount_reasons(entity, value, event.get("currency"))
         elif kind == "timestamp" and not is_time(value):
             reasons.add("TIMESTAMP_FORMAT")
     if any("\0" in value for value in event.values() if isinstance(value, str)):
@@ -111,45 +111,47 @@ def _closed_database() -> Iterator[None]:
     database().close()
 
 
-def invalid_reasons(event: dict[str, Any]) -> set[str]:
+def invalid_reasons(entity: Entity, event: dict[str, Any]) -> set[str]:
     types = {"decimal": "decimal(20,4)", "timestamp": "timestamptz", "boolean": "boolean", "string": "varchar"}
-    columns = [f"cast(? as {types[field.type]}) as {field.stored_as}" for field in CONTRACT.fields]
-    rules = [rule for rule in CONTRACT.rules if rule.sql]
+    columns = [f"cast(? as {types[field.type]}) as {field.stored_as}" for field in entity.fields]
+    rules = [rule for rule in entity.rules if rule.sql]
     verdicts = ", ".join(f"coalesce({rule.sql}, false)" for rule in rules)
     query = f"select {verdicts} from (select {', '.join(columns)}, timestamptz '2026-11-21 00:00:00+00' as arrived_at)"
-    passed = database().execute(query, [event.get(field.name) for field in CONTRACT.fields]).fetchone()
+    passed = database().execute(query, [event.get(field.name) for field in entity.fields]).fetchone()
     assert passed is not None
     return {rule.code for rule, good in zip(rules, passed, strict=True) if not good}
 
 
-def reasons(value: bytes | None) -> set[str]:
+def reasons(value: bytes | None, entity: Entity = CONTRACT) -> set[str]:
     event = whole_value(value)
     if isinstance(event, str):
         return {event}
-    return malformed_reasons(event) or invalid_reasons(event)
+    return malformed_reasons(entity, event) or invalid_reasons(entity, event)
 
 
 def value_of(broken: dict[str, Any] | bytes | None) -> bytes | None:
     return to_json(broken) if isinstance(broken, dict) else broken
 
 
-def test_the_sound_event_breaks_nothing() -> None:
-    assert reasons(to_json(SOUND)) == set()
-
-
-def test_every_rule_of_the_contract_has_a_fault() -> None:
-    event_rules = {rule.code for rule in CONTRACT.rules if rule.scope == "event"}
-    others = {rule.code for rule in CONTRACT.rules} - event_rules
-    assert len(event_rules) > 50
-    assert set(fault_kinds(CONTRACT)) == event_rules
+@pytest.mark.parametrize("entity", load_entities(), ids=lambda entity: entity.name)
+def test_the_sound_event_breaks_nothing_and_every_rule_has_a_fault(entity: Entity) -> None:
+    event_rules = {rule.code for rule in entity.rules if rule.scope == "event"}
+    others = {rule.code for rule in entity.rules} - event_rules
+    assert len(event_rules) > 30
+    assert set(fault_kinds(entity)) == event_rules
     assert set(FOLLOW_UPS) - {"EXACT_RESEND"} == others
+    assert reasons(to_json(sound_event(entity)), entity) == set()
 
 
-@pytest.mark.parametrize("kind", list(fault_kinds(CONTRACT)))
-def test_a_fault_breaks_its_own_rule_and_no_other(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("entity", "kind"),
+    [(entity, kind) for entity in load_entities() for kind in fault_kinds(entity)],
+    ids=lambda each: each if isinstance(each, str) else each.name,
+)
+def test_a_fault_breaks_its_own_rule_and_no_other(entity: Entity, kind: str) -> None:
     for variant in VARIANTS:
-        value = value_of(fault_kinds(CONTRACT)[kind](dict(SOUND), variant))
-        assert reasons(value) == {kind}, (variant, value[:400] if value else value)
+        value = value_of(fault_kinds(entity)[kind](sound_event(entity), variant))
+        assert reasons(value, entity) == {kind}, (variant, value[:400] if value else value)
 
 
 @pytest.mark.parametrize("amount", ["-25.00", "0.00", "-0.01"])

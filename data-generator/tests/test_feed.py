@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from contracts.model import load_contract
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS
 from data_generator.card_file import CardFile
 from data_generator.events import PAYMENT, SETTLEMENT, Event
 from data_generator.feed import Feed
@@ -71,7 +72,7 @@ def test_an_original_replay_holds_the_file_s_ids_times_and_exact_amounts(
 def test_events_have_the_contract_s_fields_in_its_order_and_nothing_else_of_the_card(
     plan: Plans, feed: Feeds, sample: CardFile
 ) -> None:
-    names = [field.name for field in load_contract().fields]
+    names = [field.name for field in load_entity(PAYMENTS).fields]
     made = feed(plan())
     events = list(made)
     assert made.replayed == 1_400
@@ -125,7 +126,7 @@ def test_a_settlement_differs_in_nothing_but_status_and_comes_within_the_time_al
             assert timedelta(0) < after <= timedelta(days=3)
     assert settled > 200
     pending = sum(first["status"] == "PENDING" for first in begun.values())
-    assert pending == settled + made.pending
+    assert pending == settled + made.pending["transactions"]
 
 
 def test_events_come_in_the_order_of_their_status_and_end_by_the_start_of_last(plan: Plans, feed: Feeds) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 import data_generator.statement as module
-from contracts.model import load_contract
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS
 from data_generator.breaker import sound_event
 from data_generator.events import Event, Line
 from data_generator.feed import Feed
@@ -21,7 +22,7 @@ from data_generator.plan import Plan
 from data_generator.statement import Statement, StatementError, statement_path
 from data_generator.statement_book import BOOK, StatementBook
 
-DIGITS = dict(load_contract().currencies)
+DIGITS = dict(load_entity(PAYMENTS).currencies)
 
 
 def take(folder: Path, events: Iterable[Event], clock: Callable[[], float] | None = None) -> Statement:

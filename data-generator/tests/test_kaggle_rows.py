@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contracts.model import load_contract
+from contracts.entities import load_entities, load_entity
+from contracts.model import PAYMENTS
 from contracts.verdict import judge, read_instant
 from data_generator import card_file, row_check
 from data_generator.card_file import CardFile
@@ -177,7 +178,7 @@ def test_a_sound_row_is_judged_once_at_most(
     tmp_path: Path, sound: Row, as_csv: AsCsv, monkeypatch: pytest.MonkeyPatch, row: Row, times: int
 ) -> None:
     judged: list[bytes] = []
-    monkeypatch.setattr(row_check, "judge", lambda value, contract: judged.append(value) or judge(value, contract))
+    monkeypatch.setattr(row_check, "judge", lambda value, entity: judged.append(value) or judge(value, entity))
     (read,) = read_rows(write(tmp_path, as_csv([sound | row])))
     assert isinstance(read, BadRow) is (row.get("trans_num") == "totals")
     assert len(judged) == times
@@ -211,13 +212,13 @@ def test_what_the_gateway_calls_sound_the_contract_and_the_reader_of_its_stateme
     path = write(tmp_path, as_csv([sound | {"trans_num": f"{number + n:x}"} | row for n, row in enumerate(rows)]))
     file = CardFile(path, 1_000, lambda _: None)
     file.check()
-    contract = load_contract()
+    entity = load_entity(PAYMENTS)
     plan = Plan(7, 0, ORIGINAL, 0, Fraction(1), file.good, Fraction(0), Fraction(0), parse_duration("999999d"))
     folder = tmp_path / f"{time.monotonic_ns()}"
-    statement = Statement(folder, dict(contract.currencies), print)
+    statement = Statement(folder, dict(entity.currencies), print)
     expected: dict[tuple[str, str], Event] = {}
-    for event in make_feed(plan, file, contract, "key"):
-        verdict = judge(event.value, contract)
+    for event in make_feed(plan, file, {each.name: each for each in load_entities()}, "key"):
+        verdict = judge(event.value, entity)
         assert verdict.reasons == frozenset(), verdict.reasons
         assert read_instant(event.status_at)
         assert event.line is not None
@@ -227,7 +228,7 @@ def test_what_the_gateway_calls_sound_the_contract_and_the_reader_of_its_stateme
     assert statement.error is None
     found = []
     for each in folder.glob("gateway-*.csv"):
-        read = StatementFile(each, Dialect(), dict(contract.currencies))
+        read = StatementFile(each, Dialect(), dict(entity.currencies))
         found += [(line.day, line.transaction_id) for line in read.lines()]
         assert read.footer
     assert sorted(found) == sorted(expected)
@@ -239,14 +240,14 @@ def test_a_day_s_sum_may_have_more_digits_than_any_amount_and_is_read(
     rows = [sound | {"trans_num": f"{n:x}", "amt": "99999999999999.99"} for n in range(150)]
     file = CardFile(write(tmp_path, as_csv(rows)), 0, print)
     file.check()
-    contract = load_contract()
+    entity = load_entity(PAYMENTS)
     plan = Plan(7, 0, ORIGINAL, 0, Fraction(1), file.good, Fraction(0), Fraction(0), parse_duration("1d"))
-    statement = Statement(tmp_path / "statements", dict(contract.currencies), print)
-    for event in make_feed(plan, file, contract, "key"):
+    statement = Statement(tmp_path / "statements", dict(entity.currencies), print)
+    for event in make_feed(plan, file, {each.name: each for each in load_entities()}, "key"):
         statement.note(event)
     statement.close()
     (path,) = statement.folder.glob("gateway-*.csv")
-    read = StatementFile(path, Dialect(), dict(contract.currencies))
+    read = StatementFile(path, Dialect(), dict(entity.currencies))
     assert len(list(read.lines())) == 150
     assert read.footer[0].amount == "14999999999999998.50"
 

@@ -34,7 +34,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def test_payments_are_sent_at_the_rate_without_spinning(clock: Clock, rate: int) -> None:
     pace = Pace(rate, clock.wait, Stop())
     for number in range(2 * rate):
-        pace.hold(SimpleNamespace(part=PAYMENT))
+        pace.hold(SimpleNamespace(part=PAYMENT, entity="transactions"))
         assert number / rate <= clock.now + 1e-9 <= number / rate + SHORTEST_WAIT + 0.001 + 1e-9
     assert clock.waits <= max(2 / SHORTEST_WAIT + 1, 2 / LONGEST_WAIT + 2 * rate)
 
@@ -42,5 +42,5 @@ def test_payments_are_sent_at_the_rate_without_spinning(clock: Clock, rate: int)
 def test_a_resend_and_a_rate_of_nothing_never_wait(clock: Clock) -> None:
     for pace, part in ((Pace(1, clock.wait, Stop()), RESEND), (Pace(0, clock.wait, Stop()), PAYMENT)):
         for _ in range(100):
-            pace.hold(SimpleNamespace(part=part))
+            pace.hold(SimpleNamespace(part=part, entity="transactions"))
     assert clock.waits == 0

@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from live.events import Event, Kind
-from live.standing import Change, Effect, Standing, apply, changes
+from live.payment_state import Change, Effect, PaymentState, apply, changes
 
 Money = tuple[int, Decimal]
 Arrival = tuple[datetime, int, int]
@@ -37,7 +37,7 @@ class Batch:
         unjudged: events that could not be judged: passed over, and written down.
     """
 
-    standings: dict[str, Standing]
+    standings: dict[str, PaymentState]
     fresh: dict[str, Event] = field(default_factory=dict)
     moved: dict[str, Event] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
@@ -68,7 +68,7 @@ class Batch:
 
 
 def take(
-    events: Iterable[Event], standings: dict[str, Standing], again: set[str], channels: Mapping[str, str]
+    events: Iterable[Event], standings: dict[str, PaymentState], again: set[str], channels: Mapping[str, str]
 ) -> Batch:
     """Return what events do, in the order in which silver takes the events of one load.
 

@@ -10,7 +10,7 @@ from core.errors import OutageError
 from live import set_aside
 from live.batch import Batch
 from live.events import Event
-from live.standing import PENDING, Standing
+from live.payment_state import PENDING, PaymentState
 
 Connection = psycopg.Connection[Any]
 
@@ -141,7 +141,7 @@ def _write_payments(connection: Connection, batch: Batch, channels: Mapping[str,
     _run(connection, _MOVE, rows)
 
 
-def _row(name: str, event: Event, standing: Standing, channels: Mapping[str, str]) -> tuple[Any, ...]:
+def _row(name: str, event: Event, standing: PaymentState, channels: Mapping[str, str]) -> tuple[Any, ...]:
     method, first = event.text("payment_method"), standing.first
     return (
         name, standing.status, standing.has_pending, event.amount, event.text("currency"), event.text("customer_id"),

@@ -9,8 +9,9 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from confluent_kafka.admin import AdminClient
 
 from core.errors import OutageError, RefusalError, TieoutError
+from core.kafka_certificates import MEND, certificate_trouble
 from core.settings import Settings
-from core.topic_id import as_kafka_spells
+from core.topic_id import normalise_topic_id
 from live.events import Headers
 
 ANSWER_SECONDS = 20
@@ -67,10 +68,13 @@ class Broker:
         Raises:
             OutageError: the broker does not answer, or does not have the topic yet.
         """
+        # Asked first: librdkafka would try for as long as it may.
+        if trouble := self._certificate():
+            raise trouble
         client = AdminClient({**self._settings.kafka_login("live"), "log_level": 2}, logger=_LOG)
         try:
             answer = client.describe_topics(TopicCollection([self._topic]), request_timeout=ANSWER_SECONDS)
-            return as_kafka_spells(str(answer[self._topic].result(timeout=ANSWER_SECONDS).topic_id))
+            return normalise_topic_id(str(answer[self._topic].result(timeout=ANSWER_SECONDS).topic_id))
         except (KafkaException, TimeoutError) as error:
             raise self._away(error) from error
 
@@ -150,7 +154,16 @@ class Broker:
         """Leave the broker."""
         self._consumer.close()
 
+    def _certificate(self) -> TieoutError | None:
+        trouble = certificate_trouble(self._settings.kafka_place, "live")
+        if trouble is None:
+            return None
+        what = f"the live view cannot read Kafka: {trouble}."
+        return OutageError(what, LEFT, f"{MEND}; the service starts again by itself")
+
     def _away(self, error: Exception) -> TieoutError:
+        if trouble := self._certificate():
+            return trouble
         cause = error.args[0] if error.args else error
         said = cause.str() if isinstance(cause, KafkaError) else str(cause) or type(error).__name__
         return OutageError(

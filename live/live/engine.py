@@ -8,10 +8,12 @@ from typing import Any
 import psycopg
 
 from contracts.alerts import load_alert_rules
-from contracts.model import Contract, load_contract
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS, Entity
 from core.errors import OutageError
 from core.layout import Layout
 from core.locks import AdvisoryKey, advisory_holder, take_advisory
+from core.pooler import open_session
 from core.settings import Settings
 from live import set_aside
 from live.alerts.outbox import Outbox
@@ -40,9 +42,10 @@ def connect(settings: Settings) -> Connection:
 
     Raises:
         OutageError: the database is away.
+        RefusalError: it is behind a pooler.
     """
     try:
-        return psycopg.connect(settings.dsn("live", options="-c timezone=UTC"), autocommit=True)
+        return open_session(settings.dsn("live", options="-c timezone=UTC"))
     except psycopg.OperationalError as error:
         raise database_away(error) from error
 
@@ -68,11 +71,12 @@ class Engine:
     """
 
     def __init__(self, connection: Connection, settings: Settings, layout: Layout, say: Say) -> None:
-        contract: Contract = load_contract()
+        entity: Entity = load_entity(PAYMENTS)
         self._connection, self._settings, self._say = connection, settings, say
-        self._reader = EventReader(contract)
-        self._broker = Broker(settings, contract.topics["transactions"].name)
-        self._outbox = Outbox(settings, contract.topics["alerts"].name)
+        self._reader = EventReader(entity)
+        self._broker = Broker(settings, entity.topic.name)
+        assert entity.alerts_topic is not None  # noqa: S101 - its contract states one
+        self._outbox = Outbox(settings, entity.alerts_topic.name)
         watch, channels = Watch(load_alert_rules()), read_channels(layout)
         self._counting = Counting(connection, watch, channels, self._outbox.send, say)
         self._is_due = _Clock()

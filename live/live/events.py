@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from contracts.headers import HEADERS, header_columns
 from contracts.judge import UTC_TIME, Judge
-from contracts.model import Contract
+from contracts.model import Entity
 from contracts.rules import HAS_FEED, judged_sql
 from live.trouble import is_about_an_event, trouble_of
 
@@ -93,11 +93,11 @@ class Event:
 class EventReader:
     """Reads messages as events: what is malformed by the contract's judge, the rest by silver's SQL in DuckDB."""
 
-    def __init__(self, contract: Contract) -> None:
-        self._judge = Judge(contract)
-        fields = [field for field in contract.fields if field.type in ("string", "boolean")]
+    def __init__(self, entity: Entity) -> None:
+        self._judge = Judge(entity)
+        fields = [field for field in entity.fields if field.type in ("string", "boolean")]
         self._names = [field.name for field in fields]
-        self._silver = _Silver(contract, [field.stored_as for field in fields])
+        self._silver = _Silver(entity, [field.stored_as for field in fields])
 
     def read(self, messages: Sequence[Message]) -> list[Event]:
         """Return the events of messages, in their order; never raises for what is in one of them.
@@ -160,11 +160,11 @@ class EventReader:
 class _Silver:
     """Silver's SQL over events, in a DuckDB of this process, planned once: planning costs more than a small poll."""
 
-    def __init__(self, contract: Contract, columns: Iterable[str]) -> None:
+    def __init__(self, entity: Entity, columns: Iterable[str]) -> None:
         self._query = f"""
             select reasons, redrive_of, case when {HAS_FEED} then run end, seq, amount, epoch_us(occurred_at),
                 utc_offset_minutes, epoch_us(status_at), identity_hash, {", ".join(columns)}
-            from ({judged_sql(contract)})
+            from ({judged_sql(entity)})
         """
         self._delivered = _Delivered()
         self._connection: duckdb.DuckDBPyConnection | None = None

@@ -21,7 +21,8 @@ select f.build_id, exists (
 """
 _LEFT_OUT = """
 select min(a.load_id) from metadata.load_audit a
-where a.status = 'SUCCESS' and a.load_id < (select max(load_id) from metadata.processed_loads)
+where a.status = 'SUCCESS' and a.entity = 'transactions'
+    and a.load_id < (select max(load_id) from metadata.processed_loads)
     and not exists (select from metadata.processed_loads p where p.load_id = a.load_id)
 """
 # A backfill reads old offsets again: how far silver has come is the highest end, not the newest.

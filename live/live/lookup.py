@@ -7,7 +7,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from live.events import Event, Place
-from live.standing import PENDING, Standing
+from live.payment_state import PENDING, PaymentState
 
 Connection = psycopg.Connection[Any]
 
@@ -34,14 +34,14 @@ select redrive_of from (
 
 def standings(
     connection: Connection, transaction_ids: Iterable[str], topic_id: str, positions: Mapping[int, int]
-) -> dict[str, Standing]:
+) -> dict[str, PaymentState]:
     """Return how payments stand at the positions; who is not in it is new.
 
     Silver may be ahead of the positions: what it holds beyond them is not counted yet and does not count here.
     """
     asked = list(set(transaction_ids))
     found = {
-        row[0]: Standing(row[1], row[2], row[3], True, Place(row[4], row[5], row[6]), row[7])
+        row[0]: PaymentState(row[1], row[2], row[3], True, Place(row[4], row[5], row[6]), row[7])
         for row in connection.execute(_KEPT, [asked])
     }
     missing = [each for each in asked if each not in found]
@@ -51,7 +51,7 @@ def standings(
         known = found.get(name)
         if known is None:
             place = Place(topic, partition, offset)
-            found[name] = Standing(status, status == PENDING, identity, False, place, known_at)
+            found[name] = PaymentState(status, status == PENDING, identity, False, place, known_at)
         elif status == PENDING:
             known.has_pending = True
         else:

@@ -6,7 +6,8 @@ from typing import Any
 
 import psycopg
 
-from contracts.model import load_contract
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS
 from core.errors import OutageError, TieoutError
 from core.locks import AdvisoryKey, is_advisory_held
 from core.settings import Settings, load_settings
@@ -95,7 +96,7 @@ def report_now(settings: Settings | None = None) -> Report:
         check, aside = _compared(connection), set_aside.count(connection)
         is_running = is_advisory_held(connection, AdvisoryKey.LIVE, "live")
         counted = {row[0] for row in connection.execute(_COUNTED)}
-    broker = Broker(settings, load_contract().topics["transactions"].name)
+    broker = Broker(settings, load_entity(PAYMENTS).topic.name)
     try:
         there, trouble = broker.partitions(), None
     except TieoutError as error:

@@ -4,12 +4,13 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from contracts.model import load_contract
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS
 from live.events import Event, EventReader, Headers, Message, Place
 
 ARRIVED = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 TOPIC = "dG9waWMtb2YtYS10ZXN0LQ"
-READER = EventReader(load_contract())
+READER = EventReader(load_entity(PAYMENTS))
 
 
 def fields(transaction_id: str = "t1", status: str = "SUCCESS", **changed: Any) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from contracts.alerts import AlertRules, load_alert_rules, parse_alert_rules
-from contracts.model import load_contract
+from contracts.alerts import RULES_FILE, AlertRules, load_alert_rules, parse_alert_rules
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS
 from core.layout import CHECKOUT
 from live.alerts.judge import CHECKS, Alert, judge
 from live.alerts.memory import Memory, Seen
@@ -66,7 +67,7 @@ def test_every_rule_has_a_check_and_is_in_the_documents() -> None:
 
 
 def test_thresholds_of_money_are_of_currencies_that_the_contract_knows() -> None:
-    known, stated = set(load_contract().currencies), 0
+    known, stated = set(load_entity(PAYMENTS).currencies), 0
     for rule in RULES.rules:
         for name in ("at_least", "limits"):
             stated += len(rule.settings.get(name, {}))
@@ -213,7 +214,7 @@ def test_a_memory_stays_small_and_knows_what_it_has_judged() -> None:
 
 
 def test_a_rule_of_another_version_gives_other_ids() -> None:
-    text = (CHECKOUT / "contracts" / "contracts" / "alerts.yaml").read_text(encoding="utf-8")
+    text = RULES_FILE.read_text(encoding="utf-8")
     changed = parse_alert_rules(text.replace("version: 1", "version: 2"))
     events = random_events(1, 100)
     ids, others = ({alert.alert_id for alert in replay(events, rules)} for rules in (RULES, changed))

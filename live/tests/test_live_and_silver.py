@@ -21,14 +21,15 @@ from hypothesis import strategies as st
 from lake_writer import BRONZE_SCHEMA
 from live_events import ARRIVED, READER, TOPIC
 
+from contracts.entities import load_entity
 from contracts.headers import HEADERS, header_columns
 from contracts.judge import Judge
-from contracts.model import load_contract
+from contracts.model import PAYMENTS
 from contracts.rules import HAS_FEED
 from live.events import EPOCH, Event, Headers, Kind, Message, Place
 from warehouse.read import open_workspace, view_events
 
-CONTRACT = load_contract()
+CONTRACT = load_entity(PAYMENTS)
 MICROSECOND = timedelta(microseconds=1)
 MADE = b"2025-11-21T10:11:12+05:30"
 HEADER_SETS: tuple[Headers, ...] = (

@@ -11,7 +11,7 @@ from live_events import READER, event, message
 
 from live.batch import Batch, take
 from live.events import Event, Kind, Message
-from live.standing import Standing
+from live.payment_state import PaymentState
 
 CHANNELS = {"Credit Card": "CARD"}
 EVENTS = st.lists(
@@ -65,7 +65,7 @@ def loop(events: list[Event]) -> Counter[tuple[str, Decimal]]:
 def count(events: list[Event], cuts: set[int]) -> tuple[dict[tuple[str, str], tuple[int, Decimal]], list[Batch]]:
     """Return the totals after the events came in batches that end before the cuts."""
     totals: dict[tuple[str, str], tuple[int, Decimal]] = {}
-    standings: dict[str, Standing] = {}
+    standings: dict[str, PaymentState] = {}
     letters: set[str] = set()
     batches = []
     edges = [0, *sorted(cuts), len(events)]

@@ -18,7 +18,8 @@ from at_work import TOTALS, count, rows, settings, verdict, wait_for
 from confluent_kafka import Consumer, TopicPartition
 from small_gold import CHANNELS, forget_everything, produce, random_messages, superuser, taken, write_gold, write_silver
 
-from contracts.model import load_contract
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS
 from control.offsets import end_offsets, topic_id
 from control.roles import dsn
 from control.testing import temporary_platform
@@ -56,12 +57,12 @@ def live(env: Mapping[str, str], failpoint: str = "") -> subprocess.CompletedPro
 
 
 ALERTS = "select alert_id, rule_code, transaction_id, status, evidence from live.alerts order by 1"
-PAYMENTS = 'select transaction_id, status, has_pending, amount, partition, "offset" from live.payments order by 1'
+LIVE_PAYMENTS = 'select transaction_id, status, has_pending, amount, partition, "offset" from live.payments order by 1'
 
 
 def messages(env: Mapping[str, str]) -> list[Event]:
     """Return all events of the topic, read as the auditor, by partition and offset."""
-    topic, reader = topic_id(env, "transactions"), EventReader(load_contract())
+    topic, reader = topic_id(env, "transactions"), EventReader(load_entity(PAYMENTS))
     consumer = Consumer(
         {
             **librdkafka_login(env["KAFKA_BOOTSTRAP"], "auditor", env["KAFKA_PASSWORD_AUDITOR"]),
@@ -85,7 +86,7 @@ def messages(env: Mapping[str, str]) -> list[Event]:
 def test_a_kill_before_and_behind_a_commit_counts_nothing_twice(env: Mapping[str, str]) -> None:
     forget_everything(env)
     count(env)
-    whole = [rows(env, query) for query in (TOTALS, ALERTS, PAYMENTS)]
+    whole = [rows(env, query) for query in (TOTALS, ALERTS, LIVE_PAYMENTS)]
     assert all(len(part) > 5 for part in whole)
     assert len({row[1] for row in whole[1]}) >= 4
 
@@ -95,7 +96,7 @@ def test_a_kill_before_and_behind_a_commit_counts_nothing_twice(env: Mapping[str
     done = live(env)
     assert done.returncode == 0, done.stderr
     assert "leaked" not in done.stderr, "what DuckDB's binding says of objects that are not collected"
-    assert [rows(env, query) for query in (TOTALS, ALERTS, PAYMENTS)] == whole
+    assert [rows(env, query) for query in (TOTALS, ALERTS, LIVE_PAYMENTS)] == whole
     positions = dict(rows(env, "select partition, next_offset from live.positions"))
     assert positions == end_offsets(env, "transactions")
     assert rows(env, "select sum(events) from live.arrivals") == [(sum(positions.values()),)]

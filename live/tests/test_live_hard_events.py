@@ -14,7 +14,8 @@ from kafka import KafkaProducer
 from live_events import fields
 from small_gold import CHANNELS, forget_everything, produce, superuser, taken, write_gold, write_silver
 
-from contracts.model import load_contract
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS
 from control.offsets import topic_id
 from control.testing import temporary_platform
 from control.topics import administrator
@@ -181,7 +182,7 @@ def _is_counted_to_the_end(env: Mapping[str, str]) -> bool:
 
 def build_silver(env: Mapping[str, str]) -> None:
     """Make silver of what live.payments holds."""
-    topic, reader = topic_id(env, "transactions"), EventReader(load_contract())
+    topic, reader = topic_id(env, "transactions"), EventReader(load_entity(PAYMENTS))
     kept = rows(env, 'select partition, "offset", arrived_at, transaction_id from live.payments')
     events = reader.read(
         [Message(Place(topic, partition, offset), at, MADE[name].encode()) for partition, offset, at, name in kept]

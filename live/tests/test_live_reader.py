@@ -10,7 +10,8 @@ import duckdb
 import pytest
 from live_events import ARRIVED, READER, fields, message, read
 
-from contracts.model import load_contract
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS
 from live import events
 from live.events import Event, EventReader, Kind, Message
 
@@ -97,7 +98,7 @@ def test_a_machine_without_room_is_no_events_fault(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_database_that_does_not_go_on_is_opened_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    reader = EventReader(load_contract())
+    reader = EventReader(load_entity(PAYMENTS))
     assert reader.read([message()])[0].kind is Kind.SOUND
     assert reader._silver._connection is not None
     reader._silver._connection.close()

@@ -13,6 +13,8 @@ from py4j.java_gateway import JVMView
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, SparkSession
 
+from core.kafka_certificates import MEND, certificate_trouble
+from core.kafka_login import java_login
 from core.settings import Settings
 from spark_streaming.ends import Ends
 from spark_streaming.errors import BrokerAwayError, BrokerError
@@ -37,15 +39,10 @@ class TopicState:
 
 def client_options(settings: Settings) -> dict[str, str]:
     """Return the settings of a Kafka client of the user `stream`. They hold the password: never log them."""
-    password = settings.secret("KAFKA_PASSWORD_STREAM", "nothing was started or written.")
-    quoted = password.replace("\\", "\\\\").replace('"', '\\"')
-    module = "org.apache.kafka.common.security.scram.ScramLoginModule"
+    password = settings.kafka_password("stream", "nothing was started or written.")
     milliseconds = str(settings.kafka_patience_seconds * 1000)
     return {
-        "bootstrap.servers": settings.kafka_bootstrap,
-        "security.protocol": "SASL_PLAINTEXT",
-        "sasl.mechanism": "SCRAM-SHA-256",
-        "sasl.jaas.config": f'{module} required username="stream" password="{quoted}";',
+        **java_login(settings.kafka_place, "stream", password),
         # Spark's own client dies at start when the second is shorter than the first.
         "request.timeout.ms": milliseconds,
         "default.api.timeout.ms": str(2 * settings.kafka_patience_seconds * 1000),
@@ -144,6 +141,8 @@ def _ask(jvm: JVMView, admin: Any, topic: str, patience: int) -> TopicState:
 def explain(text: str, settings: Settings, topic: str) -> BrokerError:
     """Return the error for people that a Kafka client's exception stands for."""
     left = "the lake's tables are whole and say how far they have got."
+    if trouble := certificate_trouble(settings.kafka_place, "stream"):
+        return BrokerError(f"The stream cannot read Kafka: {trouble}.", left, MEND)
     if "Authentication" in text or "SaslException" in text:
         return BrokerError(
             f"Kafka at {settings.kafka_bootstrap} refuses the user stream: wrong password.",

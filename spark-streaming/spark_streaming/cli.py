@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +12,7 @@ import typer
 def mount(root: typer.Typer) -> None:
     """Register the stream's command on the root application."""
     root.command()(stream)
+    root.command()(pack)
 
 
 def _log_to_stderr() -> None:
@@ -29,7 +31,7 @@ def _trigger(text: str) -> str:
     return f"{match[1]} {'seconds' if match[2] == 's' else 'minutes'}"
 
 
-def stream(
+def stream(  # noqa: PLR0917  (a command's options are its interface)
     once: Annotated[bool, typer.Option("--once", help="Drain what is there at the call, then end.")] = False,
     trigger: Annotated[str, typer.Option(help="How often a batch is made: 30s, 2m.")] = "30s",
     accept_loss: Annotated[
@@ -39,6 +41,10 @@ def stream(
     accept_topic: Annotated[
         str | None, typer.Option(metavar="ID", help="Go on with a topic that was made anew under the same name.")
     ] = None,
+    entity: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Whose loss or topic is accepted; with --once only that one is drained."),
+    ] = None,
     reason: Annotated[str, typer.Option(help="Why; it goes to the books with what is accepted.")] = "",
 ) -> None:
     """Bring events from Kafka to bronze and dead letters, each exactly once.
@@ -47,6 +53,8 @@ def stream(
 
     Example: ./scripts/tieout stream --once
     """
+    from contracts.entities import entity_names
+    from contracts.model import PAYMENTS
     from core.layout import find_layout
     from core.settings import load_settings
     from core.spans import OFFSETS
@@ -61,9 +69,31 @@ def stream(
         losses.append(Loss(*map(int, match.groups())))
     if accept_topic is not None and not accept_topic.strip():
         raise typer.BadParameter("it is empty; name the topic's id", param_hint="--accept-topic")
+    if entity is not None and not (losses or accept_topic):
+        raise typer.BadParameter(
+            "it says whose loss or topic is accepted; the stream itself serves all", param_hint="--entity"
+        )
+    if entity is not None and entity not in entity_names():
+        raise typer.BadParameter(f"{entity} is none of {', '.join(entity_names())}", param_hint="--entity")
     if (losses or accept_topic) and not reason.strip():
         raise typer.BadParameter("say why: it goes to the books", param_hint="--reason")
     _log_to_stderr()
     layout = find_layout()
-    acceptance = Acceptance(reason, tuple(losses), accept_topic) if losses or accept_topic else None
+    accepted = Acceptance(reason, tuple(losses), accept_topic, entity or PAYMENTS)
+    acceptance = accepted if losses or accept_topic else None
     run_stream(load_settings(layout), layout, once=once, trigger=_trigger(trigger), acceptance=acceptance)
+
+
+def pack(
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", show_default=False, help="Where the archive goes.")],
+) -> None:
+    """Put the Python packages that Spark's executors need into one file, for SPARK_PYTHON_ARCHIVE.
+
+    Make it anew after each change of the checkout: executors with other code are refused.
+
+    Example: ./scripts/tieout pack --to /srv/tieout/python.tar.gz
+    """
+    from spark_streaming.pack import pack as write
+
+    size = write(to)
+    typer.echo(f"{to}: {size / 1e6:.0f} MB. Set SPARK_PYTHON_ARCHIVE={to.resolve()} in .env", err=True)

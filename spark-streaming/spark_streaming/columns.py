@@ -1,10 +1,10 @@
-"""The columns of the lake's two tables."""
+"""The columns of an entity's two tables of the lake."""
 
 import pyarrow as pa
 
 from contracts.headers import HEADERS
 from contracts.judge import ARROW_TYPES, UTC_TIME
-from contracts.model import Contract
+from contracts.model import Entity
 
 DAY = (("year", pa.int32()), ("month", pa.int32()), ("day", pa.int32()))
 PARTITION_COLUMNS = tuple(name for name, _ in DAY)
@@ -26,9 +26,9 @@ DELIVERY = (
 )
 
 
-def bronze_schema(contract: Contract) -> pa.Schema:
+def bronze_schema(entity: Entity) -> pa.Schema:
     """Return the columns of the well-formed events, in order."""
-    event = [(field.stored_as, ARROW_TYPES[field.type]) for field in contract.fields]
+    event = [(field.stored_as, ARROW_TYPES[field.type]) for field in entity.fields]
     return pa.schema([*event, ("utc_offset_minutes", pa.int32()), ("unknown_fields", pa.int32()), *DELIVERY])
 
 

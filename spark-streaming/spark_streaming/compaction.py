@@ -64,7 +64,7 @@ def merge(table: StreamTable, files: Sequence[LiveFile], schema: pa.Schema) -> l
         OSError: the new file cannot be written; nothing is left of it.
     """
     with ExitStack() as task:
-        merged = DayFiles(table.lake, schema, table.statistics, task)
+        merged = DayFiles(table.lake, schema, table.statistics, table.entity, task)
         for file in files:
             for rows in _read(table.lake, file, schema):
                 merged.put(rows)

@@ -1,6 +1,14 @@
 """What can stop the stream, each with the next command."""
 
+import sys
+
 from core.errors import OutageError, RefusalError, TieoutError
+
+# For executors that lack the stream's code, or have another.
+SAME_CHECKOUT = (
+    "./scripts/tieout pack --to FILE, and that file in SPARK_PYTHON_ARCHIVE; or set up the same checkout at the same "
+    f"path on every machine of SPARK_MASTER ({sys.prefix})"
+)
 
 
 class StreamError(TieoutError):
@@ -9,6 +17,10 @@ class StreamError(TieoutError):
 
 class LakeBusyError(StreamError):
     """Another process writes the lake."""
+
+
+class LeaseLostError(StreamError, OutageError):
+    """The session that says who writes a lake elsewhere is gone, or cannot begin."""
 
 
 class LakeTakenError(StreamError, RefusalError):

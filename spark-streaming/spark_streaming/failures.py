@@ -1,12 +1,18 @@
 """What an exception of Spark, Delta or the Kafka client means for a person."""
 
 import re
-import sys
 
 from core.errors import TieoutError
 from core.settings import Settings
 from spark_streaming.broker import explain as explain_broker
-from spark_streaming.errors import LakeAwayError, LakeFullError, OffsetsLostError, PartitionsAddedError, StreamError
+from spark_streaming.errors import (
+    SAME_CHECKOUT,
+    LakeAwayError,
+    LakeFullError,
+    OffsetsLostError,
+    PartitionsAddedError,
+    StreamError,
+)
 
 WHOLE = "the lake's tables are whole and say how far they have got."
 FULL = ("No space left on device", "Disk quota exceeded", "ENOSPC")
@@ -15,6 +21,7 @@ ADDED = "you must specify all TopicPartitions"
 # A worker's error comes as text, between the lines of its stack.
 STORE_AWAY = re.compile(r"the store at \S+ does not answer: [^\n]*")
 NO_PYTHON = re.compile(r'Cannot run program "([^"]+)"')
+OTHER_PYTHON = re.compile(r"Python in worker has different version: (\S+) than that in driver: (\S+?),")
 NO_PACKAGE = re.compile(r"No module named '([\w.]+)'")
 BROKER = (
     "org.apache.kafka.common.errors",
@@ -39,7 +46,11 @@ def _of_workers(text: str) -> TieoutError | None:
         return StreamError(
             f"An executor lacks the stream's Python: there is no {lacking[1]}.",
             WHOLE,
-            f"set up the same checkout at the same path on every machine of SPARK_MASTER ({sys.prefix})",
+            SAME_CHECKOUT,
+        )
+    if other := OTHER_PYTHON.search(text):
+        return StreamError(
+            f"An executor has Python {other[1].strip('.')}, and the stream has {other[2]}.", WHOLE, SAME_CHECKOUT
         )
     return None
 

@@ -19,11 +19,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from typing_extensions import override
 
+from contracts.model import Entity
 from core.lake import LakeTable
 from spark_streaming.columns import PARTITION_COLUMNS
 
-# Nearly every row has its own value in these: a dictionary would be built and given up again.
-PLAIN = frozenset({"raw_value", "transaction_id", "seq", "offset"})
+# Nearly every row has its own value in these, and in its key: a dictionary would be built and given up again.
+PLAIN = frozenset({"raw_value", "seq", "offset"})
 NESTED = ("headers.list.element.key", "reasons.list.element")
 ROW_GROUP_BYTES = 64 * 1024 * 1024
 
@@ -60,13 +61,17 @@ class DayFiles:
         table: where they are.
         schema: of the rows that they get; the day's columns are in the file's path.
         statistics: the columns of which the log says minimum and maximum.
+        entity: whose events the rows are.
         task: when it ends well, the disk or the store has the files; else they are not there.
     """
 
-    def __init__(self, table: LakeTable, schema: pa.Schema, statistics: tuple[str, ...], task: ExitStack) -> None:
+    def __init__(
+        self, table: LakeTable, schema: pa.Schema, statistics: tuple[str, ...], entity: Entity, task: ExitStack
+    ) -> None:
         self._table = table
         self._schema = pa.schema([column for column in schema if column.name not in PARTITION_COLUMNS])
         self._statistics = statistics
+        self._plain = {*PLAIN, entity.stored(entity.key)}
         self._task = task
         self._held: list[pa.RecordBatch] = []
         self._held_bytes = 0
@@ -97,8 +102,24 @@ class DayFiles:
                 mine = mine.filter(pc.equal(mine[column], value))
             key = tuple(day.values())
             if key not in self._open:
-                self._open[key] = _DayFile(self._table, day, self._schema, self._statistics, self._task)
+                self._open[key] = self._new(day)
             self._open[key].write(mine.select(self._schema.names))
+
+    def _new(self, day: dict[str, int]) -> "_DayFile":
+        of_day = {name: str(value) for name, value in day.items()}
+        folder = "/".join(f"{name}={value}" for name, value in of_day.items())
+        path = f"{folder}/part-{uuid.uuid4()}.zstd.parquet"
+        file = _Counted(self._task.enter_context(self._table.place.open_output(f"{self._table.name}/{path}")))
+        self._task.callback(file.leave)
+        writer = pq.ParquetWriter(
+            file,
+            self._schema,
+            compression="zstd",
+            compression_level=3,
+            use_dictionary=[*(name for name in self._schema.names if name not in self._plain), *NESTED],
+            write_statistics=list(self._statistics),
+        )
+        return _DayFile(path, of_day, file, writer, {name: [] for name in self._statistics})
 
 
 class _Counted(io.RawIOBase):
@@ -128,46 +149,43 @@ class _Counted(io.RawIOBase):
         return len(data)
 
 
+@dataclass
 class _DayFile:
-    def __init__(
-        self, table: LakeTable, day: dict[str, int], schema: pa.Schema, statistics: tuple[str, ...], task: ExitStack
-    ) -> None:
-        self._day = {name: str(value) for name, value in day.items()}
-        folder = "/".join(f"{name}={value}" for name, value in self._day.items())
-        self._path = f"{folder}/part-{uuid.uuid4()}.zstd.parquet"
-        self._file = _Counted(task.enter_context(table.place.open_output(f"{table.name}/{self._path}")))
-        task.callback(self._file.leave)
-        self._rows = 0
-        self._seen: dict[str, list[dict[str, Any]]] = {name: [] for name in statistics}
-        self._writer = pq.ParquetWriter(
-            self._file,
-            schema,
-            compression="zstd",
-            compression_level=3,
-            use_dictionary=[*(name for name in schema.names if name not in PLAIN), *NESTED],
-            write_statistics=list(statistics),
-        )
+    """A file that is being written.
+
+    Attributes:
+        path: below the table's folder.
+        day: value of each partition column, as text.
+        seen: minimum and maximum of each row group, by column.
+    """
+
+    path: str
+    day: dict[str, str]
+    file: _Counted
+    writer: pq.ParquetWriter
+    seen: dict[str, list[dict[str, Any]]]
+    rows: int = 0
 
     def write(self, rows: pa.Table) -> None:
-        self._writer.write_table(rows, row_group_size=rows.num_rows)
-        self._rows += rows.num_rows
-        for name, seen in self._seen.items():
+        self.writer.write_table(rows, row_group_size=rows.num_rows)
+        self.rows += rows.num_rows
+        for name, seen in self.seen.items():
             seen.append(pc.min_max(rows[name]).as_py() | {"nulls": rows[name].null_count})
 
     def close(self) -> WrittenFile:
-        self._writer.close()
+        self.writer.close()
         return WrittenFile(
-            path=self._path,
-            size=self._file.size,
-            partition=self._day,
+            path=self.path,
+            size=self.file.size,
+            partition=self.day,
             modified=int(time.time() * 1000),
-            rows=self._rows,
+            rows=self.rows,
             statistics=json.dumps(self._delta_statistics()),
         )
 
     def _delta_statistics(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"numRecords": self._rows, "minValues": {}, "maxValues": {}, "nullCount": {}}
-        for name, seen in self._seen.items():
+        found: dict[str, Any] = {"numRecords": self.rows, "minValues": {}, "maxValues": {}, "nullCount": {}}
+        for name, seen in self.seen.items():
             found["nullCount"][name] = sum(each["nulls"] for each in seen)
             lows = [each["min"] for each in seen if each["min"] is not None]
             if lows:

@@ -27,11 +27,13 @@ class Topic:
         uncommitted: partition and offset of every record between two ends, aborted transactions included.
         first: for each partition the oldest offset that is still there.
         is_compacted: the broker may remove single records: no record is then no sign of a marker.
+        option: what a command needs, to be about the topic's entity.
     """
 
     uncommitted: Callable[[Ends, Ends], DataFrame]
     first: Callable[[], Ends]
     is_compacted: Callable[[], bool]
+    option: str = ""
 
 
 def explain_gaps(
@@ -57,12 +59,12 @@ def explain_gaps(
     for partition, count in missing.items():
         spans = [span for span in empty if span.partition == partition]
         if sum(span.end - span.first for span in spans) > count:
-            raise _refusal(spans, "the broker has fewer records than it delivered", start, first)
+            raise _refusal(spans, "the broker has fewer records than it delivered", start, first, topic.option)
         lost += [part for span in spans if (part := _not_a_marker(span, first.get(partition, 0), is_compacted))]
     refused = [span for span in lost if not _is_accepted(span, acceptance)]
     if refused:
         why = "the topic is compacted" if is_compacted else "retention has removed them"
-        raise _refusal(refused, why, start, first)
+        raise _refusal(refused, why, start, first, topic.option)
     return lost
 
 
@@ -108,7 +110,7 @@ def _to_accept(spans: list[Loss], start: Ends, first: Ends) -> list[Loss]:
     return found
 
 
-def _refusal(spans: list[Loss], why: str, start: Ends, first: Ends) -> OffsetsMissingError:
+def _refusal(spans: list[Loss], why: str, start: Ends, first: Ends, option: str) -> OffsetsMissingError:
     named = spans[:MOST_NAMED]
     more = f" and {len(spans) - MOST_NAMED} more spans" if len(spans) > MOST_NAMED else ""
     options = " ".join(f"--accept-loss {span}" for span in _to_accept(spans, start, first))
@@ -116,5 +118,5 @@ def _refusal(spans: list[Loss], why: str, start: Ends, first: Ends) -> OffsetsMi
         f"Kafka has no records at {', '.join(map(str, named))}{more} (partition:from-to), "
         f"and nothing shows that they were a transaction's markers: {why}.",
         "nothing of the batch was written; the lake ends before it.",
-        f'./scripts/tieout stream --once {options} --reason "..." (writes the loss to the books)',
+        f'./scripts/tieout stream --once {option}{options} --reason "..." (writes the loss to the books)',
     )

@@ -1,34 +1,30 @@
 """The stream: settings, session, lock, read, write. The tables are its memory; Spark's checkpoint is scratch.
 
-Every start begins at what the two tables record, in a checkpoint of its own: an old one could be damaged by a full
+Every start begins at what the tables record, in a checkpoint of its own: an old one could be damaged by a full
 disk, lag behind the tables or be ahead of them, and would add nothing that the tables do not say better.
 """
 
-import json
 import logging
 import os
-import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 from typing import Any
 
-from pyspark.errors import StreamingQueryException
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.streaming.query import StreamingQuery
+from pyspark.sql import SparkSession
 
-from contracts.model import load_contract
-from core import failpoints
+from contracts.entities import load_entities, load_entity
+from contracts.model import Entity
 from core.lake import Lake
 from core.layout import Layout
 from core.settings import Settings
-from spark_streaming import broker, failures, lock, maintenance, requests
-from spark_streaming.ends import Ends
+from spark_streaming import broker, failures, lease, lock, names
 from spark_streaming.errors import PartitionsAddedError
 from spark_streaming.gaps import Topic
+from spark_streaming.lease import Lease
+from spark_streaming.queries import Queries
 from spark_streaming.session import start_session
 from spark_streaming.sink import LakeWriter
 from spark_streaming.start import Acceptance, open_lake
@@ -37,106 +33,13 @@ from spark_streaming.tables import stream_tables
 log = logging.getLogger("tieout.stream")
 
 
-@dataclass
-class Stream:
-    """One run of the stream in this process.
-
-    Attributes:
-        between: held while a batch is written, or while something must happen between batches.
-        stopping: no batch writes any more.
-    """
-
-    settings: Settings
-    layout: Layout
-    writer: LakeWriter
-    between: threading.Lock = field(default_factory=threading.Lock)
-    stopping: bool = False
-    failure: Exception | None = None
-
-    def start(self, trigger: Mapping[str, Any]) -> StreamingQuery:
-        """Start the query at the tables' ends."""
-        position = {str(partition): offset for partition, offset in self.writer.position.items()}
-        messages = (
-            self.writer.spark.readStream.format("kafka")
-            .options(**broker.source_options(self.settings))
-            .option("subscribe", self.writer.topic)
-            .option("startingOffsets", json.dumps({self.writer.topic: position}))
-            .option("failOnDataLoss", "true")
-            .option("includeHeaders", "true")
-            .option("maxOffsetsPerTrigger", self.settings.max_offsets_per_trigger)
-            .load()
-        )
-        shutil.rmtree(self.layout.checkpoint, ignore_errors=True)
-        self.layout.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        return (
-            messages.writeStream.queryName("bronze")
-            .foreachBatch(self._batch)
-            .option("checkpointLocation", f"file:{self.layout.checkpoint}")
-            .trigger(**trigger)
-            .start()
-        )
-
-    def _batch(self, messages: DataFrame, batch: int) -> None:
-        with self.between:
-            if self.stopping:
-                # Returning without a write is safe: the next start goes by the tables.
-                return
-            try:
-                log.info("%s", self.writer.write(messages, batch, self._end(batch)))
-            except Exception as error:
-                self.failure, self.stopping = error, True
-                raise
-            failpoints.reach("stream.before-checkpoint")
-
-    def _end(self, batch: int) -> Ends:
-        """Return the batch's end offsets, which Spark writes down before the batch begins."""
-        planned = (self.layout.checkpoint / "offsets" / str(batch)).read_text(encoding="utf-8")
-        offsets = json.loads(planned.strip().splitlines()[-1])[self.writer.topic]
-        return {int(partition): offset for partition, offset in offsets.items()}
-
-    def follow(self, query: StreamingQuery, stop: threading.Event) -> None:
-        """Wait until the query ends; stop it between batches when asked, and answer requests for maintenance.
-
-        Raises:
-            TieoutError: the query failed.
-        """
-        try:
-            while not query.awaitTermination(1):
-                if stop.is_set():
-                    with self.between:
-                        self.stopping = True
-                    query.stop()
-                    return
-                self._answer()
-        except (StreamingQueryException, Exception) as error:
-            if stop.is_set() and self.failure is None:
-                return
-            raise failures.explain(self.failure or error, self.settings, self.writer.topic) from error
-
-    def _answer(self) -> None:
-        request = requests.pending(self.layout)
-        if request is None:
-            return
-        with self.between:
-            log.info("maintenance begins")
-            requests.answer(
-                self.layout,
-                request,
-                lambda: maintenance.maintain(
-                    self.settings,
-                    [self.writer.bronze.table, self.writer.dead_letters.table],
-                    request.wishes.get("expire_before"),
-                ),
-            )
-
-
 def run_stream(
     settings: Settings, layout: Layout, *, once: bool, trigger: str, acceptance: Acceptance | None = None
 ) -> None:
     """Bring Kafka's events into the lake until SIGTERM, or until those that are there at the call are in it.
 
     Args:
-        once: end when everything that is there at the call is in the lake.
+        once: end when everything that is there at the call is in the lake; with an acceptance, of its entity alone.
         trigger: how often a batch is made, such as `30 seconds`.
         acceptance: a loss, or another topic, that the operator accepts.
 
@@ -145,18 +48,22 @@ def run_stream(
     """
     stop = _stop_on_signals()
     os.umask(0o077)
-    settings.secret("KAFKA_PASSWORD_STREAM", "nothing was started or written.")
+    settings.kafka_password("stream", "nothing was started or written.")
     timing = {"availableNow": True} if once else {"processingTime": trigger}
-    with lock.take(layout.writer_lock):
+    # Two entities may each need an acceptance, and a command has one: neither must wait for the other's.
+    entities = (load_entity(acceptance.entity),) if once and acceptance else load_entities()
+    with lock.take(layout.writer_lock), lease.hold(settings) as held:
         spark = start_session(settings, layout, "tieout stream", ui=not once)
         try:
-            _with_all_partitions(lambda: _run(_prepare(spark, settings, layout, acceptance), stop, timing))
+            _with_all_partitions(
+                lambda: _run(open_queries(spark, settings, layout, entities, acceptance, held=held), stop, timing)
+            )
         finally:
             spark.stop()
 
 
 def _with_all_partitions(run: Callable[[], None]) -> None:
-    """Run; begin again when the topic was given partitions after it was asked for them and before Spark was."""
+    """Run; begin again when a topic was given partitions after it was asked for them and before Spark was."""
     while True:
         try:
             return run()
@@ -164,33 +71,55 @@ def _with_all_partitions(run: Callable[[], None]) -> None:
             log.info("%s It begins again.", error.what)
 
 
-def _run(stream: Stream, stop: threading.Event, timing: Mapping[str, Any]) -> None:
+def _run(queries: Queries, stop: threading.Event, timing: Mapping[str, Any]) -> None:
     if stop.is_set():
         return
-    query = stream.start(timing)
-    log.info("%s", f"stream begins at {stream.writer.position} of topic {stream.writer.topic}")
-    began = time.monotonic()
-    # For whoever waits: not before the stream has been let in by lock, topic and offsets.
-    stream.layout.run.mkdir(parents=True, exist_ok=True)
-    stream.layout.stream_ready.write_text(str(os.getpid()), encoding="utf-8")
+    queries.start(timing)
+    for writer in queries.writers:
+        log.info("%s", f"stream begins at {writer.position} of topic {writer.topic}")
+    began, layout = time.monotonic(), queries.layout
+    # For whoever waits: not before the stream has been let in by lock, topics and offsets.
+    layout.run.mkdir(parents=True, exist_ok=True)
+    layout.stream_ready.write_text(str(os.getpid()), encoding="utf-8")
     try:
-        stream.follow(query, stop)
+        queries.follow(stop)
     finally:
-        stream.layout.stream_ready.unlink(missing_ok=True)
+        layout.stream_ready.unlink(missing_ok=True)
     log.info("%s", f"stream ends after {time.monotonic() - began:.0f} s")
 
 
-def _prepare(spark: SparkSession, settings: Settings, layout: Layout, acceptance: Acceptance | None) -> Stream:
-    contract = load_contract()
-    topic = broker.look(spark, settings, contract.topics["transactions"].name)
+def open_queries(
+    spark: SparkSession,
+    settings: Settings,
+    layout: Layout,
+    entities: Sequence[Entity],
+    acceptance: Acceptance | None = None,
+    *,
+    held: Lease | None = None,
+) -> Queries:
+    """Take over the tables of entities; the queries begin where these end.
+
+    Raises:
+        TieoutError: a topic and its tables do not fit together, or the broker is away.
+    """
+    lake = Lake.of(settings, layout)
+    writers = [_open(spark, settings, lake, entity, acceptance) for entity in entities]
+    return Queries(settings, layout, writers, held)
+
+
+def _open(
+    spark: SparkSession, settings: Settings, lake: Lake, entity: Entity, accepted: Acceptance | None
+) -> LakeWriter:
+    """Take over the two tables of an entity."""
+    acceptance = accepted if accepted and accepted.entity == entity.name else None
+    topic = broker.look(spark, settings, entity.topic.name)
     try:
-        lake = stream_tables(Lake.of(settings, layout), contract)
-        bronze, dead_letters, position = open_lake(topic, lake, acceptance)
+        bronze, dead_letters, position = open_lake(topic, stream_tables(lake, entity), acceptance)
     except Exception as error:
         raise failures.explain(error, settings, topic.name) from error
-    writer = LakeWriter(
+    return LakeWriter(
         spark=spark,
-        contract=contract,
+        entity=entity,
         bronze=bronze,
         dead_letters=dead_letters,
         topic=topic.name,
@@ -200,10 +129,10 @@ def _prepare(spark: SparkSession, settings: Settings, layout: Layout, acceptance
             uncommitted=lambda start, end: broker.read_uncommitted(spark, settings, topic.name, start=start, end=end),
             first=lambda: broker.look(spark, settings, topic.name).first,
             is_compacted=lambda: broker.is_compacted(spark, settings, topic.name),
+            option=names.option(entity),
         ),
         acceptance=acceptance,
     )
-    return Stream(settings, layout, writer)
 
 
 def _stop_on_signals() -> threading.Event:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import DeltaError
 
-from contracts.model import load_contract
+from contracts.entities import load_entities
 from core import failpoints
 from core.lake import Lake, LiveFile
 from core.layout import Layout
@@ -62,30 +62,37 @@ def maintain(settings: Settings, lake: Sequence[StreamTable], expire_before: str
 
     Args:
         settings: for the warehouse.
-        lake: bronze, then the dead letters.
+        lake: the tables, of one entity or more.
         expire_before: a day such as 2026-03-31: dead letters of the days before it go; None: none.
 
     Returns:
-        for each table: watermark, days compacted, files before and after; for the dead letters days_expired too.
+        for each table: entity, watermark, days compacted, files before and after; for dead letters days_expired too.
 
     Raises:
         TieoutError: the warehouse does not answer, another process writes the lake, or a file is damaged.
     """
     passed = watermarks(settings)
-    dead_letters = lake[-1]
-    expired = 0
+    before = date.fromisoformat(expire_before) if expire_before else None
     try:
-        if expire_before:
-            expired = expire_days(dead_letters, passed.get(dead_letters.lake.name), date.fromisoformat(expire_before))
-        done = {table.name: maintain_table(table, passed.get(table.lake.name)) for table in lake}
+        expired = {
+            table.name: {"days_expired": expire_days(table, passed.get(table.lake.name), before) if before else 0}
+            for table in lake
+            if table.holds_dead_letters
+        }
+        return {
+            table.name: {
+                "entity": table.entity.name,
+                **maintain_table(table, passed.get(table.lake.name)),
+                **expired.get(table.name, {}),
+            }
+            for table in lake
+        }
     except (DeltaError, OSError, pa.ArrowException) as error:
         raise StreamError(
             f"Maintenance failed: {str(error).splitlines()[0]}",
             "the lake is whole; what was merged and not committed does not count.",
             "./scripts/tieout maintain, when the cause is gone",
         ) from error
-    done[dead_letters.name]["days_expired"] = expired
-    return done
 
 
 def expire_days(table: StreamTable, watermark: int | None, before: date) -> int:
@@ -204,8 +211,8 @@ def _metadata(table: StreamTable, more: Mapping[str, str | int]) -> dict[str, st
     found = tables.recorded(table)
     if found.topic_id is None:
         return {}
-    topic = load_contract().topics["transactions"].name
     begins = {"begins": True} if found.begins else {}
+    topic = table.entity.topic.name
     return {"userMetadata": commit_metadata(topic, found.topic_id, found.ends, found.ends, 0, **begins, **more)}
 
 
@@ -235,7 +242,7 @@ def run_maintenance(
         return requests.ask(layout, wishes, patience=patience, still_runs=lambda: is_record_locked(layout.writer_lock))
     watermarks(settings)
     os.umask(0o077)
-    lake = tables.stream_tables(Lake.of(settings, layout), load_contract())
+    lake = [each for entity in load_entities() for each in tables.stream_tables(Lake.of(settings, layout), entity)]
     with lock.take(layout.writer_lock):
         for table in lake:
             tables.create(table)

@@ -1,4 +1,4 @@
-"""The Spark session: everything on 127.0.0.1, in UTC."""
+"""The Spark session: in UTC, and on 127.0.0.1 unless its executors are elsewhere."""
 
 import atexit
 import os
@@ -13,17 +13,17 @@ from pathlib import Path
 from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
-from core import failpoints
 from core.errors import TieoutError
 from core.layout import Layout
 from core.settings import Settings
 from spark_streaming.callbacks import require_token
 from spark_streaming.errors import StreamError
+from spark_streaming.executors import LOOPBACK, are_elsewhere, executors_conf, network_conf, python_of
 
-LOOPBACK = "127.0.0.1"
 # A socket's whole path has 108 bytes at most; its name is a dot, 36 letters and an end.
 LONGEST_SOCKET_FOLDER = 60
-STANDALONE = "spark://"
+# Spark draws the secret of its own connections for every other master.
+TOLD_THE_SECRET = ("spark://", "local-cluster")
 
 ENGINE_CONF: Mapping[str, str] = {
     "spark.sql.session.timeZone": "UTC",
@@ -35,7 +35,7 @@ ENGINE_CONF: Mapping[str, str] = {
     "spark.ui.killEnabled": "false",
     "spark.ui.threadDumpsEnabled": "false",
     "spark.ui.heapHistogramEnabled": "false",
-    "spark.redaction.regex": "(?i)secret|password|passwd|token|access[.]?key|jaas",
+    "spark.redaction.regex": "(?i)secret|password|passwd|token|access[.]?key|jaas|keystore",
     "spark.ui.retainedJobs": "100",
     "spark.ui.retainedStages": "100",
     "spark.sql.ui.retainedExecutions": "50",
@@ -45,8 +45,6 @@ ENGINE_CONF: Mapping[str, str] = {
     "spark.port.maxRetries": "0",
     # On a port, which the workers have without this, any account could let them begin more and more processes.
     "spark.python.unix.domain.socket.enabled": "true",
-    "spark.driver.host": LOOPBACK,
-    "spark.driver.bindAddress": LOOPBACK,
 }
 
 
@@ -78,9 +76,9 @@ def session_conf(settings: Settings, layout: Layout) -> dict[str, str]:
     driver_options = [f"-Dlog4j2.configurationFile={log_config}", derby, *java_options]
     return {
         **ENGINE_CONF,
+        **network_conf(settings),
         "spark.master": settings.spark_master,
-        # Spark draws the secret itself where it needs none but its own process.
-        "spark.authenticate": str(settings.spark_master.startswith(("local", STANDALONE))).lower(),
+        "spark.authenticate": "true",
         "spark.jars": ",".join(jar.as_uri() for jar in jar_files(layout)),
         "spark.driver.memory": settings.spark_driver_memory,
         "spark.driver.extraJavaOptions": " ".join(driver_options),
@@ -90,23 +88,9 @@ def session_conf(settings: Settings, layout: Layout) -> dict[str, str]:
         "spark.local.dir": str(scratch),
         "spark.sql.warehouse.dir": f"file:{scratch / 'warehouse'}",  # Hadoop takes a URI's escapes for the name
         "spark.ui.port": str(settings.spark_ui_port),
-        "spark.python.unix.domain.socket.dir": str(_sockets(layout)),
-        **({} if settings.spark_master.startswith("local") else _executors(settings)),
-    }
-
-
-def _executors(settings: Settings) -> dict[str, str]:
-    """Return what executors of their own need: one core each, logs of a bounded size, and the drill's orders."""
-    order = {f"spark.executorEnv.{failpoints.VARIABLE}": os.environ.get(failpoints.VARIABLE, "")}
-    return {
-        "spark.executor.memory": settings.spark_executor_memory,
-        "spark.executor.cores": "1",
-        "spark.cores.max": str(settings.spark_executor_cores),
-        "spark.executor.logs.rolling.strategy": "size",
-        "spark.executor.logs.rolling.maxSize": str(10 << 20),
-        "spark.executor.logs.rolling.maxRetainedFiles": "3",
-        "spark.executorEnv.LC_ALL": "C.UTF-8",
-        **{name: value for name, value in order.items() if value},
+        # A folder of this machine; those of other machines have their own for temporary files.
+        **({} if are_elsewhere(settings) else {"spark.python.unix.domain.socket.dir": str(_sockets(layout))}),
+        **executors_conf(settings),
     }
 
 
@@ -169,7 +153,7 @@ def start_session(settings: Settings, layout: Layout, name: str, *, ui: bool) ->
     os.environ["SPARK_LOCAL_IP"] = LOOPBACK
     os.environ["SPARK_LOCAL_HOSTNAME"] = LOOPBACK
     # The workers need the packages of this process, and files that are its owner's alone.
-    os.environ["PYSPARK_PYTHON"] = sys.executable
+    os.environ["PYSPARK_PYTHON"] = python_of(settings)
     # In the locale C Java cannot name a folder whose path is not ASCII.
     os.environ["LC_ALL"] = "C.UTF-8"
     (layout.state / "spark").mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -178,7 +162,7 @@ def start_session(settings: Settings, layout: Layout, name: str, *, ui: bool) ->
     for key, value in conf.items():
         builder = builder.config(key, value)
     try:
-        if settings.spark_master.startswith(STANDALONE):
+        if settings.spark_master.startswith(TOLD_THE_SECRET):
             builder = _with_secret(builder, conf, settings)
         spark = builder.getOrCreate()
         require_token(spark)

@@ -14,11 +14,13 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from contracts.model import Contract
+from contracts.model import Entity
 from core import failpoints
 from core.files import write_file
+from spark_streaming import names
+from spark_streaming.code import fingerprint
 from spark_streaming.ends import Ends, further, moves_on, show
-from spark_streaming.errors import LakeStateError
+from spark_streaming.errors import SAME_CHECKOUT, LakeStateError
 from spark_streaming.gaps import Topic, explain_gaps
 from spark_streaming.start import Acceptance, Loss
 from spark_streaming.tables import OwnedTable, offsets_in
@@ -34,14 +36,18 @@ class BatchReport:
 
     Attributes:
         usual: messages that were judged the quick way.
+        bronze: rows that became well-formed events.
+        dead_letters: rows that became dead letters.
     """
 
+    entity: Entity
     batch: int
     start: Ends
     end: Ends
     rows: int
     usual: int
-    written: Counter[str]
+    bronze: int
+    dead_letters: int
     reasons: Counter[str]
     seconds: float
     gaps: int = 0
@@ -49,8 +55,8 @@ class BatchReport:
     def __str__(self) -> str:
         reasons = ", ".join(f"{code} {count}" for code, count in self.reasons.most_common())
         return (
-            f"batch {self.batch}: rows={self.rows} bronze={self.written['bronze']} "
-            f"dead_letters={self.written['dead_letters']}{f' ({reasons})' if reasons else ''} "
+            f"{names.prefix(self.entity)}batch {self.batch}: rows={self.rows} bronze={self.bronze} "
+            f"dead_letters={self.dead_letters}{f' ({reasons})' if reasons else ''} "
             f"{f'without_event={self.gaps} ' if self.gaps else ''}"
             f"{f'unusual={1 - self.usual / self.rows:.1%} ' if self.rows else ''}"
             f"offsets={show(self.start, self.end)} seconds={self.seconds:.1f}"
@@ -90,7 +96,7 @@ class _Part:
 
 @dataclass
 class LakeWriter:
-    """The only writer of the lake's tables.
+    """The only writer of an entity's tables.
 
     Attributes:
         position: where the next batch begins.
@@ -99,7 +105,7 @@ class LakeWriter:
     """
 
     spark: SparkSession
-    contract: Contract
+    entity: Entity
     bronze: OwnedTable
     dead_letters: OwnedTable
     topic: str
@@ -123,6 +129,10 @@ class LakeWriter:
         """
         began, start = time.monotonic(), self.position
         self._refuse_gap(start, end)
+        if not any(moves_on(owned.ends, end) for owned in (self.bronze, self.dead_letters)):
+            # Spark makes a first batch also of a topic without news: it is not worth a task.
+            self.position = end
+            return BatchReport(self.entity, batch, start, end, 0, 0, 0, 0, Counter(), time.monotonic() - began)
         report = self._distribute(messages, start, end)
         if report.rows:
             failpoints.reach("stream.before-commit")
@@ -135,12 +145,14 @@ class LakeWriter:
         events = self._commit(self.bronze, report, start, end, lost)
         self.position = end
         return BatchReport(
+            self.entity,
             batch,
             start,
             end,
             report.rows.total(),
             report.usual,
-            Counter({self.dead_letters.table.name: letters + late, self.bronze.table.name: events}),
+            events,
+            letters + late,
             report.reasons,
             time.monotonic() - began,
             sum(missing.values()),
@@ -156,8 +168,9 @@ class LakeWriter:
             if moves_on(self.bronze.ends, apart)
             else {}
         )
+        mark, code = self._mark(), None if self._is_local() else fingerprint()
         task = WriteFiles(
-            self.contract, self.topic_id, self.bronze.table, self.dead_letters.table, ends, dead, self._mark()
+            self.entity, self.topic_id, self.bronze.table, self.dead_letters.table, ends, dead, mark, code
         )
         count = sum(behind - start.get(p, 0) for p, behind in end.items())
         tasks = min(self.spark.sparkContext.defaultParallelism, 1 + count // ROWS_PER_FILE)
@@ -165,6 +178,12 @@ class LakeWriter:
         whole = Report()
         for row in rows:
             whole.add(Report.from_json(row["report"]))
+        if whole.foreign:
+            raise LakeStateError(
+                "An executor runs other code than this stream.",
+                "nothing of the batch was written.",
+                SAME_CHECKOUT,
+            )
         if whole.blind:
             raise LakeStateError(
                 f"An executor does not see the lake's folder, {self.bronze.table.lake.place.url}.",
@@ -178,11 +197,14 @@ class LakeWriter:
     def _mark(self) -> str | None:
         """Return what workers elsewhere must find in the lake's folder; None where there are none."""
         folder = self.bronze.table.lake.place.folder("")
-        if folder is None or str(self.spark.sparkContext.master).startswith("local"):
+        if folder is None or self._is_local():
             return None
         mark = secrets.token_hex(16)
         write_file(folder / MARK, mark, mode=0o600)
         return mark
+
+    def _is_local(self) -> bool:
+        return str(self.spark.sparkContext.master).startswith("local")
 
     def _refuse_gap(self, start: Ends, end: Ends) -> None:
         for owned in (self.bronze, self.dead_letters):

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from contracts.model import PAYMENTS, Entity
+from spark_streaming import names
 from spark_streaming.broker import TopicState
 from spark_streaming.ends import Ends, Recorded, lower
 from spark_streaming.errors import LakeStateError, OffsetsLostError, TopicRecreatedError
@@ -28,21 +30,23 @@ class Acceptance:
         losses: offsets that will never be in the lake: what retention took before the topic's first offset is skipped
             at the start, what is missing behind it when its batch comes.
         topic_id: the topic that the lake goes on with, though it was filled from another.
+        entity: the name of the entity whose topic it is.
     """
 
     reason: str
     losses: tuple[Loss, ...] = ()
     topic_id: str | None = None
+    entity: str = PAYMENTS
 
 
 def open_lake(
     topic: TopicState, lake: tuple[StreamTable, StreamTable], acceptance: Acceptance | None
 ) -> tuple[OwnedTable, OwnedTable, dict[int, int]]:
-    """Take the lake over; return its tables, and where the next batch begins.
+    """Take an entity's part of the lake over; return its tables, and where the next batch begins.
 
     Args:
         topic: what the broker has.
-        lake: bronze, then the dead letters; made where they are missing.
+        lake: bronze, then the dead letters, of one entity; made where they are missing.
         acceptance: a loss, or another topic, that the operator accepts.
 
     Raises:
@@ -63,7 +67,7 @@ def open_lake(
             _skip(topic, owned, loss=loss, reason=acceptance.reason if acceptance else "")
     reached = lower(bronze.ends, dead_letters.ends)
     position = {partition: reached.get(partition, 0) for partition in topic.next}
-    _refuse_loss(topic, position, bronze.ends, dead_letters.ends)
+    _refuse_loss(topic, bronze.table.entity, position, bronze.ends, dead_letters.ends)
     return bronze, dead_letters, position
 
 
@@ -74,7 +78,8 @@ def _refuse_another_topic(owned: OwnedTable, topic: TopicState, acceptance: Acce
         f"Topic {topic.name} was made anew: its id is {topic.topic_id}, "
         f"and {owned.table.name} was filled from {owned.topic_id}.",
         "the lake keeps what it has; nothing of the new topic was read.",
-        f'./scripts/tieout stream --accept-topic {topic.topic_id} --reason "..." (goes on with the new topic), '
+        f"./scripts/tieout stream {names.option(owned.table.entity)}--accept-topic {topic.topic_id} "
+        '--reason "..." (goes on with the new topic), '
         "or ./scripts/tieout reset (starts over)",
     )
 
@@ -94,7 +99,7 @@ def _begin(topic: TopicState, owned: OwnedTable, *, other: Recorded, acceptance:
         owned.begin(topic.topic_id, first, write=any(first.values()))
 
 
-def _refuse_loss(topic: TopicState, position: Ends, *ends: Ends) -> None:
+def _refuse_loss(topic: TopicState, entity: Entity, position: Ends, *ends: Ends) -> None:
     removed = [Loss(p, position[p], first) for p, first in sorted(topic.first.items()) if position[p] < first]
     if removed:
         spans = " ".join(f"--accept-loss {loss}" for loss in removed)
@@ -102,7 +107,7 @@ def _refuse_loss(topic: TopicState, position: Ends, *ends: Ends) -> None:
             f"Topic {topic.name} no longer has the offsets {', '.join(map(str, removed))} (partition:from-to): "
             "retention removed them before they were read.",
             "the lake keeps what it has and ends before them.",
-            f'./scripts/tieout stream {spans} --reason "..." (writes the loss to the books)',
+            f'./scripts/tieout stream {names.option(entity)}{spans} --reason "..." (writes the loss to the books)',
         )
     for table in ends:
         ahead = [p for p, end in table.items() if end > topic.next.get(p, 0)]
@@ -112,7 +117,8 @@ def _refuse_loss(topic: TopicState, position: Ends, *ends: Ends) -> None:
                 f"The lake has partition {p} up to {table[p]}, but topic {topic.name} ends at {topic.next.get(p, 0)}: "
                 "the broker has lost events that it once delivered.",
                 "the lake keeps what it has; nothing was read.",
-                "restore the broker's log, or make the topic anew and ./scripts/tieout stream --accept-topic ID",
+                "restore the broker's log, or make the topic anew and "
+                f"./scripts/tieout stream {names.option(entity)}--accept-topic ID",
             )
 
 

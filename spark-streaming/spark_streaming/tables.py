@@ -1,4 +1,4 @@
-"""The lake's two tables: how they are made, what they record, and how their one writer commits to them.
+"""An entity's two tables of the lake: how they are made, what they record, and how their one writer commits to them.
 
 The writer is fenced in Delta's log. Who takes over a table commits an empty transaction to it before reading its ends,
 and each commit is made on the version of the writer's own last one. delta-rs sets a commit behind those of others that
@@ -18,13 +18,14 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction
 
-from contracts.model import Contract
+from contracts.model import Entity
 from core.files import sync_folder
 from core.lake import Lake, LakeTable
+from spark_streaming import names
 from spark_streaming.columns import PARTITION_COLUMNS, bronze_schema, dead_letter_schema
 from spark_streaming.ends import Ends, Recorded, commit_metadata, further, read_metadata
 from spark_streaming.errors import LakeStateError, LakeTakenError
@@ -55,20 +56,29 @@ class StreamTable:
         lake: the table in its place.
         schema: its columns, in order.
         statistics: columns with minimum and maximum a file.
+        entity: whose events it holds.
     """
 
     name: str
     lake: LakeTable
     schema: pa.Schema
     statistics: tuple[str, ...]
+    entity: Entity
+
+    @property
+    def holds_dead_letters(self) -> bool:
+        """It holds malformed events."""
+        return self.lake.name == self.entity.dead_letters
 
 
-def stream_tables(lake: Lake, contract: Contract) -> tuple[StreamTable, StreamTable]:
+def stream_tables(lake: Lake, entity: Entity) -> tuple[StreamTable, StreamTable]:
     """Return the table of the well-formed events, and the one of the malformed."""
     delivery = ("arrived_at", "partition", "offset")
+    bronze, dead_letters = lake.table(entity.bronze), lake.table(entity.dead_letters)
+    occurred_at, name = entity.stored(entity.event_time), names.table_name
     return (
-        StreamTable("bronze", lake.bronze, bronze_schema(contract), ("occurred_at", *delivery)),
-        StreamTable("dead_letters", lake.dead_letters, dead_letter_schema(), delivery),
+        StreamTable(name("bronze", entity), bronze, bronze_schema(entity), (occurred_at, *delivery), entity),
+        StreamTable(name("dead_letters", entity), dead_letters, dead_letter_schema(), delivery, entity),
     )
 
 
@@ -88,6 +98,22 @@ def create(table: StreamTable) -> None:
             configuration={**PROPERTIES, **statistics},
             storage_options=table.lake.storage_options or None,
         )
+
+
+def add_missing_columns(table: StreamTable) -> list[str]:
+    """Give a table that is there the columns that its contract has gained; return their names. Safe to repeat.
+
+    The commit changes the table's metadata: a stream that writes it meanwhile ends, and begins again with the columns.
+    """
+    if not table.lake.exists():
+        return []
+    delta = table.lake.delta()
+    with table.lake.place.answering():
+        there = {field.name for field in delta.schema().fields}
+        missing = pa.schema([column for column in table.schema if column.name not in there])
+        if len(missing):
+            delta.alter.add_columns(list(Schema.from_arrow(missing).fields))
+    return list(missing.names)
 
 
 def recorded(table: StreamTable) -> Recorded:
@@ -171,6 +197,7 @@ class OwnedTable:
             LakeTakenError: others take it over at the same time, again and again.
         """
         create(table)
+        add_missing_columns(table)
         for _ in range(MOST_ATTEMPTS):
             delta = table.lake.delta()
             # What is read now is still so when the commit succeeds: it is made on the version loaded before.

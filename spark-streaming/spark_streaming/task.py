@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 
 from contracts.headers import header_columns
 from contracts.judge import Judge
-from contracts.model import Contract
+from contracts.model import Entity
 from core import failpoints
+from spark_streaming.code import fingerprint
 from spark_streaming.ends import Ends
 from spark_streaming.files import DayFiles, WrittenFile
 from spark_streaming.tables import StreamTable
@@ -40,6 +41,7 @@ class Report:
         files: for each table what was written for its next commit.
         late: files of dead letters below their table's ends, which an earlier judge took for sound.
         full: there was no room for the files; the rest says nothing then.
+        foreign: the machine of the task runs other code than the driver; the rest says nothing then.
         blind: the machine of the task does not see the lake's folder; the rest says nothing then.
     """
 
@@ -50,6 +52,7 @@ class Report:
     files: dict[str, list[WrittenFile]] = field(default_factory=dict)
     late: list[WrittenFile] = field(default_factory=list)
     full: bool = False
+    foreign: bool = False
     blind: bool = False
 
     def add(self, other: "Report") -> None:
@@ -59,6 +62,7 @@ class Report:
         self.reasons += other.reasons
         self.late += other.late
         self.full = self.full or other.full
+        self.foreign = self.foreign or other.foreign
         self.blind = self.blind or other.blind
         for name, rows in other.new.items():
             self.new[name] = self.new.get(name, Counter()) + rows
@@ -80,8 +84,9 @@ class Report:
             Counter(read["reasons"]),
             {name: [WrittenFile(**file) for file in files] for name, files in read["files"].items()},
             [WrittenFile(**file) for file in read["late"]],
-            read["full"],
-            read["blind"],
+            full=read["full"],
+            foreign=read["foreign"],
+            blind=read["blind"],
         )
 
 
@@ -94,7 +99,7 @@ class WriteFiles:
     """The task, as it is sent to the workers.
 
     Attributes:
-        contract: what messages are judged by.
+        entity: what messages are judged by.
         topic_id: Kafka's id of their topic.
         bronze: the table of the well-formed.
         dead_letters: the table of the malformed.
@@ -102,15 +107,17 @@ class WriteFiles:
         dead: the dead letters between the end of bronze and their own, which a crash left apart, by partition. The
             judge may be another since: they are not judged again, and every other message there is.
         mark: what the file MARK of the lake must hold; None where the workers are on the driver's own machine.
+        code: the driver's fingerprint; None as before.
     """
 
-    contract: Contract
+    entity: Entity
     topic_id: str
     bronze: StreamTable
     dead_letters: StreamTable
     ends: Mapping[str, Ends]
     dead: Mapping[int, list[int]]
     mark: str | None = None
+    code: str | None = None
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Write the messages of one task; yield one row, its report as JSON."""
@@ -118,13 +125,18 @@ class WriteFiles:
         try:
             # Left well, every file is on the disk or in the store; left by an error, none is there.
             with ExitStack() as task:
-                report = self._write(batches, task) if self._sees_the_lake() else Report(blind=True)
+                report = self._obstacle() or self._write(batches, task)
         except OSError as error:
             if error.errno not in {ENOSPC, EDQUOT}:
                 raise
             # Not raised here: Spark would print it with the whole stack, and try again.
             report = Report(full=True)
         yield pa.RecordBatch.from_pydict({"report": [report.to_json()]})
+
+    def _obstacle(self) -> Report | None:
+        if self.code not in {None, fingerprint()}:
+            return Report(foreign=True)
+        return None if self._sees_the_lake() else Report(blind=True)
 
     def _sees_the_lake(self) -> bool:
         if self.mark is None:
@@ -135,9 +147,9 @@ class WriteFiles:
             return False
 
     def _write(self, batches: Iterator[pa.RecordBatch], task: ExitStack) -> Report:
-        judge, report = Judge(self.contract), Report()
+        judge, report = Judge(self.entity), Report()
         bronze, dead_letters, late = (
-            DayFiles(table.lake, table.schema, table.statistics, task)
+            DayFiles(table.lake, table.schema, table.statistics, self.entity, task)
             for table in (self.bronze, self.dead_letters, self.dead_letters)
         )
         for batch in batches:

@@ -11,7 +11,8 @@ from typing import Any
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from contracts.model import load_contract
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS
 from core.lake import Lake
 from core.places import LocalPlace
 from spark_streaming import tables
@@ -27,14 +28,14 @@ STARTED = datetime(2025, 11, 1, 10, 0, 0, 1, tzinfo=UTC)
 
 def bronze(folder: Path) -> StreamTable:
     """Return the table of a folder, made where it is missing."""
-    table, _ = tables.stream_tables(Lake(LocalPlace(folder)), load_contract())
+    table, _ = tables.stream_tables(Lake(LocalPlace(folder)), load_entity(PAYMENTS))
     tables.create(table)
     return table
 
 
 def dead_letters(folder: Path) -> StreamTable:
     """Return the table of a folder, made where it is missing."""
-    _, table = tables.stream_tables(Lake(LocalPlace(folder)), load_contract())
+    _, table = tables.stream_tables(Lake(LocalPlace(folder)), load_entity(PAYMENTS))
     tables.create(table)
     return table
 
@@ -72,7 +73,7 @@ def _row(table: StreamTable, offset: int, day: int) -> dict[str, Any]:
 def written(table: StreamTable, day: int, offsets: range) -> list[WrittenFile]:
     """Write the file of a day that holds these offsets."""
     with ExitStack() as task:
-        files = DayFiles(table.lake, table.schema, table.statistics, task)
+        files = DayFiles(table.lake, table.schema, table.statistics, table.entity, task)
         files.put(pa.RecordBatch.from_pylist([_row(table, offset, day) for offset in offsets], schema=table.schema))
         return list(files.close())
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from contracts.model import load_contract
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS
 from core.lake import Lake
 from core.places import LocalPlace
 from spark_streaming import tables
@@ -72,7 +73,7 @@ class SmallLake:
     is_compacted = False
 
     def __init__(self, spark: SparkSession, folder: Path) -> None:
-        self.spark, self.contract = spark, load_contract()
+        self.spark, self.contract = spark, load_entity(PAYMENTS)
         self.bronze, self.dead_letters = tables.stream_tables(Lake(LocalPlace(folder)), self.contract)
 
     def open(self, topic: TopicState, acceptance: Acceptance | None = None) -> LakeWriter:

@@ -11,6 +11,8 @@ import pytest
 from deltalake import DeltaTable
 from real_stream import EVENT, ended, offsets_in_lake, stream
 
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS
 from control.catching_up import lake_ends
 from control.offsets import end_offsets, held_back
 from control.testing import Handle, add_partitions, temporary_platform, transaction
@@ -34,9 +36,10 @@ def event(name: str) -> bytes:
 def wait_for(services: Handle, ends: dict[int, int], process: Any) -> None:
     lake = Lake(LocalPlace(services.home / "data"))
     deadline = time.monotonic() + 400
-    while not all(lake_ends(lake).get(p, 0) >= end for p, end in ends.items()):
+    payments = load_entity(PAYMENTS)
+    while not all(lake_ends(lake, payments).get(p, 0) >= end for p, end in ends.items()):
         assert process.poll() is None, ended(process)
-        assert time.monotonic() < deadline, lake_ends(lake)
+        assert time.monotonic() < deadline, lake_ends(lake, payments)
         time.sleep(1)
 
 

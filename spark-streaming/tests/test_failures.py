@@ -22,6 +22,13 @@ def test_an_executor_without_the_streams_python_is_named(text, words):
     assert "the same path on every machine" in found.next
 
 
+def test_an_executor_with_another_python_is_named():
+    text = "[PYTHON_VERSION_MISMATCH] Python in worker has different version: 3.12 than that in driver: 3.11, PySpark"
+    found = failures.explain(RuntimeError(STACK + text), Settings(), "transactions")
+    assert found.what == "An executor has Python 3.12, and the stream has 3.11."
+    assert "./scripts/tieout pack" in found.next
+
+
 def test_a_store_that_a_worker_does_not_reach_is_an_outage():
     said = (
         "core.errors.OutageError: the store at http://127.0.0.1:8333 does not answer: no connection.\nLeft as it is: x"

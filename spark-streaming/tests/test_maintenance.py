@@ -356,7 +356,7 @@ def home(both: tuple[StreamTable, StreamTable], tmp_path: Path, monkeypatch: pyt
     os.umask(own)
 
 
-def test_without_a_stream_this_process_maintains_both_tables_and_holds_the_writers_lock(
+def test_without_a_stream_this_process_maintains_every_table_and_holds_the_writers_lock(
     home: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     merge, held, were = maintenance.merge, [], set(home.data.rglob("*.parquet"))
@@ -368,12 +368,16 @@ def test_without_a_stream_this_process_maintains_both_tables_and_holds_the_write
     monkeypatch.setattr(maintenance, "merge", noted)
     done = run_maintenance(Settings(), home, patience=1, expire_before="2025-11-22")
     assert held == [os.getpid()], "a day of bronze; that of the dead letters has expired"
+    payments = {"entity": "transactions", "watermark": 7}
+    unread = {"entity": "refunds", "watermark": None, "days_compacted": 0, "files_before": None, "files_after": None}
     assert done == {
-        "bronze": {"watermark": 7, "days_compacted": 1, "files_before": 7, "files_after": 3},
-        "dead_letters": {"watermark": 7, "days_compacted": 0, "files_before": 2, "files_after": 2, "days_expired": 1},
+        "bronze": {**payments, "days_compacted": 1, "files_before": 7, "files_after": 3},
+        "dead_letters": {**payments, "days_compacted": 0, "files_before": 2, "files_after": 2, "days_expired": 1},
+        "bronze_refunds": unread,
+        "dead_letters_refunds": unread | {"days_expired": 0},
     }
     assert not is_record_locked(home.writer_lock)
-    [merged] = of_day(21, set((home.data / "raw_transactions").rglob("*.parquet"))) - were
+    (merged,) = of_day(21, set((home.data / "raw_transactions").rglob("*.parquet"))) - were
     assert merged.stat().st_mode & 0o777 == 0o600
 
 
@@ -393,5 +397,4 @@ def test_a_full_disk_is_one_error_with_the_next_command_and_the_lake_is_whole(
 
 def test_maintenance_needs_no_spark() -> None:
     program = "import sys, spark_streaming.maintenance; print([name for name in sys.modules if 'pyspark' in name])"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    assert subprocess.check_output([sys.executable, "-c", program], text=True) == "[]\n"

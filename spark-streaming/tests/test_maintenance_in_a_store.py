@@ -7,7 +7,8 @@ from uuid import uuid4
 import delta_tables as lake
 import pytest
 
-from contracts.model import load_contract
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS
 from control.store import Store
 from core.lake import Lake
 from core.layout import CHECKOUT, Layout
@@ -26,7 +27,7 @@ def both(store: Store) -> tuple[StreamTable, StreamTable]:
     """Bronze and dead letters with four batches of a first day and two of the next."""
     layout = Layout(CHECKOUT, store.folder)
     settings = parse_settings(store.settings | {"LAKE_URL": f"s3://lake/{uuid4().hex}"}, layout)
-    found = tables.stream_tables(Lake.of(settings, layout), load_contract())
+    found = tables.stream_tables(Lake.of(settings, layout), load_entity(PAYMENTS))
     for table in found:
         tables.create(table)
         for batch in range(6):

@@ -6,6 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS
 from core.lake import Lake
 from core.places import LocalPlace
 from spark_streaming import tables
@@ -22,7 +24,8 @@ class Log:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.table = StreamTable("bronze", Lake(LocalPlace(folder.parent)).table(folder.name), pa.schema([]), ())
+        table = Lake(LocalPlace(folder.parent)).table(folder.name)
+        self.table = StreamTable("bronze", table, pa.schema([]), (), load_entity(PAYMENTS))
         self.folder = folder / "_delta_log"
         self.folder.mkdir()
 

@@ -26,10 +26,12 @@ def test_a_replay_with_the_same_or_other_boundaries_writes_nothing_twice(lake: S
     versions = [table.lake.delta().version() for table in (lake.bronze, lake.dead_letters)]
     for end in ({0: 10, 1: 7}, {0: 4, 1: 7}):
         writer.position = {0: 0, 1: 0}
-        assert lake.write(writer, end).written.total() == 0
+        report = lake.write(writer, end)
+        assert (report.bronze, report.dead_letters, writer.position) == (0, 0, end)
         assert [table.lake.delta().version() for table in (lake.bronze, lake.dead_letters)] == versions
     writer.position = {0: 3, 1: 0}
-    assert lake.write(writer, {0: 13, 1: 9}).written == {"bronze": 4, "dead_letters": 1}
+    report = lake.write(writer, {0: 13, 1: 9})
+    assert (report.bronze, report.dead_letters) == (4, 1)
     lake.check({0: 13, 1: 9})
 
 
@@ -126,7 +128,7 @@ def test_a_commit_whose_answer_was_lost_is_found_in_the_log(lake: SmallLake) -> 
             raise OSError("timed out")
 
     writer.bronze.delta = LosesAnswers()  # type: ignore[assignment]
-    assert lake.write(writer, {0: 5, 1: 5}).written["bronze"] == 8
+    assert lake.write(writer, {0: 5, 1: 5}).bronze == 8
     lake.write(writer, {0: 9, 1: 9})
     lake.check({0: 9, 1: 9})
 

@@ -32,23 +32,6 @@
 {% endmacro %}
 
 
-{# A mart whose epoch is not the log's rebuilds itself: a full refresh of the fact began a new log, and the deltas that
-   it had applied belong to the old one. The fact without its row in the books is rebuilt too. #}
-{% macro should_full_refresh() %}
-    {% set asked = config.get('full_refresh') %}
-    {% if asked is none %}
-        {% set asked = build_is_full() %}
-    {% endif %}
-    {% set strategy = config.get('incremental_strategy') %}
-    {% if not asked and execute and strategy in ['merge_logged', 'apply_delta'] %}
-        {% set own = watermark_of(this.identifier) %}
-        {% set end = watermark_of('fact_transactions') %}
-        {% set asked = own is none or end is none or own[0] != end[0] %}
-    {% endif %}
-    {{ return(asked) }}
-{% endmacro %}
-
-
 {# Signed contributions of the fact's rows: +1 for what is, -1 for what was. Everything when the mart is rebuilt, else
    what the log holds behind its watermark. The mark in front is what move_watermark() goes by: it is fixed when the
    statement is, and not read again after it. Days that are computed again come from the fact as a whole, and the mart

@@ -36,3 +36,15 @@
             values ({% for column in columns %}s.{{ column }}{% if not loop.last %}, {% endif %}{% endfor %});
     {% endif %}
 {% endmacro %}
+
+
+{# Refunds that silver does not have, on days that a build computes again. What it has is merged by the model itself. #}
+{% macro forget_unknown_refunds() %}
+    {% set days = build_days() %}
+    {% if days and is_incremental() %}
+        delete from {{ this }} as d
+        where {{ on_days('d.occurred_on', days) }} and not exists (
+            select from {{ source('raw', 'refunds') }} as s where s.refund_id = d.refund_id
+        );
+    {% endif %}
+{% endmacro %}

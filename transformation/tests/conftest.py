@@ -1,5 +1,7 @@
 """A database of its own for the marts: silver is written by the tests, everything behind it by real builds."""
 
+import json
+import os
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,12 +15,13 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from control.accounts import as_user, choose_accounts, ensure_accounts
-from control.build import run_build
 from control.env import change_env, ensure_env, settings
 from control.roles import dsn, ensure_roles, wait_for_postgres
 from control.services.postgres import prepare_postgres, server_command
 from control.testing import free_ports, temporary_home
 from core.layout import Layout, find_layout
+from transformation.build import run_build
+from transformation.dbt_process import dbt_program, environment, folders
 from warehouse.migrate import let_reader_read_marts, migrate
 
 MARTS = (
@@ -42,6 +45,10 @@ MARTS = (
     ("marts", "daily_hour_totals"),
     ("marts", "daily_merchant_totals"),
     ("marts", "daily_segment_totals"),
+    ("staging", "stg_refunds"),
+    ("marts", "fact_refunds"),
+    ("marts", "daily_refund_totals"),
+    ("marts", "refund_exceptions"),
 )
 
 
@@ -70,6 +77,26 @@ def make_payment(transaction_id: str, status: str = "SUCCESS", **fields: Any) ->
     return {**row, **fields}
 
 
+def make_refund(refund_id: str, transaction_id: str, status: str = "SUCCESS", **fields: Any) -> dict[str, Any]:
+    """Return a row of silver's refunds; what a test does not care about is filled in."""
+    occurred_at = fields.get("occurred_at", datetime(2026, 3, 12, 12, tzinfo=UTC))
+    row = {
+        "refund_id": refund_id,
+        "transaction_id": transaction_id,
+        "status": status,
+        "amount": "40.00",
+        "currency": "INR",
+        "reason": "DAMAGED",
+        "customer_id": "customer-1",
+        "merchant_name": "Chai Point",
+        "occurred_at": occurred_at,
+        "utc_offset_minutes": 0,
+        "status_at": occurred_at,
+        "known_at": occurred_at + timedelta(minutes=1),
+    }
+    return {**row, **fields}
+
+
 @dataclass
 class Marts:
     """Silver to write, builds to run, marts to read."""
@@ -85,11 +112,11 @@ class Marts:
         with self.connect(role) as db:
             return db.execute(query).fetchall()
 
-    def load(self, rows: Sequence[dict[str, Any]], status: str = "SUCCESS") -> int:
+    def load(self, rows: Sequence[dict[str, Any]], status: str = "SUCCESS", entity: str = "transactions") -> int:
         """Write a load: its audit row and its rows of silver, as the loader does."""
         with psycopg.connect(dsn(self.env, "postgres"), row_factory=dict_row) as db:
             audit = db.execute(
-                "insert into metadata.load_audit (status) values ('RUNNING') returning load_id"
+                "insert into metadata.load_audit (status, entity) values ('RUNNING', %s) returning load_id", [entity]
             ).fetchone()
             assert audit is not None
             for row in rows:
@@ -99,7 +126,8 @@ class Marts:
                 full |= dict.fromkeys(("content_hash", "identity_hash"), "5e7c0f0e-9f3c-6d1a-2b53-6d1f5d0f3c11")
                 names = sql.SQL(", ").join(map(sql.Identifier, full))
                 places = sql.SQL(", ").join(map(sql.Placeholder, full))
-                db.execute(sql.SQL("insert into raw.transactions ({}) values ({})").format(names, places), full)
+                table = sql.Identifier("raw", entity)
+                db.execute(sql.SQL("insert into {} ({}) values ({})").format(table, names, places), full)
             if status == "SUCCESS":
                 db.execute(
                     "update metadata.load_audit set status = 'SUCCESS', finished_at = clock_timestamp(), seconds = 0,"
@@ -179,6 +207,22 @@ def marts(database: Marts, monkeypatch: pytest.MonkeyPatch) -> Marts:
 def project() -> Path:
     """The dbt project's folder."""
     return find_layout().checkout / "transformation"
+
+
+@pytest.fixture(scope="session")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The parsed project; parsing asks no database."""
+    layout, target = find_layout(), tmp_path_factory.mktemp("target")
+    command = [dbt_program(layout), "parse", *folders(layout, target, target)]
+    subprocess.run(command, check=True, capture_output=True, env=environment(os.environ))
+    parsed: dict[str, Any] = json.loads((target / "manifest.json").read_text(encoding="utf-8"))
+    return parsed
+
+
+@pytest.fixture(scope="session")
+def refund() -> Callable[..., dict[str, Any]]:
+    """Makes a row of silver's refunds."""
+    return make_refund
 
 
 @pytest.fixture(scope="session")

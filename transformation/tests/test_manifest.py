@@ -1,29 +1,12 @@
 """The house rules of dbt, read from the project's own graph."""
 
-import json
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from contracts.model import load_contract
-from core.layout import find_layout
-
-
-@pytest.fixture(scope="module")
-def manifest(tmp_path_factory: pytest.TempPathFactory, project: Path) -> dict[str, Any]:
-    """The parsed project; parsing asks no database."""
-    target = tmp_path_factory.mktemp("target")
-    dbt = find_layout().environments / "dbt" / "bin" / "dbt"
-    options = ["--project-dir", str(project), "--profiles-dir", str(project), "--target-path", str(target)]
-    environment = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
-    subprocess.run(
-        [str(dbt), "--log-path", str(target), "parse", *options], check=True, capture_output=True, env=environment
-    )
-    parsed: dict[str, Any] = json.loads((target / "manifest.json").read_text(encoding="utf-8"))
-    return parsed
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +65,7 @@ def test_folders_are_layers_are_schemas(models: list[dict[str, Any]]) -> None:
 
 
 def test_no_mart_carries_a_personal_field(models: list[dict[str, Any]]) -> None:
-    personal = {field.name for field in load_contract().fields if field.personal == "personal"}
+    personal = {field.name for field in load_entity(PAYMENTS).fields if field.personal == "personal"}
     assert "customer_email" in personal
     for model in models:
         assert not personal & set(model["columns"]), model["name"]
@@ -109,9 +92,9 @@ def test_every_mart_is_exposed_or_read_by_another(manifest: dict[str, Any], mode
 def test_currencies_are_the_contracts(project: Path) -> None:
     lines = (project / "seeds" / "currencies.csv").read_text(encoding="utf-8").splitlines()[1:]
     written = {code: int(digits) for code, digits in (line.split(",") for line in lines)}
-    assert written == dict(load_contract().currencies)
+    assert written == dict(load_entity(PAYMENTS).currencies)
 
 
 def test_payment_channels_cover_the_contracts_methods(project: Path) -> None:
     lines = (project / "seeds" / "payment_channels.csv").read_text(encoding="utf-8").splitlines()[1:]
-    assert {line.split(",")[0] for line in lines} == set(load_contract().field("payment_method").enum or ())
+    assert {line.split(",")[0] for line in lines} == set(load_entity(PAYMENTS).field("payment_method").enum or ())

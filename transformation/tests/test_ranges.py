@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from control.build import run_build
 from core.errors import TieoutError
+from transformation.build import run_build
 
 pytestmark = pytest.mark.services
 

@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow as pa
 from deltalake import CommitProperties, write_deltalake
 
-from contracts.model import load_contract
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS, Entity
 from core.lake import Lake, LakeTable
 from core.layout import Layout
 from core.settings import Settings
@@ -40,8 +41,15 @@ _DELIVERY = [
     ("month", pa.int32()),
     ("day", pa.int32()),
 ]
-_FIELDS = [(field.stored_as, _TYPES[field.spark_type]) for field in load_contract().fields]
-BRONZE_SCHEMA = pa.schema([*_FIELDS, ("utc_offset_minutes", pa.int32()), ("unknown_fields", pa.int32()), *_DELIVERY])
+
+
+def bronze_schema(entity: Entity) -> pa.Schema:
+    """Return the schema of the lake's table of an entity's well-formed events."""
+    fields = [(field.stored_as, _TYPES[field.spark_type]) for field in entity.fields]
+    return pa.schema([*fields, ("utc_offset_minutes", pa.int32()), ("unknown_fields", pa.int32()), *_DELIVERY])
+
+
+BRONZE_SCHEMA = bronze_schema(load_entity(PAYMENTS))
 DEAD_LETTER_SCHEMA = pa.schema([("reasons", pa.list_(pa.string())), *_DELIVERY])
 
 
@@ -72,6 +80,24 @@ def payment(transaction_id: str = "t1", status: str = "SUCCESS", **other: Any) -
     }
 
 
+def refund(refund_id: str = "r1", status: str = "SUCCESS", **other: Any) -> dict[str, Any]:
+    """Return a refund that passes every rule, with the given fields changed."""
+    return {
+        "refund_id": refund_id,
+        "transaction_id": "t1",
+        "amount": Decimal("7.50"),
+        "currency": "INR",
+        "reason": "DAMAGED",
+        "status": status,
+        "occurred_at": datetime(2026, 11, 19, 20, 30, 0, 123456, tzinfo=UTC),
+        "customer_id": "c1",
+        "merchant_name": "Rippin, Kub and Mann",
+        "utc_offset_minutes": 330,
+        "unknown_fields": 0,
+        **other,
+    }
+
+
 def dead_letter(*reasons: str, **other: Any) -> dict[str, Any]:
     """Return an event that the stream could not read."""
     return {"reasons": list(reasons or ("MALFORMED_JSON",)), "raw_value": b"{", **other}
@@ -83,17 +109,29 @@ def local_lake(layout: Layout) -> Lake:
 
 
 class LakeWriter:
-    """One stream's two tables: hands out offsets, commits batches, dead letters first.
+    """The two tables of an entity: hands out offsets, commits batches, dead letters first.
 
     Args:
         lake: the lake, or the layout of a home that has its own.
+        entity: whose events; the payments without it.
     """
 
-    def __init__(self, lake: Lake | Layout, topic_id: str = "sMHcCAVMSGyb_J6xbxrUwA") -> None:
+    def __init__(
+        self, lake: Lake | Layout, topic_id: str = "sMHcCAVMSGyb_J6xbxrUwA", entity: Entity | None = None
+    ) -> None:
         self.lake = lake if isinstance(lake, Lake) else local_lake(lake)
+        self.entity = entity or load_entity(PAYMENTS)
         self._topic_id = topic_id
         self._next: dict[int, int] = {}
         self._clock = FIRST_ARRIVAL
+
+    @property
+    def bronze(self) -> LakeTable:
+        return self.lake.table(self.entity.bronze)
+
+    @property
+    def dead_letters(self) -> LakeTable:
+        return self.lake.table(self.entity.dead_letters)
 
     def deliver(self, events: Sequence[Event]) -> list[dict[str, Any]]:
         """Return events with coordinates and arrival, as Kafka gives them; those that an event states are kept."""
@@ -106,7 +144,7 @@ class LakeWriter:
             arrived_at = event.get("arrived_at", self._clock)
             coordinates = {
                 "topic_id": self._topic_id,
-                "topic": "transactions",
+                "topic": self.entity.topic.name,
                 "partition": partition,
                 "offset": offset,
             }
@@ -118,14 +156,14 @@ class LakeWriter:
         """Deliver events and write them as one batch.
 
         Args:
-            events: payments, and dead letters among them.
+            events: well-formed ones, and dead letters among them.
             changed: entries of the recorded metadata of bronze to be written other than they are.
         """
         start = dict(self._next)
         delivered = self.deliver(events)
         start = {partition: start.get(partition, 0) for partition in self._next}
-        self.write(self.lake.dead_letters, delivered, start, dict(self._next))
-        self.write(self.lake.bronze, delivered, start, dict(self._next), changed)
+        self.write(self.dead_letters, delivered, start, dict(self._next))
+        self.write(self.bronze, delivered, start, dict(self._next), changed)
 
     def rewind(self, partition: int, offset: int) -> None:
         """Deliver from an offset again, as after a stream that was killed between its two commits."""
@@ -135,7 +173,7 @@ class LakeWriter:
         """Begin with another topic, as `tieout stream --accept-topic` does: a commit a table, without a row."""
         self._next.setdefault(0, 0)
         begins = {"begins": True, "accepted": {"instead_of": instead_of, "reason": reason}}
-        for table in self.lake.tables:
+        for table in (self.dead_letters, self.bronze):
             self.write(table, [], dict(self._next), dict(self._next), begins)
 
     def lose(self, partition: int, count: int, reason: str, tables: Sequence[LakeTable] = ()) -> None:
@@ -144,7 +182,7 @@ class LakeWriter:
         begin = start.setdefault(partition, 0)
         self._next[partition] = begin + count
         lost = [{"partition": partition, "from": begin, "to": begin + count, "reason": reason}]
-        for table in tables or self.lake.tables:
+        for table in tables or (self.dead_letters, self.bronze):
             self.write(table, [], start, dict(self._next), {"lost": lost})
 
     def write(
@@ -164,11 +202,11 @@ class LakeWriter:
             end: offset behind the last one.
             changed: entries of the recorded metadata to be written other than they are.
         """
-        dead = table == self.lake.dead_letters
+        dead = table == self.dead_letters
         rows = [event for event in delivered if ("reasons" in event) == dead]
-        schema = DEAD_LETTER_SCHEMA if dead else BRONZE_SCHEMA
+        schema = DEAD_LETTER_SCHEMA if dead else bronze_schema(self.entity)
         data = pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema)
-        recorded = {"tieout": 1, "topic_id": self._topic_id, "topic": "transactions", "rows": len(rows)}
+        recorded = {"tieout": 1, "topic_id": self._topic_id, "topic": self.entity.topic.name, "rows": len(rows)}
         recorded |= {"start": {str(p): o for p, o in start.items()}, "end": {str(p): o for p, o in end.items()}}
         recorded |= dict(changed or {})
         write_deltalake(

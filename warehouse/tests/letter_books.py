@@ -12,10 +12,11 @@ from small_stream import CONTRACT
 from test_letters import SOUND
 
 from contracts.control_total import ControlTotal, parse_control_total
+from contracts.event_json import to_json
+from contracts.model import Entity
 from core.kafka_login import kafka_python_login
 from core.lake import Lake
 from core.layout import Layout
-from data_generator.events import to_json
 from warehouse.dlq import commands
 from warehouse.dlq.books import open_books
 from warehouse.dlq.redrive import redrive
@@ -57,14 +58,14 @@ class Books:
         selection = commands.select(rejected=rejected, **which)
         source: Any = FromLake(Lake.of(self.settings, self.layout), selection, skip_decided=skip) if chosen else None
         if file:
-            source = FromFile(Path(file), selection.book, skip_decided=skip)
+            source = FromFile(Path(file), rejected=rejected, skip_decided=skip)
         with open_books(self.settings) as connection:
-            return redrive(connection, source, CONTRACT, self.sender, say=lambda _: None, dry_run=dry_run)
+            return redrive(connection, source, self.sender, say=lambda _: None, dry_run=dry_run)
 
-    def sender(self, patience: float = 60) -> Sender:
+    def sender(self, entity: Entity) -> Sender:
         password = self.settings.kafka_password_redrive
         assert password is not None
-        return Sender(self.settings.kafka_bootstrap, password.get_secret_value(), CONTRACT, patience)
+        return Sender(self.settings.kafka_place, password.get_secret_value(), entity)
 
     def export(self, file: Path, *, rejected: bool = False, **which: Any) -> list[dict[str, Any]]:
         commands.export(commands.select(rejected=rejected, **which), file)
@@ -85,7 +86,7 @@ class Books:
 
 def control_totals(env: Mapping[str, str], run: str) -> list[ControlTotal]:
     """Return the control totals of a feed, as anybody can read them."""
-    name = CONTRACT.control_topics["redrive"].name
+    name = CONTRACT.platform.control_topics["redrive"].name
     consumer = KafkaConsumer(
         **kafka_python_login(env["KAFKA_BOOTSTRAP"], "auditor", env["KAFKA_PASSWORD_AUDITOR"]),
         group_id=None,

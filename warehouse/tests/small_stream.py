@@ -9,17 +9,18 @@ from confluent_kafka import Producer
 from kafka import KafkaConsumer, TopicPartition
 from lake_writer import LakeWriter
 
-from contracts.model import load_contract
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS, Entity
 from contracts.verdict import judge
 from core.kafka_login import kafka_python_login, librdkafka_login
 from core.layout import Layout
 
-CONTRACT = load_contract()
-TOPIC = CONTRACT.topics["transactions"].name
+CONTRACT = load_entity(PAYMENTS)
+TOPIC = CONTRACT.topic.name
 
 
 class SmallStream:
-    """Takes what arrives on the topic behind the moment at which it was made.
+    """Takes what arrives on an entity's topic behind the moment at which it was made.
 
     Attributes:
         isolation: the stream's; an older one read what was not committed.
@@ -29,11 +30,17 @@ class SmallStream:
     isolation = "read_committed"
     passes_over = 0
 
-    def __init__(self, env: Mapping[str, str], layout: Layout, topic_id: str = "sMHcCAVMSGyb_J6xbxrUwA") -> None:
-        self._env, self._topic_id = env, topic_id
-        self.writer = LakeWriter(layout, topic_id)
-        consumer = self._consumer("auditor")
-        self._partitions = [TopicPartition(TOPIC, p) for p in sorted(consumer.partitions_for_topic(TOPIC) or ())]
+    def __init__(
+        self,
+        env: Mapping[str, str],
+        layout: Layout,
+        topic_id: str = "sMHcCAVMSGyb_J6xbxrUwA",
+        entity: Entity = CONTRACT,
+    ) -> None:
+        self._env, self._topic_id, self._entity = env, topic_id, entity
+        self.writer = LakeWriter(layout, topic_id, entity)
+        consumer, topic = self._consumer("auditor"), entity.topic.name
+        self._partitions = [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or ())]
         assert self._partitions
         self._next = {p.partition: end for p, end in consumer.end_offsets(self._partitions).items()}
         consumer.close()
@@ -53,12 +60,12 @@ class SmallStream:
         producer = Producer(
             {
                 **librdkafka_login(self._env["KAFKA_BOOTSTRAP"], "gateway", self._env["KAFKA_PASSWORD_GATEWAY"]),
-                "message.max.bytes": CONTRACT.topics["transactions"].max_message_bytes,
+                "message.max.bytes": CONTRACT.topic.max_message_bytes,
             }
         )
         for seq, value in enumerate(values, 1):
             headers = [("run", run.encode()), ("seq", b"%d" % seq), ("status_at", b"2026-11-20T09:00:00Z")]
-            producer.produce(TOPIC, key=b"c1", value=value, headers=headers)
+            producer.produce(self._entity.topic.name, key=b"c1", value=value, headers=headers)
         assert producer.flush(60) == 0
 
     def drain(self) -> int:
@@ -72,7 +79,7 @@ class SmallStream:
             rows = []
             while any(consumer.position(p) < ends[p.partition] for p in self._partitions):
                 for messages in consumer.poll(timeout_ms=1000).values():
-                    rows += [_row(message, self._topic_id) for message in messages]
+                    rows += [_row(message, self._topic_id, self._entity) for message in messages]
         finally:
             consumer.close()
         start, self._next = self._next, ends
@@ -80,13 +87,13 @@ class SmallStream:
         counts = Counter(row["partition"] for row in rows)
         missing = {p: end - start[p] - counts[p] for p, end in ends.items()}
         gaps = {str(p): count for p, count in missing.items() if count}
-        for table in self.writer.lake.tables:
+        for table in (self.writer.dead_letters, self.writer.bronze):
             self.writer.write(table, rows, start, ends, {"gaps": gaps})
         return len(rows)
 
 
-def _row(message: Any, topic_id: str) -> dict[str, Any]:
-    verdict = judge(message.value, CONTRACT)
+def _row(message: Any, topic_id: str, entity: Entity) -> dict[str, Any]:
+    verdict = judge(message.value, entity)
     headers = dict(message.headers)
 
     def text(name: str) -> str | None:
@@ -102,7 +109,7 @@ def _row(message: Any, topic_id: str) -> dict[str, Any]:
         "contract_version": text("contract"),
         "redrive_of": text("redrive-of"),
         "topic_id": topic_id,
-        "topic": TOPIC,
+        "topic": entity.topic.name,
         "partition": message.partition,
         "offset": message.offset,
         "arrived_at": arrived,
@@ -112,6 +119,6 @@ def _row(message: Any, topic_id: str) -> dict[str, Any]:
     }
     if verdict.reasons or verdict.event is None:
         return row | {"reasons": sorted(verdict.reasons)}
-    fields = {f.stored_as: verdict.event.get(f.name) for f in CONTRACT.fields}
+    fields = {f.stored_as: verdict.event.get(f.name) for f in entity.fields}
     typed = {"amount": verdict.amount, "occurred_at": verdict.occurred_at, "unknown_fields": verdict.unknown_fields}
     return row | fields | typed | {"utc_offset_minutes": verdict.utc_offset_minutes}

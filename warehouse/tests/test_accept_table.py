@@ -28,7 +28,7 @@ def test_a_bronze_table_that_was_made_anew_is_taken_on_demand_and_nothing_comes_
     lake.commit([*events[20:], events[0], dead_letter()])
     assert sum(each["rows_loaded"] for each in load()) == 40
     old = table_id(lake.lake.bronze)
-    shutil.rmtree(layout.bronze)
+    shutil.rmtree(layout.data / "raw_transactions")
     anew = LakeWriter(layout)
     delivered = anew.deliver([*events[:20], dead_letter(), *events[20:], events[0], dead_letter()])
     anew.write(anew.lake.bronze, delivered[:15], {0: 0}, {0: 15})
@@ -57,7 +57,7 @@ def test_a_bronze_table_that_was_made_anew_is_taken_on_demand_and_nothing_comes_
 
 def refilled(lake: LakeWriter, layout: Layout, events: list[dict[str, Any]], lost: tuple[int, int] | None) -> str:
     """Delete bronze and fill it anew from offset 0, with one loss in it; return the new table's id."""
-    shutil.rmtree(layout.bronze)
+    shutil.rmtree(layout.data / "raw_transactions")
     anew = LakeWriter(layout)
     if lost is not None:
         begin, behind = lost
@@ -113,10 +113,10 @@ def test_a_lake_that_cannot_be_read_again_is_refused_before_anything_is_written(
     before = state(query)
     new = refilled(lake, layout, [payment("a"), dead_letter(), payment("b")], None)
     if missing == "file":
-        next(layout.dead_letters.rglob("*.parquet")).unlink()
+        next((layout.data / "dead_letter_queue").rglob("*.parquet")).unlink()
     else:
-        DeltaTable(str(layout.dead_letters)).create_checkpoint()
-        (layout.dead_letters / "_delta_log" / f"{0:020}.json").unlink()
+        DeltaTable(str(layout.data / "dead_letter_queue")).create_checkpoint()
+        (layout.data / "dead_letter_queue" / "_delta_log" / f"{0:020}.json").unlink()
     with pytest.raises(TieoutError, match="of its files are gone" if missing == "file" else "lacks version 0"):
         accept_table(new, "the disk died", settings=database, layout=layout)
     assert state(query) == before
@@ -129,10 +129,10 @@ def test_new_dead_letters_leave_bronze_where_it_was(
     """Bronze's merged files are gone: it could not be read again, and need not be."""
     lake.commit([payment("a"), dead_letter()])
     load()
-    shutil.rmtree(layout.dead_letters)
+    shutil.rmtree(layout.data / "dead_letter_queue")
     anew = LakeWriter(layout)
     anew.write(anew.lake.dead_letters, anew.deliver([payment("a"), dead_letter()]), {0: 0}, {0: 2})
-    held = {path: path.read_bytes() for path in layout.bronze.rglob("*.parquet")}
+    held = {path: path.read_bytes() for path in (layout.data / "raw_transactions").rglob("*.parquet")}
     for path in held:
         path.unlink()
     accept_table(table_id(lake.lake.dead_letters), "the disk died", settings=database, layout=layout)

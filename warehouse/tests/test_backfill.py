@@ -8,6 +8,8 @@ import pytest
 from lake_writer import LakeWriter, payment
 from own_database import OwnDatabase
 
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS
 from core.errors import TieoutError
 from core.layout import Layout
 from warehouse.backfill import open_backfill
@@ -34,7 +36,7 @@ def fill(database: OwnDatabase, layout: Layout, lake: LakeWriter) -> list[int]:
 
 
 def read_again(database: OwnDatabase, layout: Layout, days: list[date], offsets: Any = None) -> dict[date, Any]:
-    with open_backfill(database, layout, "r1") as work:
+    with open_backfill(database, layout, load_entity(PAYMENTS), "r1") as work:
         backfill_id, _ = work.open("a test")
         found = work.days(days[0] if days else None, days[-1] if days else None, offsets or {})
         done = {day: work.read_day(backfill_id, day, offsets or {}) for day in found}
@@ -101,11 +103,11 @@ def test_a_backfill_of_offsets_finds_its_days_and_a_cut_short_one_goes_on(
     partition, low, high = query('select partition, min("offset"), max("offset") from raw.transactions group by 1')[0]
     done = read_again(database, layout, [], {partition: (low, high + 1)})
     assert sum(day["rows_read"] for day in done.values()) >= high - low
-    with open_backfill(database, layout, "r1") as work:
+    with open_backfill(database, layout, load_entity(PAYMENTS), "r1") as work:
         backfill_id, before = work.open("cut short")
         assert before == {}
         work.read_day(backfill_id, FIRST.date(), {})
-    with open_backfill(database, layout, "r2") as work:
+    with open_backfill(database, layout, load_entity(PAYMENTS), "r2") as work:
         again, before = work.open("cut short")
         assert again == backfill_id
         assert list(before) == [FIRST.date()]
@@ -126,7 +128,10 @@ def test_two_backfills_of_one_request_read_each_day_once(
 ) -> None:
     fill(database, layout, lake)
     day = FIRST.date()
-    with open_backfill(database, layout, "r1") as one, open_backfill(database, layout, "r2") as other:
+    with (
+        open_backfill(database, layout, load_entity(PAYMENTS), "r1") as one,
+        open_backfill(database, layout, load_entity(PAYMENTS), "r2") as other,
+    ):
         backfill_id, _ = one.open("both")
         assert other.open("both") == (backfill_id, {})
         assert one.read_day(backfill_id, day, {}) == other.read_day(backfill_id, day, {})
@@ -154,12 +159,12 @@ def test_what_an_unfinished_backfill_did_long_ago_is_read_again(
 ) -> None:
     fill(database, layout, lake)
     day = FIRST.date()
-    with open_backfill(database, layout, "r1") as work:
+    with open_backfill(database, layout, load_entity(PAYMENTS), "r1") as work:
         backfill_id, _ = work.open("cut short")
         work.read_day(backfill_id, day, {})
     query("update metadata.backfill_days set done_at = done_at - interval '25 hours'")
     query("delete from raw.transactions where transaction_id = 't00'")
-    with open_backfill(database, layout, "r2") as work:
+    with open_backfill(database, layout, load_entity(PAYMENTS), "r2") as work:
         assert work.open("cut short") == (backfill_id, {})
         assert work.read_day(backfill_id, day, {})["rows_loaded"] == 1
         assert list(work.open("cut short")[1]) == [day]
@@ -179,7 +184,7 @@ def test_offsets_that_no_load_has_read_are_refused(
     database: OwnDatabase, layout: Layout, lake: LakeWriter, query: Any, offsets: Any, said: str
 ) -> None:
     fill(database, layout, lake)
-    with open_backfill(database, layout, "r1") as work:
+    with open_backfill(database, layout, load_entity(PAYMENTS), "r1") as work:
         work.check({0: (0, 10**18)})
         with pytest.raises(TieoutError, match=said):
             work.check(offsets)

@@ -12,10 +12,11 @@ from own_database import OwnDatabase
 from test_control_feeds import AMOUNT, AT, Gateway, sent
 
 from contracts.control_total import ControlTotal, Money
-from contracts.model import load_contract
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS
 from core.errors import TieoutError
 from core.layout import Layout
-from warehouse import told
+from warehouse import control_totals
 from warehouse.feed.books import list_feeds, void_feeds
 from warehouse.proof import feeds, run_proof
 from warehouse.proof.feeds import CONTRADICTING
@@ -183,9 +184,9 @@ def test_totals_that_come_again_in_any_order_change_nothing(
             for seq in (10, 20, 30, 40)
         ]
         given = {"arrived": (), "ends": Ends(connection, None, {})}
-        told.write_control_totals(connection, row[0], load_contract(), "gateway", made, **given)
+        control_totals.write_control_totals(connection, row[0], load_entity(PAYMENTS), "gateway", made, **given)
         again = [made[place] for place in order]
-        told.write_control_totals(connection, row[0], load_contract(), "gateway", again, **given)
+        control_totals.write_control_totals(connection, row[0], load_entity(PAYMENTS), "gateway", again, **given)
         assert connection.execute("select contradictions, closed_seq from metadata.feeds").fetchall() == [(0, 40)]
         assert connection.execute("select count(*) from metadata.control_totals").fetchall() == [(4,)]
 
@@ -298,8 +299,8 @@ def test_many_feeds_that_never_came_are_a_bounded_number_of_lines_and_rows(
     load: Load, lake: LakeWriter, gateway: Gateway, prove: Prove, query: Query, database: OwnDatabase,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(told, "MOST_FEEDS_TO_COME", 30)
-    monkeypatch.setattr(told, "MOST_FEEDS_NOT_LOADED", 30)
+    monkeypatch.setattr(control_totals, "MOST_FEEDS_TO_COME", 30)
+    monkeypatch.setattr(control_totals, "MOST_FEEDS_NOT_LOADED", 30)
     monkeypatch.setattr(feeds, "MOST_WRONG_SHOWN", 10)
     settle_five(load, lake, gateway)
     for number in range(100):
@@ -324,7 +325,7 @@ def test_many_feeds_that_never_came_are_a_bounded_number_of_lines_and_rows(
 def test_feeds_of_which_events_come_are_no_feeds_to_come_however_many_they_are(
     load: Load, lake: LakeWriter, gateway: Gateway, prove: Prove, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(told, "MOST_FEEDS_TO_COME", 5)
+    monkeypatch.setattr(control_totals, "MOST_FEEDS_TO_COME", 5)
     for number in range(8):  # their offsets are not loaded yet
         gateway.say(1, 8 + number, run=f"later{number}", closed=True)
     for number in range(8):
@@ -347,7 +348,7 @@ def test_feeds_of_which_events_come_are_no_feeds_to_come_however_many_they_are(
 def test_a_feed_with_many_totals_keeps_a_bounded_number_of_them(
     load: Load, lake: LakeWriter, gateway: Gateway, prove: Prove, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(told, "MOST_WAITING", 20)
+    monkeypatch.setattr(control_totals, "MOST_WAITING", 20)
     monkeypatch.setattr("warehouse.settle.KEEP_TOTALS", 5)
     for number in range(1, 51):
         gateway.say(number, number - 1)

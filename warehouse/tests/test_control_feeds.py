@@ -15,7 +15,7 @@ from own_database import OwnDatabase
 
 from contracts.control_total import ControlTotal, Money
 from core.layout import CHECKOUT, Layout
-from warehouse.control_topic import ControlWatermark, Told
+from warehouse.control_topic import ControlWatermark, NewTotals
 from warehouse.load import run_loads
 from warehouse.proof import run_proof
 from warehouse.proof.feeds import is_covered_by, missing
@@ -45,9 +45,9 @@ class Gateway:
         """Return another sender's topic."""
         return self.others.setdefault(topic, Gateway(topic))
 
-    def read(self, known: ControlWatermark) -> Told | None:
+    def read(self, known: ControlWatermark) -> NewTotals | None:
         begin = known.ends.get(0, 0)
-        return Told("c", {0: len(self.totals)}, self.totals[begin:]) if begin < len(self.totals) else None
+        return NewTotals("c", {0: len(self.totals)}, self.totals[begin:]) if begin < len(self.totals) else None
 
     def close(self) -> None:
         pass
@@ -267,7 +267,7 @@ def test_a_load_that_is_rolled_back_keeps_no_control_total(
     lake.commit(sent(1, 2))
     gateway.say(2, 1, closed=True)
     with monkeypatch.context() as broken:
-        broken.setattr("warehouse.load.write_control_watermark", lambda *_: 1 / 0)
+        broken.setattr("warehouse.loader.write_control_watermark", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             load()
     assert query("select count(*) from metadata.control_totals") == [(0,)]

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from letter_books import Books, sound
 
-from data_generator.events import to_json
+from contracts.event_json import to_json
 from warehouse.dlq import commands, display
 from warehouse.dlq.selection import Selection
 
@@ -108,7 +108,7 @@ def test_a_rejected_row_says_what_it_disagrees_with(books: Books, capsys: pytest
     assert shown["conflict"]["standing"]["load_id"] < shown["load_id"]
     assert [each["field"] for each in shown["conflict"]["differs"]] == ["customer_name", "city"]
     display.show_letter(shown)
-    listed = commands.list_letters(Selection(book="rejected_transactions"), by="reason", letters=True, limit=5)
+    listed = commands.list_letters(Selection(rejected=True), by="reason", letters=True, limit=5)
     display.show_list(listed)
     printed = capsys.readouterr().out
     assert printed.count('stands, "Pune<U+0020>" came') == 2

@@ -19,6 +19,8 @@ import pytest
 from lake_writer import FIRST_ARRIVAL, LakeWriter, dead_letter, local_lake, payment
 from own_database import OwnDatabase
 
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS
 from control.store import Store, running_store
 from core.errors import OutageError, TieoutError
 from core.lake import Lake
@@ -26,7 +28,6 @@ from core.layout import Layout
 from core.settings import parse_settings
 from warehouse.accept import accept_table
 from warehouse.backfill import open_backfill
-from warehouse.dlq.books import DEAD_LETTERS
 from warehouse.dlq.lake import open_letters
 from warehouse.dlq.selection import Coordinates, Wanted
 from warehouse.freshness import look_at_bronze, look_at_loads
@@ -96,13 +97,13 @@ def everything(settings: OwnDatabase, layout: Layout, query: Query) -> dict[str,
     proof = run_proof(True, settings=settings, layout=layout)
     query("delete from raw.transactions where transaction_id like 't1-%'")
     different = run_proof(True, settings=settings, layout=layout, explain=True)
-    with open_backfill(settings, layout, "r2") as work:
+    with open_backfill(settings, layout, load_entity(PAYMENTS), "r2") as work:
         backfill_id, _ = work.open("a test")
         days = work.days(FIRST.date(), FIRST.date() + timedelta(days=2), {})
         by_offset = work.days(None, None, {0: (0, 30)})
         read_again = {day: work.read_day(backfill_id, day, {}) for day in days}
     wanted = [Wanted(Coordinates(TOPIC, 0, offset), FIRST_ARRIVAL.date(), "X") for offset in range(90)]
-    with open_letters(writer.lake, DEAD_LETTERS, [wanted]) as letters:
+    with open_letters(writer.lake, load_entity(PAYMENTS), [wanted], rejected=False) as letters:
         bytes_of = [(str(each.place), each.value) for page in letters.pages() for each in page]
         gone = letters.gone_count
     return {
@@ -231,7 +232,7 @@ def test_a_store_that_does_not_do_its_part_is_one_clear_error_of_each_reader_and
             "proof": lambda: run_proof(settings=ill, layout=layout),
             "proof --full": lambda: run_proof(True, settings=ill, layout=layout),
             "bronze": lambda: look_at_bronze(layout, ill, datetime.now(UTC)),
-            "letters": lambda: open_letters(lake, DEAD_LETTERS, wanted).__enter__(),
+            "letters": lambda: open_letters(lake, load_entity(PAYMENTS), wanted, rejected=False).__enter__(),
             "backfill": lambda: days_of(ill, layout),
             "accept": lambda: accept_table("x", "y", settings=ill, layout=layout),
             "delta-rs": lake.bronze.delta,
@@ -250,7 +251,7 @@ def test_a_store_that_does_not_do_its_part_is_one_clear_error_of_each_reader_and
 
 
 def days_of(settings: OwnDatabase, layout: Layout) -> list[date]:
-    with open_backfill(settings, layout, None) as work:
+    with open_backfill(settings, layout, load_entity(PAYMENTS), None) as work:
         return work.days(FIRST.date(), FIRST.date() + timedelta(days=9), {})
 
 

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.model import load_contract
+from contracts.entities import load_entity
+from contracts.event_json import to_json
+from contracts.faults import fault_kinds
+from contracts.model import PAYMENTS
 from core.errors import TieoutError
-from data_generator.events import to_json
-from data_generator.faults import fault_kinds
 from warehouse.dlq.lake import Letter
 from warehouse.dlq.letter_file import as_line, open_letter_file, read_file, read_line, write_letters
 from warehouse.dlq.plan import Planner
@@ -24,7 +25,7 @@ from warehouse.dlq.selection import Coordinates, parse_offsets
 from warehouse.dlq.show import view_bytes
 from warehouse.hints import money_hints
 
-CONTRACT = load_contract()
+CONTRACT = load_entity(PAYMENTS)
 SOUND: dict[str, Any] = {
     "transaction_id": "t1",
     "customer_id": "c1",
@@ -67,10 +68,14 @@ def letter(value: bytes | None) -> Letter:
     return Letter(Coordinates("topic", 3, 1207), value, b"c1", "2026-11-20T10:00:00Z", ("AMOUNT_TYPE",))
 
 
+def line_of(each: Letter) -> bytes:
+    return as_line(each, "dead_letters", CONTRACT.name)
+
+
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_letter_of_every_kind_comes_back_from_its_file_with_the_same_meaning(name: str) -> None:
     value = BROKEN[name]
-    line = read_line(as_line(letter(value), "dead_letters"))
+    line = read_line(line_of(letter(value)))
     assert (line.letter.place, line.letter.key, line.is_changed) == (Coordinates("topic", 3, 1207), b"c1", False)
     planner = Planner("r", "topic", CONTRACT)
     before, after = planner.plan(letter(value), "b", is_changed=False), planner.plan(line.letter, "b", is_changed=False)
@@ -81,18 +86,18 @@ def test_a_letter_of_every_kind_comes_back_from_its_file_with_the_same_meaning(n
 
 @given(st.binary() | st.text().map(str.encode) | st.floats().map(lambda x: b'{"amount":%r}' % x))
 def test_any_bytes_come_back_from_a_file_as_they_were_or_as_the_same_object(value: bytes) -> None:
-    back = read_line(as_line(letter(value), "dead_letters")).letter.value
+    back = read_line(line_of(letter(value))).letter.value
     assert back is not None
     assert back == value or orjson.loads(back) == orjson.loads(value)
 
 
 def test_a_number_keeps_every_digit_on_its_way_through_a_file() -> None:
     value = b'{"amount":100000000000000000000.10,"other":1.0}'
-    assert read_line(as_line(letter(value), "dead_letters")).letter.value == value
+    assert read_line(line_of(letter(value))).letter.value == value
 
 
 def test_a_mended_line_is_sent_as_it_was_mended() -> None:
-    held = json.loads(as_line(letter(to_json(SOUND | {"amount": "107.23"})), "dead_letters"))
+    held = json.loads(line_of(letter(to_json(SOUND | {"amount": "107.23"}))))
     assert held["payload"]["amount"] == "107.23"
     held["payload"]["amount"] = 107.23
     line = read_line(json.dumps(held).encode())
@@ -111,16 +116,16 @@ def test_what_a_killed_export_left_is_removed_by_the_next_one(tmp_path: Path) ->
     left = tmp_path / f".letters.jsonl.{2**22 + 1}-1.partial"  # no process has so high a number
     left.write_text("private")
     os.utime(left, (0, 0))
-    write_letters(tmp_path / "letters.jsonl", [[letter(b"{")]], "dead_letters")
+    write_letters(tmp_path / "letters.jsonl", [line_of(letter(b"{"))])
     assert [path.name for path in tmp_path.iterdir()] == ["letters.jsonl"]
 
 
 def test_a_file_of_letters_is_its_owners_alone_and_never_overwritten(tmp_path: Path) -> None:
     file = tmp_path / "letters.jsonl"
-    assert write_letters(file, [[letter(b"{")], [letter(None)]], "dead_letters") == 2
+    assert write_letters(file, [line_of(letter(b"{")), line_of(letter(None))]) == 2
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     with pytest.raises(TieoutError, match="is there already"):
-        write_letters(file, [], "dead_letters")
+        write_letters(file, [])
     assert len(file.read_bytes().splitlines()) == 2
     assert list(tmp_path.iterdir()) == [file]
 
@@ -153,7 +158,7 @@ def test_a_file_of_letters_is_its_owners_alone_and_never_overwritten(tmp_path: P
 )
 def test_a_line_that_is_no_letter_is_named_by_its_number(tmp_path: Path, line: bytes) -> None:
     file = tmp_path / "letters.jsonl"
-    file.write_bytes(as_line(letter(b"{"), "dead_letters") + line + b"\n")
+    file.write_bytes(line_of(letter(b"{")) + line + b"\n")
     with file.open("rb") as source, pytest.raises(TieoutError, match="line 2"):
         list(read_file(source, file))
 
@@ -168,9 +173,7 @@ def test_a_file_that_an_editor_saved_is_read_and_its_lines_are_found_again(
     tmp_path: Path, encoding: str, end: str, big: bool
 ) -> None:
     file = tmp_path / "letters.jsonl"
-    text = "".join(
-        as_line(letter(value), "dead_letters").decode() for value in (b"{", to_json(SOUND), b'{"a":"\xc3\xa4"}')
-    )
+    text = "".join(line_of(letter(value)).decode() for value in (b"{", to_json(SOUND), b'{"a":"\xc3\xa4"}'))
     saved = text.replace("\n", end)
     file.write_bytes(
         b"\xfe\xff" + saved.encode("utf-16-be") if big and encoding == "utf-16" else saved.encode(encoding)

@@ -11,7 +11,7 @@ from test_control_feeds import AMOUNT, Gateway, sent
 
 from contracts.control_total import Money
 from core.layout import Layout
-from warehouse.arrived import Arrived, gaps
+from warehouse.arrivals import Arrived, gaps
 from warehouse.losses import lost_of, take_back
 from warehouse.proof import run_proof
 

@@ -89,14 +89,16 @@ def test_a_settlement_written_otherwise_names_the_field_with_both_values(
     for batch in [pending + settled] if together else [pending, settled]:
         lake.commit(batch)
         load()
-    assert query("select transaction_id from raw.transactions where status = 'SUCCESS'") == [("t4",)]
+    assert query("select transaction_id from raw.transactions where status = 'SUCCESS' order by 1") == [
+        ("t4",),
+        ("t5",),  # the same instant in another zone
+    ]
     assert query("select distinct reasons from raw.rejected_transactions") == [(["SETTLEMENT_MISMATCH"],)]
     assert differs(query) == [
         [("timestamp", "2026-11-19T14:00:00.123456+05:30", "2026-11-19T14:00:00.123000+05:30")],
         [("merchant_name", "Caf\u00e9", "Cafe\u0301")],
         [("device_type", None, ""), ("ip_address", None, "")],
         [("city", "Pune", "Pune ")],
-        [("timestamp", "2026-11-19T14:00:00.123456+05:30", "2026-11-19T05:00:00.123456-03:30")],
         [
             ("customer_id", "(masked, 2 characters)", "(masked, 3 characters)"),
             ("customer_name", "(masked, 9 characters)", "(masked, 9 characters)"),

@@ -1,8 +1,10 @@
 """The equations: OK when they tie out, DIFFERENT when somebody changed a book, OPEN when a step is still to come."""
 
 import json
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -75,12 +77,13 @@ from marts.fact_transactions group by occurred_on, currency
 """
 
 
-@pytest.fixture
-def built(loaded: None, query: Query) -> Any:
-    """Make the marts that the proof reads, as a build does."""
+@contextmanager
+def made_marts(query: Query, *marts: tuple[str, str]) -> Iterator[None]:
+    """Make the facts that the proof reads and their daily totals, as a build does."""
     query("set role dbt")
-    query(FACT)
-    query(DAILY)
+    for fact, daily in marts:
+        query(fact)
+        query(daily)
     query("reset role")
     build = "00000000-0000-0000-0000-000000000001"
     query(
@@ -92,7 +95,14 @@ def built(loaded: None, query: Query) -> Any:
     for consumer in ("fact_transactions", "daily_revenue_totals"):
         query("insert into metadata.consumer_watermarks values (%s, 1, 5, %s)", consumer, build)
     yield
-    query("drop table if exists marts.daily_revenue_totals, marts.fact_transactions")
+    for name in re.findall(r"create table (\S+)", " ".join(text for pair in marts for text in pair)):
+        query(f"drop table if exists {name}")
+
+
+@pytest.fixture
+def built(loaded: None, query: Query) -> Iterator[None]:
+    with made_marts(query, (FACT, DAILY)):
+        yield
 
 
 @pytest.mark.services
@@ -175,7 +185,7 @@ def test_full_sees_an_event_that_stands_twice_in_the_lake(
 
 @pytest.mark.services
 def test_full_sees_a_file_that_is_gone_from_the_lake(loaded: None, prove: Prove, layout: Layout) -> None:
-    shutil.rmtree(layout.dead_letters)
+    shutil.rmtree(layout.data / "dead_letter_queue")
     assert prove("E1", full=True)[0] == ("E1", None, 7, 6, "DIFFERENT")
 
 

@@ -5,7 +5,6 @@ import random
 import signal
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable
 from contextlib import contextmanager
 from decimal import Decimal
@@ -17,11 +16,13 @@ import pytest
 from lake_writer import LakeWriter, dead_letter, payment
 from own_database import OwnDatabase
 
-from control import build_lock, rebuild
+from control import rebuild
 from core.errors import OutageError, TieoutError
 from core.failpoints import VARIABLE
 from core.layout import Layout
 from core.locks import AdvisoryKey, take_advisory
+from transformation import connection
+from transformation.lock import hold_build_lock
 from warehouse.proof import run_proof
 from warehouse.rebuild import rebuild_silver
 
@@ -166,15 +167,15 @@ def test_it_is_refused_while_a_load_or_a_build_runs(
             rebuild_silver(database, layout, lambda _: None)
 
     @contextmanager
-    def books() -> Any:
+    def connect_as_dbt() -> Any:
         with psycopg.connect(database.dsn("dbt"), autocommit=True) as db:
-            yield db, database.dsn("dbt")
+            yield db
 
-    monkeypatch.setattr(rebuild, "connect_books", books)
+    monkeypatch.setattr(connection, "connect_as_dbt", connect_as_dbt)
     with (
-        books() as (db, dsn),
-        build_lock.hold_lock(db, dsn, uuid.uuid4(), on_loss=lambda: None),
-        pytest.raises(OutageError, match="another build is running"),
+        connect_as_dbt() as db,
+        hold_build_lock(db),
+        pytest.raises(OutageError, match=r"another build is running: role .*server process"),
     ):
         rebuild.silver()
     assert silver(query) == before

@@ -18,11 +18,12 @@ from letter_books import Books, control_totals, mend, sound
 from small_stream import CONTRACT
 from test_letters import BROKEN
 
+from contracts.event_json import to_json
+from contracts.faults import fault_kinds
 from control.testing import Handle
 from core import failpoints
 from core.errors import OutageError, TieoutError
-from data_generator.events import to_json
-from data_generator.faults import fault_kinds
+from core.kafka_login import KafkaPlace
 from warehouse.dlq import commands
 from warehouse.dlq.books import open_books
 from warehouse.dlq.redrive import redrive
@@ -280,15 +281,15 @@ def test_a_letter_whose_bytes_retention_took_is_named_and_stays_open(books: Book
 
 def test_a_broker_that_is_away_or_refuses_leaves_nothing_behind(books: Books) -> None:
     books.send(b"{")
-    right = books.settings.kafka_bootstrap
+    right = books.settings.kafka_place
     with open_books(books.settings) as connection:
         source = FromLake(books.stream.writer.lake, Selection(), skip_decided=False)
         for sender, error, words in (
-            (lambda: Sender("127.0.0.1:1", "x", CONTRACT, 3), OutageError, "does not answer"),
-            (lambda: Sender(right, "wrong", CONTRACT, 20), TieoutError, "refuses the login"),
+            (lambda entity: Sender(KafkaPlace("127.0.0.1:1"), "x", entity, 3), OutageError, "does not answer"),
+            (lambda entity: Sender(right, "wrong", entity, 20), TieoutError, "refuses the login"),
         ):
             with pytest.raises(error, match=words):
-                redrive(connection, source, CONTRACT, sender, say=print)
+                redrive(connection, source, sender, say=print)
     assert books.query("select count(*) from metadata.redrive_feeds") == [(0,)]
     assert books.states() == {"OPEN": 1}
 

@@ -10,14 +10,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from contracts.model import load_contract
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS
 from warehouse.reconcile import header
 from warehouse.reconcile.dialect import Dialect, folded, make_dialect
 from warehouse.reconcile.errors import MisuseError, StatementFileError
 from warehouse.reconcile.statement_file import StatementFile
 from warehouse.reconcile.values import Values, WrongValueError
 
-DIGITS = dict(load_contract().currencies)
+DIGITS = dict(load_entity(PAYMENTS).currencies)
 HEADER = "transaction_id,amount,currency,status,date\n"
 END = ",INR,SUCCESS,2025-03-01\n"
 

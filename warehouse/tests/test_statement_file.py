@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.model import load_contract
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS
 from core.layout import CHECKOUT
 from warehouse.reconcile.dialect import Dialect, make_dialect
 from warehouse.reconcile.errors import MisuseError, StatementFileError
@@ -16,7 +17,7 @@ from warehouse.reconcile.footer import check_footer, days_of_footer
 from warehouse.reconcile.statement_file import StatementFile, StatementLine
 from warehouse.reconcile.values import Values, WrongValueError
 
-DIGITS = dict(load_contract().currencies)
+DIGITS = dict(load_entity(PAYMENTS).currencies)
 HEADER = "transaction_id,amount,currency,status,date\n"
 LINE = "t1,107.23,INR,SUCCESS,2026-11-19\n"
 SAMPLES = CHECKOUT / "data" / "samples"

@@ -9,8 +9,9 @@ import pytest
 from lake_writer import FIRST_ARRIVAL, LakeWriter, dead_letter, payment
 from own_database import OwnDatabase
 
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS
 from core.layout import Layout
-from warehouse.dlq.books import DEAD_LETTERS
 from warehouse.dlq.lake import open_letters
 from warehouse.dlq.selection import Coordinates, Wanted
 from warehouse.restate.pending import list_pending
@@ -72,7 +73,7 @@ def test_a_letter_is_put_back_with_a_time_that_can_be_true(layout: Layout, lake:
     lake.commit([dead_letter(status_at=TRUE), dead_letter(status_at=IN_2099), dead_letter()])
     day = FIRST_ARRIVAL.date()
     wanted = [Wanted(Coordinates("sMHcCAVMSGyb_J6xbxrUwA", 0, offset), day, "MALFORMED_JSON") for offset in range(3)]
-    with open_letters(lake.lake, DEAD_LETTERS, [wanted]) as letters:
+    with open_letters(lake.lake, load_entity(PAYMENTS), [wanted], rejected=False) as letters:
         times = [letter.status_at for page in letters.pages() for letter in page]
     assert times == ["2026-11-19T14:00:00Z", "2026-11-20T10:00:00.002000Z", "2026-11-20T10:00:00.003000Z"]
 

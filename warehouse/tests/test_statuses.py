@@ -9,6 +9,8 @@ import pytest
 from lake_writer import LakeWriter, payment
 from own_database import OwnDatabase
 
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS
 from warehouse import statuses
 
 pytestmark = pytest.mark.services
@@ -66,6 +68,6 @@ def test_the_rest_of_the_load_is_planned_as_ever(
 ) -> None:
     monkeypatch.setattr(statuses, "ROW_BYTES", row_bytes)
     with psycopg.connect(database.dsn("loader")) as connection:
-        statuses.find_pairs(connection, 1, 1)
+        statuses.find_pairs(connection, load_entity(PAYMENTS), 1, 1)
         for way in ("hashjoin", "mergejoin", "nestloop"):
             assert connection.execute(f"show enable_{way}").fetchone() == ("on",)

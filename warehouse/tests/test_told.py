@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from own_database import OwnDatabase
 
 from contracts.control_total import ControlTotalError, parse_control_total, sender_of
-from contracts.model import load_contract
-from warehouse import told
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS
+from warehouse import control_totals
 from warehouse.settle import Ends
 
-CONTRACT = load_contract()
+CONTRACT = load_entity(PAYMENTS)
 SOUND = {
     "control_total": 1, "run": "r", "seq": 3, "closed": True, "amounts": {"INR": {"count": 1, "amount": "1.00"}},
     "broken": {"NULL_VALUE": 1}, "last_offsets": {"0": 2}, "topic_id": "t", "contract": "1.0.0",
@@ -66,9 +67,9 @@ def test_any_message_is_a_total_that_the_database_takes_or_none(
     with loader.transaction(force_rollback=True):
         row = loader.execute("insert into metadata.load_audit (status) values ('RUNNING') returning load_id").fetchone()
         assert row is not None
-        sender = sender_of(total.run, CONTRACT.control_senders)
+        sender = sender_of(total.run, CONTRACT.platform.control_topics)
         ends = Ends(loader, None, {})
-        taken = told.write_control_totals(loader, row[0], CONTRACT, sender, [total], arrived=(), ends=ends)
+        taken = control_totals.write_control_totals(loader, row[0], CONTRACT, sender, [total], arrived=(), ends=ends)
         assert (taken.runs, taken.foreign, taken.refused) == ({total.run}, 0, 0)
         loader.execute("select (each.key)::int, each.value::bigint + 1 from metadata.control_totals, "
                        "jsonb_each_text(last_offsets) each").fetchall()  # fmt: skip

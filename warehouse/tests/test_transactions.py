@@ -80,7 +80,7 @@ def forget(services: Handle, end: int) -> None:
 
 @contextmanager
 def compacted(services: Handle) -> Iterator[None]:
-    config = dict(CONTRACT.topics["transactions"].config)
+    config = dict(CONTRACT.topic.config)
     with administrator(services.env) as admin:
         admin.alter_configs([ConfigResource("TOPIC", TOPIC, {**config, "cleanup.policy": "compact"})])
         try:
@@ -218,7 +218,9 @@ def test_between_joined_spans_only_the_offsets_that_are_asked_about_are_kept(
     begin = stream._next[3]
     transact(services, 50)
     stream.drain()
-    found = audit_gaps.read_again(settings, stream._topic_id, {3: [(begin, begin + 1), (begin + 50, begin + 51)]})
+    found = audit_gaps.read_again(
+        settings, CONTRACT, stream._topic_id, {3: [(begin, begin + 1), (begin + 50, begin + 51)]}
+    )
     assert found[3].count == (1, 0)
     assert kept == [1, 1]
 

@@ -4,8 +4,10 @@ from typing import Any
 
 import psycopg
 
+from contracts.entities import load_entities
+from contracts.model import Entity
 from core.errors import TieoutError
-from core.lake import BRONZE, DEAD_LETTERS, Lake, LakeTable
+from core.lake import Lake, LakeTable
 from core.layout import Layout, find_layout
 from core.settings import Settings, load_settings
 from warehouse import audit
@@ -47,33 +49,46 @@ def accept_table(accepted: str, reason: str, *, settings: Settings | None = None
 
 
 def _accept(connection: psycopg.Connection[Any], lake: Lake, accepted: str, reason: str) -> None:
-    tables = {table.name: table for table in (lake.bronze, lake.dead_letters) if table.exists()}
-    known = {name: read_watermark(connection, name) for name in (BRONZE, DEAD_LETTERS)}
-    name = next((name for name, table in tables.items() if table_id(table) == accepted), None)
-    loaded = known[name] if name else None
-    if name is None or loaded is None or loaded.table_id == accepted:
+    entity, name, tables = _find(lake, accepted)
+    known = {each: read_watermark(connection, each) for each in (entity.bronze, entity.dead_letters)} if entity else {}
+    loaded = known.get(name)
+    if entity is None or loaded is None or loaded.table_id == accepted:
         raise TieoutError(
             f"there is no new table {accepted} in the lake: bronze and dead letters are "
             f"{' and '.join(map(table_id, tables.values())) or 'not there'}.",
             LEFT,
             "./scripts/tieout load, which names a table that is not the loaded one",
         )
+    tables = {each: tables[each] for each in known if each in tables}
     _refuse_unfilled(name, newest_record(tables[name]), loaded)
     # Bronze is judged together with the dead letters between its offsets; new dead letters are read by themselves.
-    again = tables if name == BRONZE else {name: tables[name]}
+    again = tables if name == entity.bronze else {name: tables[name]}
     for each, table in again.items():
         commits = list(commits_after(table, NOTHING_READ, table_id(table)))
         _refuse_unreadable(table, commits)
         if each == name:
-            _refuse_lost(connection, name, loaded, commits)
+            _refuse_lost(connection, entity, name, loaded, commits)
     with connection.transaction():
         detail = f"{name} is {accepted} from now on, instead of {loaded.table_id}: {reason}"
-        audit.fail_audit(connection, None, "TABLE_ACCEPTED", detail)
+        audit.fail_audit(connection, None, "TABLE_ACCEPTED", detail, entity=entity.name)
         for each, before in known.items():
             if before is not None and each in again:
                 identity = accepted if each == name else before.table_id
-                ends = {} if name == BRONZE else before.ends
+                ends = {} if name == entity.bronze else before.ends
                 write_watermark(connection, each, Watermark(identity, NOTHING_READ, before.topic_id, ends), None)
+
+
+def _find(lake: Lake, accepted: str) -> tuple[Entity | None, str, dict[str, LakeTable]]:
+    """Return whose table has an id, its name, and all tables that are there by name."""
+    tables: dict[str, LakeTable] = {}
+    found: tuple[Entity | None, str] = (None, "")
+    for entity in load_entities():
+        for name in (entity.bronze, entity.dead_letters):
+            table = lake.table(name)
+            if table.exists():
+                tables[name] = table
+                found = (entity, name) if table_id(table) == accepted else found
+    return (*found, tables)
 
 
 def _refuse_unfilled(name: str, record: tuple[str | None, dict[int, int]], loaded: Watermark) -> None:
@@ -105,11 +120,14 @@ def _refuse_unreadable(table: LakeTable, commits: list[Commit]) -> None:
         )
 
 
-def _refuse_lost(connection: psycopg.Connection[Any], name: str, loaded: Watermark, commits: list[Commit]) -> None:
+def _refuse_lost(
+    connection: psycopg.Connection[Any], entity: Entity, name: str, loaded: Watermark, commits: list[Commit]
+) -> None:
     """A new table that was filled too late tells of losses: below what is loaded, silver has what the lake lost."""
     for lost in (lost for commit in commits if commit.topic_id == loaded.topic_id for lost in commit.lost):
         behind = min(lost.behind, loaded.ends.get(lost.partition, 0))
-        count = _loaded_within(connection, name, loaded.topic_id, (lost.partition, lost.begin, behind))
+        span = (lost.partition, lost.begin, behind)
+        count = _loaded_within(connection, loaded.topic_id, span, of_bronze=name == entity.bronze)
         if count:
             raise TieoutError(
                 f"the new {name} does not hold what is loaded: partition {lost.partition} from {lost.begin} to "
@@ -120,7 +138,7 @@ def _refuse_lost(connection: psycopg.Connection[Any], name: str, loaded: Waterma
 
 
 def _loaded_within(
-    connection: psycopg.Connection[Any], name: str, topic_id: str | None, span: tuple[int, int, int]
+    connection: psycopg.Connection[Any], topic_id: str | None, span: tuple[int, int, int], *, of_bronze: bool
 ) -> int:
     """Count the offsets of a span that the table had before: of bronze all that had a row, by the books."""
     partition, begin, behind = span
@@ -129,17 +147,17 @@ def _loaded_within(
     known = {"topic": topic_id, "partition": partition, "begin": begin, "behind": behind}
     row = connection.execute(
         """
-        select count(*) from raw.dead_letters
-        where topic_id = %(topic)s and partition = %(partition)s and "offset" >= %(begin)s and "offset" < %(behind)s
-        """
-        if name == DEAD_LETTERS
-        else """
         select coalesce(sum(upper(each) - lower(each)), 0)::bigint from unnest(
             int8multirange(int8range(%(begin)s, %(behind)s)) - (
                 select coalesce(range_agg(int8range(start_offset, end_offset)), '{}') from metadata.lost_offsets
                 where topic_id = %(topic)s and partition = %(partition)s) - (
                 select coalesce(range_agg(offsets), '{}') from metadata.missing_offsets
                 where topic_id = %(topic)s and partition = %(partition)s)) as each
+        """
+        if of_bronze
+        else """
+        select count(*) from raw.dead_letters
+        where topic_id = %(topic)s and partition = %(partition)s and "offset" >= %(begin)s and "offset" < %(behind)s
         """,
         known,
     ).fetchone()

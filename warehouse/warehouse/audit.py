@@ -47,13 +47,13 @@ def mark_orphans(connection: psycopg.Connection[Any]) -> list[int]:
     return [int(row[0]) for row in rows]
 
 
-def open_audit(connection: psycopg.Connection[Any], load: LoadRange, run_id: str | None = None) -> int:
+def open_audit(connection: psycopg.Connection[Any], load: LoadRange, entity: str, run_id: str | None = None) -> int:
     """Write the RUNNING row of a load and return its id; the caller commits it before the load begins."""
     row = connection.execute(
         """
         insert into metadata.load_audit (status, from_version, to_version, dead_letter_from_version,
-            dead_letter_to_version, run_id)
-        values ('RUNNING', %s, %s, %s, %s, %s) returning load_id
+            dead_letter_to_version, run_id, entity)
+        values ('RUNNING', %s, %s, %s, %s, %s, %s) returning load_id
         """,
         [
             load.from_version,
@@ -61,6 +61,7 @@ def open_audit(connection: psycopg.Connection[Any], load: LoadRange, run_id: str
             load.dead_letter_from_version,
             load.dead_letter_watermark.version if load.dead_letter_watermark else None,
             run_id,
+            entity,
         ],
     ).fetchone()
     if row is None:
@@ -90,7 +91,7 @@ def close_audit(
             rows_expected = %s, rows_read = %s, rows_loaded = %s, duplicates = %s, rejected = %s, already_loaded = %s,
             dead_letters_expected = %s, dead_letters_read = %s, dead_letters = %s
         where load_id = %s and status = 'RUNNING'
-        returning load_id, from_version, to_version, seconds
+        returning load_id, from_version, to_version, seconds, entity
         """,
         [
             path,
@@ -110,6 +111,7 @@ def close_audit(
         raise AssertionError(f"audit row {load_id} is not RUNNING")
     return {
         "load_id": row[0],
+        "entity": row[4],
         "versions": [row[1], row[2]],
         "rows_read": found.rows,
         "rows_loaded": counts["NEW"],
@@ -124,7 +126,13 @@ def close_audit(
 
 
 def fail_audit(
-    connection: psycopg.Connection[Any], load_id: int | None, code: str, detail: str, run_id: str | None = None
+    connection: psycopg.Connection[Any],
+    load_id: int | None,
+    code: str,
+    detail: str,
+    *,
+    entity: str,
+    run_id: str | None = None,
 ) -> None:
     """Mark a load FAILED; with no load id, write the row of a load that failed before it had one.
 
@@ -133,17 +141,18 @@ def fail_audit(
         load_id: the load.
         code: SQLSTATE, or the name of our own error.
         detail: constraint and coordinates, or our own words; never the text of a database error, which holds rows.
-        run_id: the run that asked for it; used where the row is written here.
+        entity: whose events it is about; used where the row is written here, as run_id is.
+        run_id: the run that asked for it.
     """
     if connection.closed:
         return  # the next load finds it as an orphan
     if load_id is None:
         connection.execute(
             """
-            insert into metadata.load_audit (status, finished_at, seconds, error_code, error_detail, run_id)
-            values ('FAILED', clock_timestamp(), 0, %s, %s, %s)
+            insert into metadata.load_audit (status, finished_at, seconds, error_code, error_detail, run_id, entity)
+            values ('FAILED', clock_timestamp(), 0, %s, %s, %s, %s)
             """,
-            [code, detail, run_id],
+            [code, detail, run_id, entity],
         )
         return
     connection.execute(

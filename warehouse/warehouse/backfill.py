@@ -13,9 +13,9 @@ from typing import Any
 import duckdb
 import psycopg
 
-from contracts.model import Contract, load_contract
+from contracts.model import Entity
 from core.errors import TieoutError
-from core.lake import BRONZE, Lake, LakeTable, LiveFile
+from core.lake import Lake, LakeTable, LiveFile
 from core.layout import Layout
 from core.niceness import pass_on
 from core.settings import Settings
@@ -31,7 +31,7 @@ NOTHING_READ = "nothing was read or written."
 # A backfill that was cut short leaves out what it did so lately; what may have been lost since is read again.
 RESUME_WITHIN = timedelta(days=1)
 
-# The local day of a payment, as the marts count it. An event that claims a day outside the calendar is rejected, and
+# The local day of an event, as the marts count it. An event that claims a day outside the calendar is rejected, and
 # stands under the last day that there is.
 _DAY = (
     "greatest(least(cast((occurred_at at time zone 'UTC') + to_minutes(cast(utc_offset_minutes as bigint)) as date),"
@@ -49,13 +49,15 @@ _OWNER = """(
 class Backfill:
     """Reads days again, one after the other; each is one transaction and done for good."""
 
-    def __init__(self, connection: Connection, settings: Settings, layout: Layout, run_id: str | None) -> None:
+    def __init__(
+        self, connection: Connection, settings: Settings, layout: Layout, entity: Entity, run_id: str | None
+    ) -> None:
         self._connection = connection
         self._settings = settings
-        self._bronze = Lake.of(settings, layout).bronze
+        self._bronze = Lake.of(settings, layout).table(entity.bronze)
         self._spill = layout.state / "load"
         self._run_id = run_id
-        self._contract = load_contract()
+        self._entity = entity
 
     def check(self, offsets: Offsets) -> None:
         """Refuse offsets of which no load has read any: nothing would be filled up, and that must not look done.
@@ -80,7 +82,7 @@ class Backfill:
         Raises:
             TieoutError: they have not.
         """
-        watermark = read_watermark(self._connection, BRONZE)
+        watermark = read_watermark(self._connection, self._bronze.name)
         if watermark is None or not watermark.ends:
             raise TieoutError(
                 "no load has read the lake yet, or it is to be read again from its begin: there is nothing to fill up.",
@@ -92,10 +94,10 @@ class Backfill:
     def open(self, request: str) -> tuple[str, dict[date, dict[str, Any]]]:
         """Return the id of the backfill for a request, and the days that an unfinished one did within the last day."""
         row = self._connection.execute(
-            "insert into metadata.backfills (request, run_id) values (%s, %s)"
+            "insert into metadata.backfills (request, run_id, entity) values (%s, %s, %s)"
             " on conflict (request) where finished_at is null do update set run_id = excluded.run_id"
             " returning backfill_id::text",
-            [request, self._run_id],
+            [request, self._run_id, self._entity.name],
         ).fetchone()
         assert row is not None  # noqa: S101  # insert returning
         return row[0], self._done(row[0])
@@ -169,18 +171,19 @@ class Backfill:
         loaded = _of_offsets({p: (0, end) for p, end in watermark.ends.items()})
         wanted = [f"{_DAY} = date '{day}'", f"(topic_id <> '{watermark.topic_id}' or {loaded})"]
         wanted += [_of_offsets(offsets)] if offsets else []
-        view_events(workspace, self._contract, self._bronze.parquet(workspace, files), " and ".join(wanted))
+        view_events(workspace, self._entity, self._bronze.parquet(workspace, files), " and ".join(wanted))
 
     def _stage(
         self, workspace: duckdb.DuckDBPyConnection, rows: int
     ) -> tuple[int, dict[str, totals.Totals], list[int]]:
         row = self._connection.execute(
-            "insert into metadata.load_audit (status, run_id) values ('RUNNING', %s) returning load_id", [self._run_id]
+            "insert into metadata.load_audit (status, run_id, entity) values ('RUNNING', %s, %s) returning load_id",
+            [self._run_id, self._entity.name],
         ).fetchone()
         load_id = int(row[0]) if row else 0
-        contract, connection = self._contract, self._connection
-        stage.load_staged(connection, workspace, load_id, contract, source="events", reread=True, owner=_OWNER)
-        bronze, books = totals.count_bronze(workspace, contract), _books(connection, contract)
+        entity, connection = self._entity, self._connection
+        stage.load_staged(connection, workspace, load_id, entity, source="events", reread=True, owner=_OWNER)
+        bronze, books = totals.count_bronze(workspace, entity), _books(connection, entity)
         totals.check_books(bronze, books)
         totals.write_totals(connection, load_id, bronze, books)
         restored = connection.execute("select distinct load_id from verdicts where verdict = 'NEW'").fetchall()
@@ -190,8 +193,14 @@ class Backfill:
 
 
 @contextmanager
-def open_backfill(settings: Settings, layout: Layout, run_id: str | None) -> Iterator[Backfill]:
+def open_backfill(settings: Settings, layout: Layout, entity: Entity, run_id: str | None) -> Iterator[Backfill]:
     """Connect as the loader.
+
+    Args:
+        settings: the warehouse's.
+        layout: where the lake is.
+        entity: whose events are read again.
+        run_id: the run that asks.
 
     Raises:
         DatabaseAwayError: the database is, or goes, away.
@@ -203,7 +212,7 @@ def open_backfill(settings: Settings, layout: Layout, run_id: str | None) -> Ite
             pass_on(connection)
             connection.execute("set client_connection_check_interval = '1s'")
             connection.execute("set timezone = 'UTC'")
-            yield Backfill(connection, settings, layout, run_id)
+            yield Backfill(connection, settings, layout, entity, run_id)
     except psycopg.OperationalError as error:
         raise DatabaseAwayError(error, left, "./scripts/tieout backfill again") from None
     except (psycopg.Error, duckdb.Error, OSError) as error:
@@ -221,8 +230,8 @@ def _counts(load_id: int | None, *counts: int) -> dict[str, Any]:
     return {"load_id": load_id, **dict(zip(names, counts, strict=True))}
 
 
-def _books(connection: Connection, contract: Contract) -> dict[str, totals.Totals]:
-    known = totals.currency_sql(contract)
+def _books(connection: Connection, entity: Entity) -> dict[str, totals.Totals]:
+    known = totals.currency_sql(entity)
     rows = connection.execute(
         f"""
         select case when v.verdict in ('NEW', 'DUPLICATE', 'ALREADY_LOADED') then v.verdict else 'REJECTED' end,

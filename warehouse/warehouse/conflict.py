@@ -1,7 +1,7 @@
 # ruff: noqa: S608  (column names come from the contract)
 """What a rejected event disagrees with: the event that came first, and the fields that differ, with both values.
 
-The column raw.rejected_transactions.conflict holds two entries:
+The column conflict of the rejected events holds two entries:
 
 - standing: book, load_id, run, seq, topic_id, partition and offset of the event that came first;
 - differs: a list of field, standing and rejected. Values are texts; a field that is not internal by the contract has
@@ -11,40 +11,47 @@ The column raw.rejected_transactions.conflict holds two entries:
 from collections.abc import Mapping
 from typing import Any
 
-from contracts.model import Contract, Field
-from contracts.rules import STATUS_FIELDS
+from contracts.model import Entity, Field
 from core.text import shown
-from warehouse.columns import quoted
+from warehouse.columns import book_name, quoted
 
-# The event of a transaction that a rejected one disagrees with: the one of the same status, or for a settlement the
+# The event of a key that a rejected one disagrees with: the one of the same status, or for a settlement the
 # first that was loaded. What a load took is in the table by then.
-_OF_TRANSACTION = """
-select {columns}, load_id, 'transactions' as book from raw.transactions o where o.transaction_id = s.transaction_id
-order by v.verdict <> 'SETTLEMENT_MISMATCH' and (o.status <> 'PENDING') <> (s.status <> 'PENDING'), load_id,
-    o.status <> 'PENDING'
+_OF_KEY = """
+select {columns}, load_id, '{silver_book}' as book from {silver} o where o.{key} = s.{key}
+order by v.verdict <> 'SETTLEMENT_MISMATCH' and (o.status <> '{first}') <> (s.status <> '{first}'), load_id,
+    o.status <> '{first}'
 limit 1
 """
 _OF_REDRIVE = """
-select {columns}, load_id, 'transactions' as book from raw.transactions o
+select {columns}, load_id, '{silver_book}' as book from {silver} o
 where o.topic_id = s.topic_id and o.redrive_of = s.redrive_of
 union all
-select {columns}, load_id, 'rejected_transactions' from raw.rejected_transactions o
+select {columns}, load_id, '{rejected_book}' from {rejected} o
 where o.topic_id = s.topic_id and o.redrive_of = s.redrive_of
 order by load_id, known_at, "partition", "offset" limit 1
 """
 
 
-def standing_sql(columns: tuple[str, ...], *, of_redrive: bool) -> str:
+def standing_sql(entity: Entity, columns: tuple[str, ...], *, of_redrive: bool) -> str:
     """Return the query of the row that a rejected event of stage s, with verdict v, disagrees with."""
-    return (_OF_REDRIVE if of_redrive else _OF_TRANSACTION).format(columns=quoted(columns))
+    return (_OF_REDRIVE if of_redrive else _OF_KEY).format(
+        columns=quoted(columns),
+        key=entity.key,
+        first=entity.statuses.first,
+        silver=entity.silver,
+        silver_book=book_name(entity.silver),
+        rejected=entity.rejected,
+        rejected_book=book_name(entity.rejected),
+    )
 
 
-def conflict_sql(contract: Contract) -> str:
+def conflict_sql(entity: Entity) -> str:
     """Return the expression of the column conflict, of a rejected event s with verdict v and the standing row t."""
     values = ", ".join(
-        f"({n}, '{field.name}', {_text(field, 't')}, {_text(field, 's')}, {field.personal == 'internal'}, "
-        f"{field.name in STATUS_FIELDS})"
-        for n, field in enumerate(contract.fields)
+        f"({n}, '{field.name}', {_text(field, 't')}, {_came(field)}, {field.personal == 'internal'}, "
+        f"{field.name in entity.statuses.fields})"
+        for n, field in enumerate(entity.fields)
     )
     return f"""
         case when t.load_id is not null then jsonb_build_object(
@@ -58,6 +65,14 @@ def conflict_sql(contract: Contract) -> str:
                     and not (d.is_of_status and v.verdict = 'SETTLEMENT_MISMATCH')
             )
         ) end"""
+
+
+def _came(field: Field) -> str:
+    """Return the rejected value as text; the same instant in another zone is no difference."""
+    if field.type != "timestamp":
+        return _text(field, "s")
+    column = f'"{field.stored_as}"'
+    return f"case when t.{column} = s.{column} then {_text(field, 't')} else {_text(field, 's')} end"
 
 
 def _text(field: Field, row: str) -> str:

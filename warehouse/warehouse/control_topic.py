@@ -15,10 +15,11 @@ from confluent_kafka.admin import AdminClient
 from psycopg.types.json import Jsonb
 
 from contracts.control_total import ControlTotal, ControlTotalError, parse_control_total
-from core.kafka_login import librdkafka_login
+from core.errors import TieoutError
+from core.kafka_certificates import certificate_trouble
 from core.settings import Settings
-from core.topic_id import as_kafka_spells
-from warehouse.told import Taken
+from core.topic_id import normalise_topic_id
+from warehouse.control_totals import Taken
 
 LONGEST_SECONDS = 10.0
 ANSWER_SECONDS = 5.0
@@ -30,7 +31,7 @@ _LOG.propagate = False
 
 
 @dataclass
-class Told:
+class NewTotals:
     """What stood on the topic behind the last load.
 
     Attributes:
@@ -63,7 +64,7 @@ def read_control_watermark(connection: psycopg.Connection[Any], sender: str) -> 
 
 
 def write_control_watermark(
-    connection: psycopg.Connection[Any], load_id: int, sender: str, told: Told, taken: Taken
+    connection: psycopg.Connection[Any], load_id: int, sender: str, told: NewTotals, taken: Taken
 ) -> None:
     """Set how far a sender's topic is read. Call it inside the load's transaction."""
     connection.execute(
@@ -106,7 +107,7 @@ class ControlTopic:
         if self._consumer is not None:
             self._consumer.close()
 
-    def read(self, known: ControlWatermark) -> Told | None:
+    def read(self, known: ControlWatermark) -> NewTotals | None:
         """Return what is new, up to a bound; None when nothing is, or the topic is away."""
         if self._is_away:
             return None
@@ -114,8 +115,10 @@ class ControlTopic:
             told = self._read(known)
         except (KafkaException, TimeoutError) as error:
             self._is_away = True
-            reason = error.args[0].str() if isinstance(error, KafkaException) else str(error)
-            self._say(f"control totals are not read: {self._trouble if self._trouble != 'no answer' else reason}; "
+            said = error.args[0].str() if isinstance(error, KafkaException) else str(error)
+            reason = said if self._trouble == "no answer" else self._trouble
+            reason = certificate_trouble(self._settings.kafka_place, "loader") or reason
+            self._say(f"control totals are not read: {reason}; "
                       "payments are loaded all the same, and a later load reads them")  # fmt: skip
             return None
         if told is not None and told.unreadable:
@@ -123,15 +126,13 @@ class ControlTopic:
         return told
 
     def _open(self) -> bool:
-        password = self._settings.kafka_password_loader
-        if password is None:
+        try:
+            login = self._settings.kafka_login("loader")
+        except TieoutError as error:
             self._is_away = True
-            self._say("control totals are not read: KAFKA_PASSWORD_LOADER is not set; ./scripts/setup.sh sets it")
+            self._say(f"control totals are not read: {error.what} {error.next}")
             return False
-        connection: dict[str, Any] = {
-            **librdkafka_login(self._settings.kafka_bootstrap, "loader", password.get_secret_value()),
-            "log_level": 2,
-        }
+        connection: dict[str, Any] = {**login, "log_level": 2}
         reading = {
             # Offsets are kept by the warehouse; the group is only a name that the loader may use.
             "group.id": "loader-control",
@@ -151,9 +152,9 @@ class ControlTopic:
 
     def _topic_id(self) -> str:
         described = self._admin.describe_topics(TopicCollection([self._topic]), request_timeout=ANSWER_SECONDS)
-        return as_kafka_spells(str(described[self._topic].result(timeout=ANSWER_SECONDS + 1).topic_id))
+        return normalise_topic_id(str(described[self._topic].result(timeout=ANSWER_SECONDS + 1).topic_id))
 
-    def _read(self, known: ControlWatermark) -> Told | None:
+    def _read(self, known: ControlWatermark) -> NewTotals | None:
         if self._consumer is None and not self._open():
             return None
         found = self._consumer.list_topics(self._topic, timeout=ANSWER_SECONDS).topics[self._topic]
@@ -163,7 +164,7 @@ class ControlTopic:
         begins = known.ends if known.topic_id in (None, topic_id) else {}
         if known.topic_id not in (None, topic_id):
             self._say(f"{self._topic} was made anew: its control totals are read from its beginning")
-        told = Told(topic_id, dict(begins))
+        told = NewTotals(topic_id, dict(begins))
         ends: dict[int, int] = {}
         starts = []
         for partition in sorted(found.partitions):
@@ -182,7 +183,7 @@ class ControlTopic:
         self._take(told, ends)
         return told if any(told.ends[place.partition] > place.offset for place in starts) else None
 
-    def _take(self, told: Told, ends: dict[int, int]) -> None:
+    def _take(self, told: NewTotals, ends: dict[int, int]) -> None:
         deadline = time.monotonic() + LONGEST_SECONDS
         taken = 0
         while time.monotonic() < deadline and len(told.totals) < MOST_TOTALS and taken < MOST_BYTES:

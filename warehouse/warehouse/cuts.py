@@ -1,3 +1,4 @@
+# ruff: noqa: S608  (table names come from the contract; values are parameters)
 """Cuts what earlier loads brought of a feed where a control total ends that came after the events beyond it."""
 
 from collections.abc import Iterable
@@ -6,18 +7,19 @@ from typing import Any
 import psycopg
 
 from contracts.control_total import Money
-from contracts.model import Contract
+from contracts.entities import load_entity
+from contracts.model import Entity
 from warehouse.feeds import Portion, Seqs, as_ranges, write_portion
 
 Connection = psycopg.Connection[Any]
 
 
-def cut_earlier_portions(connection: Connection, contract: Contract, runs: Iterable[str]) -> None:
+def cut_earlier_portions(connection: Connection, runs: Iterable[str]) -> None:
     """Cut what earlier loads brought where a control total ends that was not known then."""
     straddling = connection.execute(
         """
-        select p.load_id, p.run, p.upto_seq, p.seqs, p.copies, t.seq
-        from metadata.load_feeds p
+        select f.entity, p.load_id, p.run, p.upto_seq, p.seqs, p.copies, t.seq
+        from metadata.load_feeds p join metadata.feeds f using (run)
         join lateral (
             select max(seq) as seq from metadata.control_totals t
             where t.run = p.run and t.seq >= lower(p.seqs) and t.seq < upper(p.seqs) - 1
@@ -26,31 +28,32 @@ def cut_earlier_portions(connection: Connection, contract: Contract, runs: Itera
         """,
         [list(runs)],
     ).fetchall()
-    for load_id, run, upto, seqs, copies, cut in straddling:
+    for name, load_id, run, upto, seqs, copies, cut in straddling:
         connection.execute(
             "delete from metadata.load_feeds where load_id = %s and run = %s and upto_seq is not distinct from %s",
             [load_id, run, upto],
         )
         below, beyond = Portion(run, cut), Portion(run, upto)
-        _recount(connection, contract, load_id, seqs, below=below, beyond=beyond)
+        _recount(connection, load_entity(name), load_id, seqs, below=below, beyond=beyond)
         beyond.copies = copies
         for portion in (below, beyond):
             write_portion(connection, load_id, portion)
 
 
 def _recount(
-    connection: Connection, contract: Contract, load_id: int, seqs: Seqs, *, below: Portion, beyond: Portion
+    connection: Connection, entity: Entity, load_id: int, seqs: Seqs, *, below: Portion, beyond: Portion
 ) -> None:
     cut = below.upto or 0
     for is_below, currency, count, amount in connection.execute(
-        """
+        f"""
         with rows as (
-            select seq, currency, amount, partition, "offset" from raw.transactions
+            select seq, currency, amount, partition, "offset" from {entity.silver}
             where load_id = %(l)s and run = %(r)s
             union all
-            select seq, currency, amount, partition, "offset" from raw.duplicates where load_id = %(l)s and run = %(r)s
+            select seq, currency, amount, partition, "offset" from {entity.duplicates}
+            where load_id = %(l)s and run = %(r)s
             union all
-            select seq, currency, amount, partition, "offset" from raw.rejected_transactions
+            select seq, currency, amount, partition, "offset" from {entity.rejected}
             where load_id = %(l)s and run = %(r)s
             union all
             select seq, null, null, partition, "offset" from raw.dead_letters where load_id = %(l)s and run = %(r)s
@@ -61,7 +64,7 @@ def _recount(
         )
         select seq <= %(cut)s, currency, count(*), sum(amount) from once group by 1, 2
         """,
-        {"l": load_id, "r": below.run, "seqs": seqs, "cut": cut, "known": list(contract.currencies)},
+        {"l": load_id, "r": below.run, "seqs": seqs, "cut": cut, "known": list(entity.currencies)},
     ).fetchall():
         portion = below if is_below else beyond
         portion.events += count

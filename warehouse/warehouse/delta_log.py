@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
+from contracts.entities import load_entities
 from core.errors import TieoutError
-from core.lake import DEAD_LETTERS, LakeTable
+from core.lake import LakeTable
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,8 @@ def _added(action: dict[str, Any]) -> AddedFile:
 
 def _is_retention(table: LakeTable, recorded: dict[str, Any]) -> bool:
     """Say whether a commit took old days of dead letters, as it says itself; no row of bronze ever expires."""
-    return bool(recorded.get("expired_before")) and table.name == DEAD_LETTERS
+    dead_letters = (entity.dead_letters for entity in load_entities())
+    return bool(recorded.get("expired_before")) and table.name in dead_letters
 
 
 def read_commit(table: LakeTable, version: int, expected_id: str) -> Commit:

@@ -1,8 +1,10 @@
-"""The warehouse's error for a database that is away, said in one line."""
+"""What the warehouse says of a database's error; the errors themselves are in `core.database_errors`."""
 
 import psycopg
 
-from core.errors import OutageError, TieoutError
+from core.database_errors import DatabaseAwayError, refused_value
+
+__all__ = ["DatabaseAwayError", "refused_value", "without_rows"]
 
 
 def without_rows(error: psycopg.Error) -> list[str]:
@@ -13,25 +15,3 @@ def without_rows(error: psycopg.Error) -> list[str]:
         ("column", error.diag.column_name),
     )
     return [f"{kind} {name}" for kind, name in named if name]
-
-
-def refused_value(error: psycopg.DataError, left: str) -> TieoutError:
-    """Return the error of a value that the warehouse cannot hold. Its own words stay out, because they hold it."""
-    return TieoutError(
-        f"the warehouse cannot hold one of these values ({error.sqlstate or type(error).__name__}).",
-        left,
-        "the same command with other values",
-    )
-
-
-class DatabaseAwayError(OutageError):
-    """PostgreSQL refuses or loses the connection."""
-
-    def __init__(self, error: psycopg.Error, left: str, then: str = "") -> None:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        after = f"; then {then}" if then else ""
-        super().__init__(
-            f"the warehouse cannot be reached: {lines[0]}",
-            left,
-            f"./scripts/start.sh where nothing runs; else ./scripts/tieout logs postgres{after}",
-        )

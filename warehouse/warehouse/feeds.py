@@ -2,7 +2,7 @@
 """What a load brings of each feed: numbers that are new, once each, and re-sent copies beside.
 
 Which numbers have come before is a multirange per feed, so that counting costs what the load holds. Events without
-run or seq are the feed (none), as are those whose run is no id of a feed.
+run or seq are the feed (none), as are those whose run is no id of a feed, or that of a feed of another entity.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,8 +16,8 @@ from psycopg.types.json import Jsonb
 from psycopg.types.multirange import Multirange
 from psycopg.types.range import Range
 
-from contracts.control_total import NO_FEED, Money, amounts_as_json, amounts_from_json, sum_amounts
-from contracts.model import Contract
+from contracts.control_total import Money, amounts_as_json, amounts_from_json, sum_amounts
+from contracts.model import Entity
 from contracts.rules import HAS_FEED
 
 Seqs = Multirange[int]
@@ -59,22 +59,21 @@ def as_ranges(seqs: Seqs) -> list[tuple[int, int]]:
     return [(int(each.lower or 0), int(each.upper or 0)) for each in seqs]
 
 
-def gather_arrived(
-    workspace: duckdb.DuckDBPyConnection, contract: Contract, before: Mapping[int, int]
-) -> frozenset[str]:
+def gather_arrived(workspace: duckdb.DuckDBPyConnection, entity: Entity, before: Mapping[int, int]) -> frozenset[str]:
     """Make the table arrived of a load's events and dead letters; return their feeds.
 
     Args:
         workspace: DuckDB with events and dead.
-        contract: the currencies.
+        entity: whose events they are.
         before: the offset behind the last one that any load had, by partition: what lies before has been counted.
     """
     _register_before(workspace, before)
-    known = ", ".join(f"'{currency}'" for currency in contract.currencies)
+    known = ", ".join(f"'{currency}'" for currency in entity.currencies)
     workspace.execute(f"""
         create table arrived as
-        select case when {HAS_FEED} then run else '{NO_FEED}' end as run, case when {HAS_FEED} then seq end as seq,
-            known, case when known is not null then amount end as amount, "partition", "offset"
+        select case when {HAS_FEED} then run else '{entity.no_feed}' end as run,
+            case when {HAS_FEED} then seq end as seq, known,
+            case when known is not null then amount end as amount, "partition", "offset"
         from (
             select run, seq, case when currency in ({known}) then currency end as known, amount, "partition", "offset"
             from events
@@ -86,17 +85,21 @@ def gather_arrived(
 
 
 def count_feeds(
-    connection: psycopg.Connection[Any], workspace: duckdb.DuckDBPyConnection, arrived: Iterable[str]
+    connection: psycopg.Connection[Any],
+    workspace: duckdb.DuckDBPyConnection,
+    entity: Entity,
+    arrived: Iterable[str],
 ) -> list[Portion]:
     """Count the table arrived by feed.
 
     Args:
         connection: the loader's, inside its transaction, with the load's new control totals in it.
         workspace: DuckDB, after gather_arrived.
+        entity: whose events they are.
         arrived: the feeds of the table.
     """
     runs = list(arrived)
-    _register_seen(connection, workspace, runs)
+    _take_out_foreign(workspace, entity, _register_seen(connection, workspace, entity, runs))
     _register_cuts(connection, workspace, runs)
     workspace.execute("""
         create table numbered as
@@ -139,16 +142,29 @@ def _register_before(workspace: duckdb.DuckDBPyConnection, before: Mapping[int, 
     workspace.register("counted_before", pa.table(columns))
 
 
-def _register_seen(connection: psycopg.Connection[Any], workspace: duckdb.DuckDBPyConnection, runs: list[str]) -> None:
+def _register_seen(
+    connection: psycopg.Connection[Any], workspace: duckdb.DuckDBPyConnection, entity: Entity, runs: list[str]
+) -> list[str]:
+    """Register the numbers that have come of the entity's feeds; return those runs that are feeds of another one."""
     rows = connection.execute(
-        "select run, lower(each), upper(each) from metadata.feeds, unnest(seen) as each where run = any(%s)", [runs]
+        "select run, entity, lower(each), upper(each) from metadata.feeds left join lateral unnest(seen) as each "
+        "on true where run = any(%s)",
+        [runs],
     ).fetchall()
+    seen = [row for row in rows if row[1] == entity.name and row[2] is not None]
     columns = {
-        "run": pa.array([row[0] for row in rows], pa.string()),
-        "begin": pa.array([row[1] for row in rows], pa.int64()),
-        "behind": pa.array([row[2] for row in rows], pa.int64()),
+        "run": pa.array([row[0] for row in seen], pa.string()),
+        "begin": pa.array([row[2] for row in seen], pa.int64()),
+        "behind": pa.array([row[3] for row in seen], pa.int64()),
     }
     workspace.register("seen", pa.table(columns))
+    return sorted({row[0] for row in rows if row[1] != entity.name})
+
+
+def _take_out_foreign(workspace: duckdb.DuckDBPyConnection, entity: Entity, foreign: list[str]) -> None:
+    """Let events that name a feed of another entity be without one."""
+    if foreign:
+        workspace.execute("update arrived set run = ?, seq = null where run in ?", [entity.no_feed, foreign])
 
 
 def _register_cuts(connection: psycopg.Connection[Any], workspace: duckdb.DuckDBPyConnection, runs: list[str]) -> None:
@@ -161,8 +177,10 @@ def _register_cuts(connection: psycopg.Connection[Any], workspace: duckdb.DuckDB
 
 
 _ADD_FEED = """
-insert into metadata.feeds as f (run, seen, events, without_amount, amounts, copies, first_load_id, last_load_id)
-values (%(run)s, %(seen)s, %(events)s, %(without_amount)s, %(amounts)s, %(copies)s, %(load_id)s, %(load_id)s)
+insert into metadata.feeds as f
+    (run, entity, seen, events, without_amount, amounts, copies, first_load_id, last_load_id)
+values (%(run)s, %(entity)s, %(seen)s, %(events)s, %(without_amount)s, %(amounts)s, %(copies)s, %(load_id)s,
+    %(load_id)s)
 on conflict (run) do update set seen = f.seen + excluded.seen, events = f.events + excluded.events,
     without_amount = f.without_amount + excluded.without_amount, amounts = %(sums)s,
     copies = f.copies + excluded.copies, last_load_id = excluded.last_load_id,
@@ -172,12 +190,12 @@ on conflict (run) do update set seen = f.seen + excluded.seen, events = f.events
 """
 
 
-def write_feeds(connection: psycopg.Connection[Any], load_id: int, portions: list[Portion]) -> None:
+def write_feeds(connection: psycopg.Connection[Any], load_id: int, entity: Entity, portions: list[Portion]) -> None:
     """Add what a load brought to the books of its feeds, inside the load's transaction."""
     by_run: dict[str, list[Portion]] = {}
     for portion in portions:
         by_run.setdefault(portion.run, []).append(portion)
-        if portion.run != NO_FEED:
+        if portion.run != entity.no_feed:
             write_portion(connection, load_id, portion)
     known = dict(
         connection.execute("select run, amounts from metadata.feeds where run = any(%s)", [list(by_run)]).fetchall()
@@ -188,6 +206,7 @@ def write_feeds(connection: psycopg.Connection[Any], load_id: int, portions: lis
             _ADD_FEED,
             {
                 "run": run,
+                "entity": entity.name,
                 "load_id": load_id,
                 "seen": as_multirange(each for part in parts for each in part.ranges),
                 "events": sum(part.events for part in parts),

@@ -7,67 +7,69 @@ from typing import Any
 import duckdb
 import psycopg
 
-from contracts.model import Contract
+from contracts.model import Entity
 from contracts.rules import judged_sql
-from warehouse.columns import quoted, transaction_columns
+from warehouse.columns import event_columns, quoted
 from warehouse.copy import copy_rows
 from warehouse.read import find_broken
 from warehouse.stage import load_staged
 from warehouse.statuses import Pairs, find_pairs
 
-# What was redriven may have arrived before: only the stage looks for that.
-CLASHES = "(redrive_of is not null or coalesce(transaction_id in (select transaction_id from clashes), false))"
-
 
 class _NotFreshError(Exception):
-    """A new row does not fit the other rows of its transaction."""
+    """A new row does not fit the other rows of its key."""
 
 
-def set_clashes_aside(workspace: duckdb.DuckDBPyConnection, contract: Contract) -> int:
-    """Part the events in two views: clashing has the transactions that clash within the load, fresh all other events.
+def _clashes(entity: Entity) -> str:
+    """Return the condition of events that only the stage can judge; what was redriven may have arrived before."""
+    return f"(redrive_of is not null or coalesce({entity.key} in (select {entity.key} from clashes), false))"
 
-    A transaction's rows always stay together, and transactions do not look at each other: the two parts can take
-    different paths.
+
+def set_clashes_aside(workspace: duckdb.DuckDBPyConnection, entity: Entity) -> int:
+    """Part the events in two views: clashing has the keys that clash within the load, fresh all other events.
+
+    A key's rows always stay together, and keys do not look at each other: the two parts can take different paths.
 
     Returns:
         the number of events in clashing.
     """
-    workspace.execute("""
+    key, clashes = entity.key, _clashes(entity)
+    workspace.execute(f"""
         create temporary table clashes as
-        select transaction_id from delivered group by transaction_id, status <> 'PENDING' having count(*) > 1
+        select {key} from delivered group by {key}, status <> '{entity.statuses.first}' having count(*) > 1
         union
-        select transaction_id from delivered where redrive_of is not null
+        select {key} from delivered where redrive_of is not null
     """)
-    workspace.execute(f"create temporary view clashing as {judged_sql(contract, CLASHES)}")
-    workspace.execute(f"create temporary view fresh as select * from events where not {CLASHES}")
-    return int(workspace.execute(f"select count(*) from delivered where {CLASHES}").fetchall()[0][0])
+    workspace.execute(f"create temporary view clashing as {judged_sql(entity, clashes)}")
+    workspace.execute(f"create temporary view fresh as select * from events where not {clashes}")
+    return int(workspace.execute(f"select count(*) from delivered where {clashes}").fetchall()[0][0])
 
 
 def load_fresh(
     connection: psycopg.Connection[Any],
     workspace: duckdb.DuckDBPyConnection,
     load_id: int,
-    contract: Contract,
+    entity: Entity,
 ) -> Pairs | None:
     """Copy the workspace's fresh events into silver; return None, with nothing done, when a row does not fit.
 
     Call it inside the load's transaction.
     """
-    columns = transaction_columns(contract)
+    columns = event_columns(entity)
     selected = f"{quoted(columns)}, cast({load_id} as bigint) as load_id"
     try:
         with connection.transaction():
             passing = f"select {selected} from fresh where reasons = ''"
-            rows = copy_rows(connection, "raw.transactions", (*columns, "load_id"), workspace, passing)
+            rows = copy_rows(connection, entity.silver, (*columns, "load_id"), workspace, passing)
             # While the database looks rows up, DuckDB has nothing to do.
             with ThreadPoolExecutor(max_workers=1) as pool:
                 judged = pool.submit(find_broken, workspace)
-                pairs = find_pairs(connection, load_id, rows)
+                pairs = find_pairs(connection, entity, load_id, rows)
                 judged.result()
             if pairs.breaks_identity:
                 raise _NotFreshError
-            broken = f"select {selected}, string_split(reasons, ',') from broken where not {CLASHES}"
-            copy_rows(connection, "raw.rejected_transactions", (*columns, "load_id", "reasons"), workspace, broken)
+            broken = f"select {selected}, string_split(reasons, ',') from broken where not {_clashes(entity)}"
+            copy_rows(connection, entity.rejected, (*columns, "load_id", "reasons"), workspace, broken)
     except (psycopg.errors.UniqueViolation, _NotFreshError):
         return None
     return pairs
@@ -76,7 +78,7 @@ def load_fresh(
 def load_events(
     connection: psycopg.Connection[Any],
     workspace: duckdb.DuckDBPyConnection,
-    contract: Contract,
+    entity: Entity,
     load_id: int,
     *,
     reread: bool,
@@ -89,19 +91,19 @@ def load_events(
     Args:
         connection: to PostgreSQL.
         workspace: DuckDB with delivered and events.
-        contract: for the columns.
+        entity: for the columns.
         load_id: the load.
         reread: some of the offsets were loaded before.
         try_fresh: False sends every event through the stage path; the result is the same.
     """
     earlier = None
     if try_fresh and not reread:
-        clashing = set_clashes_aside(workspace, contract)
-        earlier = load_fresh(connection, workspace, load_id, contract)
+        clashing = set_clashes_aside(workspace, entity)
+        earlier = load_fresh(connection, workspace, load_id, entity)
         if earlier is not None and not clashing:
             return "FRESH", earlier
     source = "events" if earlier is None else "clashing"
-    rows = load_staged(connection, workspace, load_id, contract, source=source, reread=reread)
+    rows = load_staged(connection, workspace, load_id, entity, source=source, reread=reread)
     if earlier is None:
-        return "STAGE", find_pairs(connection, load_id, rows)
-    return "STAGE", earlier + find_pairs(connection, load_id, rows, staged=True)
+        return "STAGE", find_pairs(connection, entity, load_id, rows)
+    return "STAGE", earlier + find_pairs(connection, entity, load_id, rows, staged=True)

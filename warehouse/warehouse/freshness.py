@@ -5,7 +5,8 @@ from typing import Any
 
 import psycopg
 
-from core.lake import BRONZE, Lake, LakeTable
+from contracts.entities import load_entities, load_entity
+from core.lake import Lake, LakeTable
 from core.layout import Layout
 from core.settings import Settings
 from warehouse.delta_log import Commit, commits_after, committed_at, read_commit, table_id
@@ -21,13 +22,29 @@ JUST_NOW_SECONDS = 15 * 60
 def look_at_bronze(layout: Layout, settings: Settings, now: datetime) -> dict[str, Any]:
     """Return how many rows wait for a load, when the newest row arrived, and how old the newest commit with rows is.
 
-    rows_waiting is 0 and the others are None where bronze is not there or empty.
+    rows_waiting is of all entities. Age and arrival are those of the first entity that has rows: a later one may rest
+    for days. entities says the same of each.
 
     Raises:
         TieoutError: the database is away, or the lake's log cannot be read.
     """
+    lake = Lake.of(settings, layout)
+    found = [
+        {"entity": entity.name, **_look_at_table(lake.table(entity.bronze), layout, settings, now)}
+        for entity in load_entities()
+    ]
+    first = next((each for each in found if each["age_seconds"] is not None), found[0])
+    return {
+        "rows_waiting": sum(each["rows_waiting"] for each in found),
+        "newest_arrival": first["newest_arrival"],
+        "age_seconds": first["age_seconds"],
+        "entities": found,
+    }
+
+
+def _look_at_table(bronze: LakeTable, layout: Layout, settings: Settings, now: datetime) -> dict[str, Any]:
+    """Return the same of one table; rows_waiting is 0 and the others are None where it is not there or empty."""
     blank = {"rows_waiting": 0, "newest_arrival": None, "age_seconds": None}
-    bronze = Lake.of(settings, layout).bronze
     if not bronze.exists():
         return blank
     waiting = _waiting(bronze, settings)
@@ -50,25 +67,27 @@ def look_at_loads(layout: Layout, settings: Settings, run_id: str, now: datetime
     try:
         with psycopg.connect(settings.dsn("loader")) as connection:
             rows = connection.execute(
-                "select load_id, status, from_version, to_version, rows_read + dead_letters from metadata.load_audit"
-                " where run_id = %s order by load_id",
+                "select load_id, status, from_version, to_version, rows_read + dead_letters, entity"
+                " from metadata.load_audit where run_id = %s order by load_id",
                 [run_id],
             ).fetchall()
     except psycopg.OperationalError as error:
         raise DatabaseAwayError(error, NOTHING_READ) from None
     held, silent = 0, []
-    bronze = Lake.of(settings, layout).bronze
-    identity = table_id(bronze) if bronze.exists() else ""
-    for load_id, status, first, last, read in rows:
-        if status != "SUCCESS" or first is None:
+    lake = Lake.of(settings, layout)
+    for load_id, status, first, last, read, entity in rows:
+        if status != "SUCCESS" or first is None or first > last:
             continue
+        bronze = lake.table(load_entity(entity).bronze)
+        identity = table_id(bronze)
         there = sum(read_commit(bronze, version, identity).rows for version in range(first, last + 1))
         held += there
         if there and not read:
             silent.append(load_id)
     left = [
         commit
-        for commit in (_waiting(bronze, settings) if identity else ())
+        for bronze in (lake.table(entity.bronze) for entity in load_entities())
+        for commit in (_waiting(bronze, settings) if bronze.exists() else ())
         if commit.rows and (now - committed_at(bronze, commit.version)).total_seconds() > JUST_NOW_SECONDS
     ]
     return {
@@ -84,7 +103,7 @@ def look_at_loads(layout: Layout, settings: Settings, run_id: str, now: datetime
 def _waiting(bronze: LakeTable, settings: Settings) -> tuple[Commit, ...]:
     try:
         with psycopg.connect(settings.dsn("loader")) as connection:
-            watermark = read_watermark(connection, BRONZE)
+            watermark = read_watermark(connection, bronze.name)
     except psycopg.OperationalError as error:
         raise DatabaseAwayError(error, NOTHING_READ) from None
     return tuple(commits_after(bronze, watermark.version if watermark else -1, table_id(bronze)))

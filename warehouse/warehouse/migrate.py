@@ -1,6 +1,7 @@
 """Bring the warehouse's schema to the newest version: alembic, run from code as the role owner."""
 
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from alembic import command
@@ -15,6 +16,8 @@ from warehouse.errors import DatabaseAwayError
 MIGRATIONS = Path(__file__).with_name("migrations")
 # How long a migration waits for another one.
 LOCK_WAIT_SECONDS = 600.0
+# Up to this revision services of before must not work meanwhile.
+HASHED_BY_INSTANT = "0018"
 
 
 def migrate(dsn: str) -> None:
@@ -34,6 +37,7 @@ def migrate(dsn: str) -> None:
             psycopg.connect(dsn, autocommit=True) as guard,
             hold_advisory(guard, AdvisoryKey.MIGRATION, LOCK_WAIT_SECONDS, _busy),
         ):
+            _refuse_while_old_code_works(guard)
             _upgrade(dsn)
     except TieoutError:
         raise
@@ -46,6 +50,29 @@ def _busy(holder: str) -> OutageError:
         f"another migration is running: {holder}.",
         "the schema has the version that it had.",
         "the same command again, when that one has ended",
+    )
+
+
+def _refuse_while_old_code_works(guard: psycopg.Connection[Any]) -> None:
+    """Refuse before the first migration where loads or live view of before work on what becomes another.
+
+    0014 to 0018 take tables from old builds and hash anew what old loads compare.
+    """
+    if guard.execute("select to_regclass('metadata.alembic_version')").fetchone() == (None,):
+        return
+    row = guard.execute("select version_num from metadata.alembic_version").fetchone()
+    if row is None or row[0] >= HASHED_BY_INSTANT:
+        return
+    for key in (AdvisoryKey.LOADER, AdvisoryKey.LIVE, AdvisoryKey.BUILD):
+        with hold_advisory(guard, key, 0, _works):
+            pass
+
+
+def _works(holder: str) -> OutageError:
+    return OutageError(
+        f"services of an earlier version are at work on what is to be migrated: {holder}.",
+        "the schema has the version that it had.",
+        "./scripts/stop.sh, then ./scripts/start.sh",
     )
 
 

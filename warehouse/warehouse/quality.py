@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import psycopg
 
-from contracts.model import Contract
+from contracts.model import Entity
 from contracts.rules import event_rules
 from warehouse.read import Found, find_broken
 from warehouse.totals import currency_sql
@@ -24,7 +24,7 @@ def write_quality(
     connection: psycopg.Connection[Any],
     workspace: duckdb.DuckDBPyConnection,
     load_id: int,
-    contract: Contract,
+    entity: Entity,
     found: Found,
 ) -> int:
     """Write a load's quality metrics, inside its transaction, after its rows and their new_sums.
@@ -32,18 +32,18 @@ def write_quality(
     Returns:
         how many events claim a time of their status that cannot be true.
     """
-    columns, not_believed = _column_rows(workspace, contract)
-    rows = [*_rule_rows(workspace, contract), *columns]
+    columns, not_believed = _column_rows(workspace, entity)
+    rows = [*_rule_rows(workspace, entity), *columns]
     with connection.cursor() as cursor:
         cursor.executemany(f"{_INSERT} values (%s, %s, %s, %s, %s, %s, %s)", [(load_id, *row) for row in rows])
-    _write_warehouse_rules(connection, load_id, contract)
+    _write_warehouse_rules(connection, load_id, entity)
     _write_dead_letters(connection, load_id, found)
     return not_believed
 
 
-def _rule_rows(workspace: duckdb.DuckDBPyConnection, contract: Contract) -> list[tuple[object, ...]]:
+def _rule_rows(workspace: duckdb.DuckDBPyConnection, entity: Entity) -> list[tuple[object, ...]]:
     find_broken(workspace)
-    known = currency_sql(contract)
+    known = currency_sql(entity)
     checked = dict(workspace.execute(f"select {known}, count(*) from events group by 1").fetchall())
     broken = workspace.execute(f"""
         select unnest(string_split(reasons, ',')) as code, {known} as known, count(*),
@@ -54,20 +54,21 @@ def _rule_rows(workspace: duckdb.DuckDBPyConnection, contract: Contract) -> list
     return [
         ("RULE", code, currency, rows, *found.get((code, currency), (0, None if currency is None else 0)))
         for currency, rows in checked.items()
-        for code in event_rules(contract)
+        for code in event_rules(entity)
     ]
 
 
-def _column_rows(workspace: duckdb.DuckDBPyConnection, contract: Contract) -> tuple[list[tuple[object, ...]], int]:
+def _column_rows(workspace: duckdb.DuckDBPyConnection, entity: Entity) -> tuple[list[tuple[object, ...]], int]:
     """Return how full the columns are and what headers claim, and how many claimed times are not believed."""
-    columns = [field.stored_as for field in contract.fields]
+    columns = [field.stored_as for field in entity.fields]
     counts = ", ".join(f"count(*) - count({column})" for column in columns)
     query = f"""
         select {counts}, count(*) filter (unknown_fields > 0), count(claimed_at),
-            count(*) filter (claimed_at <> status_at), count(*)
+            count(*) filter (claimed_at <> status_at), count(contract_version),
+            count(*) filter (contract_version <> '{entity.version}'), count(*)
         from events
     """
-    *nulls, unknown, claimed, not_believed, rows = workspace.execute(query).fetchall()[0]
+    *nulls, unknown, claimed, not_believed, named, of_another, rows = workspace.execute(query).fetchall()[0]
     if not rows:
         return [], 0
     found: list[tuple[object, ...]] = [
@@ -76,21 +77,23 @@ def _column_rows(workspace: duckdb.DuckDBPyConnection, contract: Contract) -> tu
     found.append(("UNKNOWN_FIELDS", "UNKNOWN_FIELDS", None, rows, unknown, None))
     if claimed:
         found.append(("HEADERS", "STATUS_AT_NOT_BELIEVED", None, claimed, not_believed, None))
+    if of_another:
+        found.append(("HEADERS", "CONTRACT_NOT_IN_FORCE", None, named, of_another, None))
     return found, int(not_believed)
 
 
-def _write_warehouse_rules(connection: psycopg.Connection[Any], load_id: int, contract: Contract) -> None:
+def _write_warehouse_rules(connection: psycopg.Connection[Any], load_id: int, entity: Entity) -> None:
     """Write duplicates, and the rules that compare with what came before; checked are the rows that reach them."""
-    codes = [rule.code for rule in contract.rules if rule.scope == "warehouse"]
+    codes = [rule.code for rule in entity.rules if rule.scope == "warehouse"]
     connection.execute(
         f"""
         {_INSERT}
         with reached as (
             select currency, 'NEW' as verdict, count, amount from new_sums
             union all
-            select currency, 'EXACT', 1, amount from raw.duplicates where load_id = %(load_id)s
+            select currency, 'EXACT', 1, amount from {entity.duplicates} where load_id = %(load_id)s
             union all
-            select currency, reasons[1], 1, amount from raw.rejected_transactions
+            select currency, reasons[1], 1, amount from {entity.rejected}
             where load_id = %(load_id)s and reasons[1] = any(%(codes)s)
         ),
         verdicts as (select 'EXACT' as verdict union all select unnest(%(codes)s))

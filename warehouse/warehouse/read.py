@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from contracts.model import Contract
+from contracts.model import Entity
 from contracts.rules import judged_sql
 from core.errors import TieoutError
 from core.lake import Lake, LakeTable
@@ -28,6 +28,7 @@ from warehouse.plan import LoadRange
 _DELIVERY = {
     "utc_offset_minutes": "smallint",
     "unknown_fields": "integer",
+    "contract_version": "varchar",
     "run": "varchar",
     "seq": "bigint",
     "redrive_of": "varchar",
@@ -91,21 +92,21 @@ def _private_folder(spill: Path) -> Iterator[str]:
         yield private
 
 
-def read_load(workspace: duckdb.DuckDBPyConnection, lake: Lake, load: LoadRange, contract: Contract) -> Found:
+def read_load(workspace: duckdb.DuckDBPyConnection, lake: Lake, load: LoadRange, entity: Entity) -> Found:
     """Make the view events and the table dead of the workspace, and hold them against what the log says.
 
     Args:
         workspace: from open_workspace.
         lake: where the files are.
         load: what to read.
-        contract: the rules.
+        entity: whose events they are.
 
     Raises:
         LakeMismatchError: a file is missing, or the rows are not those that log and offsets promise.
     """
     try:
-        rows = _read_events(workspace, lake.bronze, load, contract)
-        dead_letters = _read_dead_letters(workspace, lake.dead_letters, load, contract)
+        rows = _read_events(workspace, lake.table(entity.bronze), load, entity)
+        dead_letters = _read_dead_letters(workspace, lake.table(entity.dead_letters), load, entity)
         dead_letters_expected = _check_offsets(workspace, load)
     except (duckdb.Error, FileNotFoundError) as error:
         raise LakeMismatchError(f"the lake cannot be read: {str(error).splitlines()[0]}") from None
@@ -130,33 +131,36 @@ def _promised(commits: tuple[Commit, ...], what: str) -> int:
     return promised
 
 
-def _read_events(workspace: duckdb.DuckDBPyConnection, bronze: LakeTable, load: LoadRange, contract: Contract) -> int:
+def _read_events(workspace: duckdb.DuckDBPyConnection, bronze: LakeTable, load: LoadRange, entity: Entity) -> int:
     source = _parquet(workspace, bronze, load.bronze)
-    view_events(workspace, contract, source)
+    view_events(workspace, entity, source)
     return _count_read(workspace, "events", load.bronze, "bronze") if source else 0
 
 
-def view_events(
-    workspace: duckdb.DuckDBPyConnection, contract: Contract, source: str | None, where: str = "true"
-) -> None:
+def view_events(workspace: duckdb.DuckDBPyConnection, entity: Entity, source: str | None, where: str = "true") -> None:
     """Make the views delivered, each event as it came, and events, with its hashes and the rules that it breaks.
 
     Args:
         workspace: from open_workspace.
-        contract: the fields and rules.
+        entity: the fields and rules.
         source: FROM clause with bronze's columns; None: there are no events.
         where: which rows of it.
     """
-    fields = {field.stored_as: _duckdb_type(field.spark_type) for field in contract.fields}
+    fields = {field.stored_as: _duckdb_type(field.spark_type) for field in entity.fields}
     columns = {**fields, **_DELIVERY}
     if source is None:
         nothing = ", ".join(f'null as "{name}"' for name in columns)
         source, where = f"(select {nothing})", "false"
-    typed = ", ".join(f'cast("{name}" as {kind}) as "{name}"' for name, kind in columns.items())
+    # Files from before a contract's field have no column of it.
+    there = set(workspace.sql(f"select * from {source} limit 0").columns)
+    later = {"contract_version", *(field.stored_as for field in entity.optional_fields)} - there
+    typed = ", ".join(
+        f'cast({"null" if name in later else quoted((name,))} as {kind}) as "{name}"' for name, kind in columns.items()
+    )
     workspace.execute(
         f"create or replace temporary view delivered as select * from (select {typed} from {source}) where {where}"
     )
-    workspace.execute(f"create or replace temporary view events as {judged_sql(contract)}")
+    workspace.execute(f"create or replace temporary view events as {judged_sql(entity)}")
 
 
 def find_broken(workspace: duckdb.DuckDBPyConnection) -> None:
@@ -183,9 +187,7 @@ def _scalar(workspace: duckdb.DuckDBPyConnection, query: str) -> int:
     return int(workspace.execute(query).fetchall()[0][0])  # all of it: an open result blocks the connection
 
 
-def _read_dead_letters(
-    workspace: duckdb.DuckDBPyConnection, table: LakeTable, load: LoadRange, contract: Contract
-) -> int:
+def _read_dead_letters(workspace: duckdb.DuckDBPyConnection, table: LakeTable, load: LoadRange, entity: Entity) -> int:
     """Fill the table dead with the dead letters between the last load's ends and this one's; return their number."""
     source = _parquet(workspace, table, load.dead_letters)
     if source is not None:
@@ -194,12 +196,12 @@ def _read_dead_letters(
         if counted != promised:
             raise LakeMismatchError(f"the dead letters hold {counted} rows, and their log says {promised}.")
     spans = {p: (load.loaded.get(p, 0), behind) for p, behind in load.end.items()}
-    return take_dead_letters(workspace, contract, source, load.topic_id, spans)
+    return take_dead_letters(workspace, entity, source, load.topic_id, spans)
 
 
 def take_dead_letters(
     workspace: duckdb.DuckDBPyConnection,
-    contract: Contract,
+    entity: Entity,
     source: str | None,
     topic_id: str | None,
     spans: Mapping[int, tuple[int, int]],
@@ -208,7 +210,7 @@ def take_dead_letters(
 
     Args:
         workspace: from open_workspace.
-        contract: the currencies.
+        entity: money and its currencies.
         source: FROM clause with the columns of the lake's dead letters; None: there are none.
         topic_id: the topic.
         spans: first offset and the one behind the last, by partition.
@@ -221,7 +223,7 @@ def take_dead_letters(
     if source is None:
         return 0
     _register_bounds(workspace, spans)
-    amount_hint, currency_hint = money_hints(contract)
+    amount_hint, currency_hint = money_hints(entity)
     workspace.execute(
         f"""
         insert into dead

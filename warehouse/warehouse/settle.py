@@ -1,4 +1,4 @@
-"""Settles feeds: up to where the gateway's control totals and what has arrived agree, to the cent.
+"""Settles feeds: up to where the sender's control totals and what has arrived agree, to the cent.
 
 What is missing counts as lost where an operator has accepted a loss that explains it; it stays named as lost.
 """
@@ -11,10 +11,11 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from contracts.control_total import Amounts, amounts_as_json, amounts_from_json
-from warehouse.arrived import Arrived, Ranges, agrees, counted, gaps
+from contracts.entities import load_entity
+from warehouse.arrivals import Arrived, Ranges, agrees, counted, gaps
 from warehouse.feeds import as_multirange, as_ranges
 from warehouse.losses import lost_between, lost_of, read_lost, take_back
-from warehouse.watermark import loaded_ends
+from warehouse.watermark import loaded_ends, read_watermark
 
 # Portions that are settled are kept for so many loads, for whoever wants to look.
 KEEP_LOADS = 2_000
@@ -26,12 +27,30 @@ Connection = psycopg.Connection[Any]
 
 @dataclass
 class Ends:
-    """How far the topics are loaded, this load included."""
+    """How far the topics are loaded, this load included.
+
+    Attributes:
+        topic_id: the topic of the load.
+        ends: how far that one is loaded.
+        entity: whose events the topic has; None where only feeds of that entity are asked about.
+    """
 
     connection: Connection
     topic_id: str | None
     ends: Mapping[int, int]
+    entity: str | None = None
     of_others: dict[str, Mapping[int, int]] = field(default_factory=dict)
+    of_entities: dict[str, "Ends"] = field(default_factory=dict)
+
+    def of(self, entity: str) -> "Ends":
+        """Return the same for feeds of an entity: one that could not learn its topic means the entity's newest."""
+        if self.entity in (None, entity):
+            return self
+        if entity not in self.of_entities:
+            watermark = read_watermark(self.connection, load_entity(entity).bronze)
+            topic, ends = (watermark.topic_id, watermark.ends) if watermark else (None, {})
+            self.of_entities[entity] = Ends(self.connection, topic, ends, entity, self.of_others)
+        return self.of_entities[entity]
 
     def passed(self, topic_id: str | None, last_offsets: Mapping[str, int]) -> bool:
         """Say whether every offset of a total is loaded."""
@@ -47,7 +66,7 @@ class Ends:
 def settle(connection: Connection, load_id: int, runs: Iterable[str], ends: Ends) -> None:
     """Bring each feed's settled sums to its newest control total that agrees with what has arrived, or is lost."""
     for feed in _read_feeds(connection, load_id, list(runs)):
-        _settle_feed(connection, _take_back(connection, feed), ends)
+        _settle_feed(connection, _take_back(connection, feed), ends.of(feed.entity))
     connection.execute(
         "update metadata.feeds set finished_load_id = %(load)s, first_finished_load_id = "
         "coalesce(first_finished_load_id, %(load)s) "
@@ -61,6 +80,7 @@ def settle(connection: Connection, load_id: int, runs: Iterable[str], ends: Ends
 @dataclass(frozen=True)
 class _Feed:
     run: str
+    entity: str
     seen: Ranges
     settled_seq: int
     settled: Arrived
@@ -84,7 +104,7 @@ class _Total:
 def _read_feeds(connection: Connection, load_id: int, runs: list[str]) -> list[_Feed]:
     rows = connection.execute(
         """
-        select f.run, f.seen, f.settled_seq, f.settled_without_amount, f.settled_amounts, f.lost_seqs,
+        select f.run, f.entity, f.seen, f.settled_seq, f.settled_without_amount, f.settled_amounts, f.lost_seqs,
             f.lost_without_amount, f.lost_amounts
         from metadata.feeds f
         where f.finished_load_id is null and (f.run = any(%s) or f.run in (
@@ -100,18 +120,13 @@ def _read_feeds(connection: Connection, load_id: int, runs: list[str]) -> list[_
         [[row[0] for row in rows]],
     ).fetchall():
         portions.setdefault(run, []).append((behind, Arrived(without_amount, amounts_from_json(amounts))))
-    return [
-        _Feed(
-            run,
-            as_ranges(seen),
-            settled_seq,
-            Arrived(without_amount, amounts_from_json(amounts)),
-            as_ranges(lost_seqs),
-            Arrived(lost_without_amount, amounts_from_json(lost_amounts)),
-            tuple(portions.get(run, [])),
-        )
-        for run, seen, settled_seq, without_amount, amounts, lost_seqs, lost_without_amount, lost_amounts in rows
-    ]
+    found = []
+    for run, entity, seen, settled_seq, without_amount, amounts, lost_seqs, lost_without_amount, lost_amounts in rows:
+        settled = Arrived(without_amount, amounts_from_json(amounts))
+        lost = Arrived(lost_without_amount, amounts_from_json(lost_amounts))
+        brought = tuple(portions.get(run, []))
+        found.append(_Feed(run, entity, as_ranges(seen), settled_seq, settled, as_ranges(lost_seqs), lost, brought))
+    return found
 
 
 def _take_back(connection: Connection, feed: _Feed) -> _Feed:
@@ -149,7 +164,7 @@ def _settle_feed(connection: Connection, feed: _Feed, ends: Ends) -> None:
 
 def _settle_losses(connection: Connection, feed: _Feed, settled: list[_Total], waiting: list[_Total]) -> None:
     """Go from total to total as far as what is missing is explained by accepted losses, and not beyond."""
-    accepted, claimed = read_lost(connection) if waiting else (0, 0)
+    accepted, claimed = read_lost(connection, feed.entity) if waiting else (0, 0)
     known = counted(feed.lost_seqs)
     reached, lost_seqs, lost = feed.settled_seq, feed.lost_seqs, feed.lost
     for total in waiting if accepted > claimed else ():
@@ -158,7 +173,9 @@ def _settle_losses(connection: Connection, feed: _Feed, settled: list[_Total], w
         more = lost_of(total.seq, total.amounts, arrived.plus([lost]), counted(missing))
         # Once a feed has lost something its older totals say nothing about where: the sum of all losses still does.
         older = [t for t in settled if t.topic_id == total.topic_id and not lost_seqs]
-        fits = lost_between(connection, total.topic_id, older[0].last_offsets if older else {}, total.last_offsets)
+        fits = lost_between(
+            connection, feed.entity, total.topic_id, older[0].last_offsets if older else {}, total.last_offsets
+        )
         room = min(fits, accepted - claimed + known)
         if more is None or counted(lost_seqs) + counted(missing) > room:
             break

@@ -1,8 +1,8 @@
 # ruff: noqa: S608  (column names come from the contract; values are parameters)
 """The stage path: rows that may clash with others are judged in a temporary table, then go to their book.
 
-Order is the sender's. Across loads the first loaded stands. Within a load, per transaction, feeds are ordered by their
-first arrival of it, and events of a feed by seq; then arrival, topic, partition and offset count. An event without a
+Order is the sender's. Across loads the first loaded stands. Within a load, per key, feeds are ordered by their first
+arrival of it, and events of a feed by seq; then arrival, topic, partition and offset count. An event without a
 feed is one by itself; the books call those the feed (none).
 `docs/decisions` 7 and 32 have the reasons; test_stage_reference.py has the same as a loop in Python.
 """
@@ -12,9 +12,9 @@ from typing import Any
 import duckdb
 import psycopg
 
-from contracts.model import Contract
+from contracts.model import Entity
 from contracts.rules import HAS_FEED
-from warehouse.columns import COORDINATES, DUPLICATE, quoted, transaction_columns
+from warehouse.columns import duplicate_columns, event_columns, quoted
 from warehouse.conflict import conflict_sql, standing_sql
 from warehouse.copy import copy_rows
 
@@ -23,14 +23,14 @@ from warehouse.copy import copy_rows
 _JUDGE = """
 create temporary table verdicts on commit drop as
 with repeated as (
-    select transaction_id from stage group by transaction_id having count(*) > 1
+    select {key} from stage group by {key} having count(*) > 1
 ),
 contending as (
-    select s.ctid as place, s.transaction_id, s.redrive_of, s.content_hash::text as content, s.known_at, s.topic_id,
+    select s.ctid as place, s.{key}, s.redrive_of, s.content_hash::text as content, s.known_at, s.topic_id,
         s."partition", s."offset", s.seq, case when {has_feed} then s.run end as feed,
         coalesce({owner}, {load_id}) as load_id
     from stage s
-    where s.redrive_of is not null or s.transaction_id in (select transaction_id from repeated)
+    where s.redrive_of is not null or s.{key} in (select {key} from repeated)
 ),
 begun as (
     select *, case when feed is null then known_at else first_value(known_at) over of_feed end as begins_at,
@@ -39,7 +39,7 @@ begun as (
         case when feed is null then "offset" else first_value("offset") over of_feed end as begins_offset
     from contending
     window of_feed as (
-        partition by transaction_id, load_id, feed order by known_at, topic_id, "partition", "offset"
+        partition by {key}, load_id, feed order by known_at, topic_id, "partition", "offset"
     )
 ),
 ordered as (
@@ -59,8 +59,8 @@ repetitions as (
     from copies c cross join lateral ({before}) b where c.copy > 1 or b.is_there
 ),
 probed as (
-    select s.ctid as place, s.transaction_id, s.status, s.reasons, s.content_hash::text as content,
-        s.identity_hash::text as identity, s.status <> 'PENDING' as is_final, coalesce(o.turn, 1) as turn, r.again,
+    select s.ctid as place, s.{key}, s.status, s.reasons, s.content_hash::text as content,
+        s.identity_hash::text as identity, s.status <> '{first}' as is_final, coalesce(o.turn, 1) as turn, r.again,
         coalesce({owner}, {load_id}) as load_id, {is_loaded} as is_loaded
     from stage s left join ordered o on o.place = s.ctid left join repetitions r on r.place = s.ctid
 ),
@@ -68,39 +68,39 @@ candidates as (
     select * from probed where not is_loaded and again is null and reasons = '{{}}'
 ),
 existing as (
-    select t.transaction_id, max(t.identity_hash::text) as identity,
-        max(t.content_hash::text) filter (where t.status = 'PENDING') as pending_content,
-        max(t.content_hash::text) filter (where t.status <> 'PENDING') as final_content,
-        max(t.status) filter (where t.status <> 'PENDING') as final_status
-    from raw.transactions t
-    where t.transaction_id in (select transaction_id from candidates)
-    group by t.transaction_id
+    select t.{key}, max(t.identity_hash::text) as identity,
+        max(t.content_hash::text) filter (where t.status = '{first}') as pending_content,
+        max(t.content_hash::text) filter (where t.status <> '{first}') as final_content,
+        max(t.status) filter (where t.status <> '{first}') as final_status
+    from {silver} t
+    where t.{key} in (select {key} from candidates)
+    group by t.{key}
 ),
 compared as (
     select c.*, x.pending_content, x.final_content, x.final_status,
         c.identity = coalesce(x.identity, first_value(c.identity) over (
-            partition by c.transaction_id order by c.turn)) as fits
-    from candidates c left join existing x using (transaction_id)
+            partition by c.{key} order by c.turn)) as fits
+    from candidates c left join existing x using ({key})
 ),
 placed as (
     select *,
         case when pending_content is not null then 0
-            else min(turn) filter (where fits and not is_final) over of_transaction end as pending_turn,
+            else min(turn) filter (where fits and not is_final) over of_key end as pending_turn,
         case when final_content is not null then 0
-            else min(turn) filter (where fits and is_final) over of_transaction end as final_turn
+            else min(turn) filter (where fits and is_final) over of_key end as final_turn
     from compared
-    window of_transaction as (partition by transaction_id)
+    window of_key as (partition by {key})
 ),
 known as (
     select *,
-        coalesce(final_status, max(status) filter (where turn = final_turn) over of_transaction) as taken_final,
+        coalesce(final_status, max(status) filter (where turn = final_turn) over of_key) as taken_final,
         case when is_final
-            then coalesce(final_content, max(content) filter (where turn = final_turn) over of_transaction)
-            else coalesce(pending_content, max(content) filter (where turn = pending_turn) over of_transaction)
+            then coalesce(final_content, max(content) filter (where turn = final_turn) over of_key)
+            else coalesce(pending_content, max(content) filter (where turn = pending_turn) over of_key)
         end as taken_content,
         case when is_final then final_turn else pending_turn end as taken_turn
     from placed
-    window of_transaction as (partition by transaction_id)
+    window of_key as (partition by {key})
 )
 select place, load_id, false as of_redrive, case
         when not fits then case
@@ -119,30 +119,26 @@ from probed where is_loaded or again is not null or reasons <> '{{}}'
 """
 
 # A redrive that was killed between sending and writing it down sends the same bytes once more. The first one counts:
-# what it became, a payment or a rejected row, it stays.
+# what it became, a valid event or a rejected one, it stays.
 _BEFORE = """
     select bool_or(e.content_hash::text = c.content) as is_same, count(*) > 0 as is_there
     from (
-        select content_hash from raw.transactions t where t.topic_id = c.topic_id and t.redrive_of = c.redrive_of
+        select content_hash from {silver} t where t.topic_id = c.topic_id and t.redrive_of = c.redrive_of
         union all
-        select content_hash from raw.rejected_transactions t
+        select content_hash from {rejected} t
         where t.topic_id = c.topic_id and t.redrive_of = c.redrive_of
     ) e
 """
 
-# Looked up only when a load reads offsets that an earlier one has: without a bound the lookup would grow with silver.
-_IS_LOADED = " or ".join(
-    f"""exists (select from raw.{table} t
+_IN_TABLE = """exists (select from {table} t
             where (t.topic_id, t."partition", t."offset") = (s.topic_id, s."partition", s."offset"))"""
-    for table in ("transactions", "duplicates", "rejected_transactions")
-)
 
 
 def load_staged(
     connection: psycopg.Connection[Any],
     workspace: duckdb.DuckDBPyConnection,
     load_id: int,
-    contract: Contract,
+    entity: Entity,
     *,
     source: str,
     reread: bool,
@@ -158,21 +154,21 @@ def load_staged(
         connection: the loader's.
         workspace: DuckDB.
         load_id: the load.
-        contract: for the columns.
-        source: the workspace's table or view of the events to judge; all rows of a transaction are in it, or none.
+        entity: for the columns.
+        source: the workspace's table or view of the events to judge; all rows of a key are in it, or none.
         reread: some of the offsets were loaded before, so that rows may be there already.
         owner: expression for the load that a row of stage s belongs to; NULL: load_id.
     """
-    columns = transaction_columns(contract)
+    columns = event_columns(entity)
     connection.execute("set local work_mem = '128MB'")
     connection.execute(f"""
         create temporary table stage on commit drop as
-        select {quoted(columns)}, reasons from raw.rejected_transactions limit 0
+        select {quoted(columns)}, reasons from {entity.rejected} limit 0
     """)
     fill_stage(connection, workspace, source, columns)
     connection.execute("analyze stage")
-    judge_stage(connection, load_id, reread=reread, owner=owner)
-    return _add_to_books(connection, columns, contract)
+    judge_stage(connection, load_id, entity, reread=reread, owner=owner)
+    return _add_to_books(connection, columns, entity)
 
 
 def fill_stage(
@@ -186,44 +182,58 @@ def fill_stage(
 
 
 def judge_stage(
-    connection: psycopg.Connection[Any], load_id: int, *, reread: bool = False, owner: str = "null"
+    connection: psycopg.Connection[Any], load_id: int, entity: Entity, *, reread: bool = False, owner: str = "null"
 ) -> None:
     """Make the temporary table verdicts: what becomes of each row of stage, and by which load it counts."""
-    is_loaded = f"({_IS_LOADED})" if reread else "false"
+    names = {"key": entity.key, "first": entity.statuses.first, "silver": entity.silver}
     connection.execute(
         _JUDGE.format(
-            has_feed=HAS_FEED, before=_BEFORE, is_loaded=is_loaded, owner=owner, load_id=f"{int(load_id)}::bigint"
-        )
+            **names,
+            has_feed=HAS_FEED,
+            before=_BEFORE.format(silver=entity.silver, rejected=entity.rejected),
+            is_loaded=_is_loaded(entity) if reread else "false",
+            owner=owner,
+            load_id=f"{int(load_id)}::bigint",
+        ).encode()
     )
 
 
-def _add_to_books(connection: psycopg.Connection[Any], columns: tuple[str, ...], contract: Contract) -> int:
+def _is_loaded(entity: Entity) -> str:
+    """Return the condition of offsets that an earlier load has.
+
+    Looked up only when a load reads such offsets: without a bound the lookup would grow with silver.
+    """
+    tables = (entity.silver, entity.duplicates, entity.rejected)
+    return f"({' or '.join(_IN_TABLE.format(table=table) for table in tables)})"
+
+
+def _add_to_books(connection: psycopg.Connection[Any], columns: tuple[str, ...], entity: Entity) -> int:
     judged = "from stage s join verdicts v on v.place = s.ctid"
     new = connection.execute(
         f"""
-        insert into raw.transactions ({quoted(columns)}, load_id)
+        insert into {entity.silver} ({quoted(columns)}, load_id)
         select {quoted(columns, "s.")}, v.load_id {judged} where v.verdict = 'NEW'
         """
     )
-    duplicate = (*DUPLICATE, *COORDINATES)
+    duplicate = duplicate_columns(entity)
     connection.execute(
         f"""
-        insert into raw.duplicates ({quoted(duplicate)}, load_id)
+        insert into {entity.duplicates} ({quoted(duplicate)}, load_id)
         select {quoted(duplicate, "s.")}, v.load_id {judged} where v.verdict = 'DUPLICATE'
         """
     )
     connection.execute(
         f"""
-        insert into raw.rejected_transactions ({quoted(columns)}, reasons, load_id)
+        insert into {entity.rejected} ({quoted(columns)}, reasons, load_id)
         select {quoted(columns, "s.")}, s.reasons, v.load_id {judged} where v.verdict = 'EVENT_RULES'
         """
     )
     for of_redrive in (False, True):
         connection.execute(
             f"""
-            insert into raw.rejected_transactions ({quoted(columns)}, reasons, load_id, conflict)
-            select {quoted(columns, "s.")}, array[v.verdict], v.load_id, {conflict_sql(contract)}
-            {judged} left join lateral ({standing_sql(columns, of_redrive=of_redrive)}) t on true
+            insert into {entity.rejected} ({quoted(columns)}, reasons, load_id, conflict)
+            select {quoted(columns, "s.")}, array[v.verdict], v.load_id, {conflict_sql(entity)}
+            {judged} left join lateral ({standing_sql(entity, columns, of_redrive=of_redrive)}) t on true
             where v.verdict not in ('NEW', 'DUPLICATE', 'ALREADY_LOADED', 'EVENT_RULES') and v.of_redrive = {of_redrive}
             """
         )

@@ -10,61 +10,59 @@ from typing import Any
 import duckdb
 import psycopg
 
-from contracts.model import Contract
+from contracts.model import Entity
 from core.errors import TieoutError
 from warehouse.plan import LoadRange
 from warehouse.read import dead_letters_among
-
-_BOOKS = {"DUPLICATE": "duplicates", "REJECTED": "rejected_transactions"}
 
 # (partition, currency): currencies outside the contract are None and have no amount.
 Totals = dict[tuple[int, str | None], tuple[int, Decimal | None]]
 
 
-def currency_sql(contract: Contract) -> str:
+def currency_sql(entity: Entity) -> str:
     """Return an expression for the currency, NULL for those outside the contract."""
-    known = ", ".join(f"'{currency}'" for currency in contract.currencies)
+    known = ", ".join(f"'{currency}'" for currency in entity.currencies)
     return f"case when currency in ({known}) then currency end"
 
 
-def count_bronze(workspace: duckdb.DuckDBPyConnection, contract: Contract) -> Totals:
+def count_bronze(workspace: duckdb.DuckDBPyConnection, entity: Entity) -> Totals:
     """Return count and amount of the load's events by partition and currency, from the lake's files."""
     rows = workspace.execute(f"""
-        select "partition", {currency_sql(contract)} as known, count(*),
+        select "partition", {currency_sql(entity)} as known, count(*),
             case when known is not null then sum(amount) end
         from events group by 1, 2
     """).fetchall()
     return {(partition, currency): (count, amount) for partition, currency, count, amount in rows}
 
 
-def sum_new(connection: psycopg.Connection[Any], load_id: int) -> None:
+def sum_new(connection: psycopg.Connection[Any], load_id: int, entity: Entity) -> None:
     """Make the temporary table new_sums: the load's new rows in silver, read once and summed for all who ask."""
     connection.execute(
-        """
+        f"""
         create temporary table new_sums on commit drop as
         select "partition", currency, status, count(*) as count, sum(amount) as amount
-        from raw.transactions where load_id = %s group by 1, 2, 3
+        from {entity.silver} where load_id = %s group by 1, 2, 3
         """,
         [load_id],
     )
 
 
 def count_books(
-    connection: psycopg.Connection[Any], load_id: int, contract: Contract, *, staged: bool
+    connection: psycopg.Connection[Any], load_id: int, entity: Entity, *, staged: bool
 ) -> dict[str, Totals]:
     """Return the same by book, from the rows that now stand in silver; behind sum_new.
 
     Args:
         connection: inside the load's transaction.
         load_id: the load.
-        contract: the currencies.
+        entity: tables and currencies.
         staged: the temporary tables of the stage path hold what was loaded before.
     """
-    known = currency_sql(contract)
+    known = currency_sql(entity)
     select = f'select "partition", {known}, count(*), case when {known} is not null then sum(amount) end'
     books = {
-        book: _totals(connection.execute(f"{select} from raw.{table} where load_id = %s group by 1, 2", [load_id]))
-        for book, table in _BOOKS.items()
+        book: _totals(connection.execute(f"{select} from {table} where load_id = %s group by 1, 2", [load_id]))
+        for book, table in (("DUPLICATE", entity.duplicates), ("REJECTED", entity.rejected))
     }
     books["NEW"] = _totals(
         connection.execute(

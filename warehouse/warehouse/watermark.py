@@ -39,7 +39,7 @@ def write_watermark(
 
     Args:
         connection: the loader's.
-        lake_table: BRONZE or DEAD_LETTERS.
+        lake_table: name of a table of the lake.
         watermark: what is loaded now.
         load_id: the load that did it; None where only commits without rows were passed.
     """

@@ -24,18 +24,16 @@ log = logging.getLogger(__name__)
 class Running:
     """A program that was started for a task, and ends with it."""
 
-    def __init__(
-        self, command: Sequence[str], environment: Mapping[str, str], *, dies_by: str = "SIGTERM", cwd: str = "/"
-    ) -> None:
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self.words: deque[str] = deque(maxlen=LAST_WORDS)
         self.process = subprocess.Popen(
-            [str(PLATFORM_PYTHON), "-I", "-S", str(WAIT_EXEC), dies_by, "--", *command],
+            [str(PLATFORM_PYTHON), "-I", "-S", str(WAIT_EXEC), "SIGTERM", "--", *command],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
             env=dict(environment),
-            cwd=cwd,
+            cwd="/",
             # A group, to end all of it; not a session, in which Airflow's niceness would count for nothing.
             process_group=0,
         )
@@ -68,8 +66,17 @@ class Running:
                 continue
 
 
-def run_tieout(arguments: Sequence[str], started: Callable[[Running], None] = lambda _: None) -> dict[str, Any]:
-    """Run `tieout ARGUMENTS`; return the JSON that it printed, or an empty dictionary.
+def run_tieout(
+    arguments: Sequence[str],
+    started: Callable[[Running], None] = lambda _: None,
+    heard: Callable[[dict[str, Any]], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Run `tieout ARGUMENTS`; return the last JSON object that it printed, or an empty dictionary.
+
+    Args:
+        arguments: its words.
+        started: called with the program once it runs.
+        heard: called with each JSON object as it is printed.
 
     Raises:
         AirflowException: an outage, or the command was killed: worth another try.
@@ -79,9 +86,14 @@ def run_tieout(arguments: Sequence[str], started: Callable[[Running], None] = la
     running = Running([str(PLATFORM_PYTHON), "-P", "-m", "control", *arguments], child_environment())
     started(running)
     assert running.process.stdout is not None  # noqa: S101  # Popen was given a pipe
-    printed = running.process.stdout.read()
+    result: dict[str, Any] = {}
+    for line in running.process.stdout:
+        found = read_object(line)
+        if found is not None:
+            result = found
+            heard(found)
     raise_for(running.wait(), f"tieout {arguments[0]}", "\n".join(running.words))
-    return read_result(printed)
+    return result
 
 
 def raise_for(code: int, name: str, words: str) -> None:
@@ -100,13 +112,10 @@ def raise_for(code: int, name: str, words: str) -> None:
     raise AirflowFailException(f"{name} ended with exit code {code}; trying again would not help.\n{words}")
 
 
-def read_result(printed: str) -> dict[str, Any]:
-    """Return the last JSON object that a command printed."""
-    for line in reversed(printed.strip().splitlines()):
-        try:
-            found = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(found, dict):
-            return found
-    return {}
+def read_object(line: str) -> dict[str, Any] | None:
+    """Return the JSON object that a line holds, if it is one."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None

@@ -1,4 +1,4 @@
-"""Follows one model of a dbt run that another task does, and ends the model's task: no worker is needed for it."""
+"""Follows one model of a build that another task runs, and ends the model's task: no worker is needed for it."""
 
 import asyncio
 import logging
@@ -22,12 +22,12 @@ log = logging.getLogger(__name__)
 
 
 class ModelTrigger(BaseTrigger):
-    """Waits until dbt has built a model and run its tests.
+    """Waits until the build has built a model and run its tests.
 
     Args:
         model: dbt's unique id of the model.
         tests: unique ids of its tests.
-        producer: the task that runs dbt.
+        producer: the task that builds.
         seconds: pause between two looks.
     """
 
@@ -50,7 +50,7 @@ class ModelTrigger(BaseTrigger):
         yield EVENTS[verdict.state]()
 
     async def _look(self) -> Verdict | None:
-        # The state first: what dbt said before its task ended is complete then.
+        # The state first: what the build said before its task ended is complete then.
         state = await sync_to_async(self._producer_state)()
         nodes = await sync_to_async(self._nodes)()
         return judge(nodes, self.model, self.tests, state)

@@ -1,4 +1,4 @@
-"""The dbt project as tasks: astronomer-cosmos reads the manifest, each model becomes one task that follows one dbt run.
+"""The dbt project as tasks: astronomer-cosmos reads the manifest, each model becomes one task that follows the build.
 
 Why not one dbt process a model (Cosmos LOCAL), nor Cosmos's own WATCHER: docs/decisions/0013-one-dbt-run.md.
 """
@@ -59,7 +59,7 @@ def model_group(group_id: str, folders: Iterable[str], producer: str, **argument
     Args:
         group_id: the group's name.
         folders: folders below models/.
-        producer: the id of the task that runs dbt.
+        producer: the id of the task that builds.
         **arguments: given to every task.
     """
     project = read_manifest(manifest())

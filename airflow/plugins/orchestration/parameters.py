@@ -56,7 +56,7 @@ def _day(title: str, description: str) -> Param:
 
 
 def build_arguments(params: Mapping[str, Any]) -> list[str]:
-    """Return what `tieout build --begin` gets for a form.
+    """Return what `tieout build` gets for a form.
 
     Raises:
         AirflowFailException: fields that contradict each other.

@@ -8,7 +8,6 @@ PROJECT = CHECKOUT / "transformation"
 ENVIRONMENTS = CHECKOUT / ".tieout" / "env"
 PLATFORM_PYTHON = ENVIRONMENTS / "platform" / "bin" / "python"
 DBT = ENVIRONMENTS / "dbt" / "bin" / "dbt"
-DBT_SESSIONS = (str(DBT.with_name("python")), "-P", str(CHECKOUT / "control" / "control" / "dbt_sessions.py"))
 # Becomes the program after asking the kernel for a signal at the parent's death: a command does not outlive its task.
 WAIT_EXEC = CHECKOUT / "control" / "control" / "wait_exec.py"
 

@@ -1,6 +1,7 @@
-"""The steps beside dbt: each is one `tieout` command and what its answer means to the run."""
+"""The steps of a run: each is one `tieout` command and what its answer means to the run."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from airflow.sdk import BaseOperator
@@ -9,6 +10,10 @@ from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 from orchestration.assets import announce, bronze, gold, silver
 from orchestration.commands import Running, run_tieout
 from orchestration.parameters import backfill_arguments, build_arguments
+from orchestration.settings import full_tests_every_hours, home
+from orchestration.verdict import BAD
+
+TOLD_EVERY_SECONDS = 0.5
 
 
 class Tieout(BaseOperator):
@@ -27,13 +32,15 @@ class Tieout(BaseOperator):
         del context
         return self.run_command(self.arguments)
 
-    def run_command(self, arguments: Sequence[str]) -> dict[str, Any]:
+    def run_command(
+        self, arguments: Sequence[str], heard: Callable[[dict[str, Any]], None] = lambda _: None
+    ) -> dict[str, Any]:
         """Run a command that ends when the task is ended."""
 
         def remember(running: Running) -> None:
             self._running = running
 
-        return run_tieout(arguments, remember)
+        return run_tieout(arguments, remember, heard)
 
     def on_kill(self) -> None:
         """End the command with the task."""
@@ -79,58 +86,83 @@ class Load(Tieout):
         return done
 
 
-class BeginBuild(Tieout):
-    """Open the run's build and take the lock; where nothing is new, skip everything that a build would need."""
+class Build(Tieout):
+    """Build the marts, and tell how each model and test ended while it runs: the models' tasks follow that.
+
+    Where nothing is new, what a build would need afterwards is skipped.
+    """
+
+    ui_color = "#fde9dc"
 
     def __init__(self, *, skips: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.skips = list(skips)
 
     def execute(self, context: Any) -> Any:
-        """Begin; the result is what every dbt invocation of the run gets.
+        """Build; the result is the build's report.
 
         Raises:
             DownstreamTasksSkipped: the marts are what the loads say already.
         """
-        build = self.run_command([*self.arguments, *build_arguments(context["params"])])
-        context["ti"].xcom_push(key="build", value=build)
-        if build.get("status") == "UNCHANGED":
+        nodes: dict[str, Any] = {}
+        told = 0.0
+
+        def hear(line: dict[str, Any]) -> None:
+            nonlocal told
+            if line.get("event") != "node":
+                return
+            nodes[line["node"]] = {"status": line["status"], "seconds": line["seconds"]}
+            if line["status"] in BAD:
+                self.log.error("%s: %s", line["name"], line["status"])
+            if time.monotonic() - told >= TOLD_EVERY_SECONDS:
+                told = time.monotonic()
+                context["ti"].xcom_push(key="nodes", value=nodes)
+
+        try:
+            done = self.run_command([*self.arguments, *build_arguments(context["params"])], hear)
+        finally:
+            context["ti"].xcom_push(key="nodes", value=nodes)
+        if done.get("status") == "UNCHANGED":
             self.log.info("nothing new in silver: the marts stay as they are, and are proven again")
             raise DownstreamTasksSkipped(tasks=self.skips)
-        return build.get("build_id")
+        return done
 
 
-class FinishBuild(Tieout):
-    """Close the build and give the lock back, also after a failure."""
+class WholeTests(Tieout):
+    """Run the tests that read the marts as a whole: after a full refresh or a range, and otherwise once in a while."""
 
-    def __init__(self, *, begin: str, dbt: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.begin, self.dbt = begin, dbt
+    def __init__(self, *, build: str | None = None, **kwargs: Any) -> None:
+        super().__init__(arguments=["check", "marts", "--json"], **kwargs)
+        self.build = build
 
     def execute(self, context: Any) -> Any:
-        """Finish with what dbt's task left as its outcome."""
-        instance = context["ti"]
-        build = instance.xcom_pull(task_ids=self.begin, key="build") or {}
-        if not build.get("build_id"):
-            raise AirflowSkipException("no build was begun")
-        outcome = instance.xcom_pull(task_ids=self.dbt, key="outcome") or {"failure": "dbt's task ended without a word"}
-        arguments = ["build", "--finish", str(build["build_id"]), "--json"]
-        if outcome.get("failure"):
-            arguments += ["--failed", outcome["failure"][:2000]]
-        return self.run_command(arguments)
+        """Test, or say when it was done last.
+
+        Raises:
+            AirflowSkipException: they passed not long ago.
+        """
+        build = context["ti"].xcom_pull(task_ids=self.build) if self.build else None
+        asked = build is None or build.get("full_refresh") or context["params"].get("from_date")
+        mark = home() / ".tieout" / "airflow" / "full-tests-passed"
+        age = (time.time() - mark.stat().st_mtime) / 3600 if mark.exists() else None
+        if not asked and age is not None and age < full_tests_every_hours():
+            raise AirflowSkipException(f"the tests over whole marts passed {age:.1f} h ago (FULL_TESTS_EVERY_HOURS)")
+        done = self.run_command(self.arguments)
+        mark.touch()
+        return done
 
 
 class Publish(BaseOperator):
     """Tell the world that gold moved: proven, and by which build."""
 
-    def __init__(self, *, begin: str, bronze_check: str, **kwargs: Any) -> None:
+    def __init__(self, *, build: str, bronze_check: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.begin, self.bronze_check = begin, bronze_check
+        self.build, self.bronze_check = build, bronze_check
 
     def execute(self, context: Any) -> Any:
         """Emit the gold event."""
         instance = context["ti"]
-        build = instance.xcom_pull(task_ids=self.begin, key="build") or {}
+        build = instance.xcom_pull(task_ids=self.build) or {}
         seen = instance.xcom_pull(task_ids=self.bronze_check) or {}
         announce(
             context,

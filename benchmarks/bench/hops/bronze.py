@@ -28,7 +28,8 @@ from bench.ground import GONE, Ground, ask_peer, own_platform
 from bench.hops.silver import environment
 from bench.readback import TOPIC, login
 from bench.served import Served, served
-from contracts.model import load_contract
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS
 
 STREAM = "stream"
 NOWHERE = "the same session, read and classified to nowhere"
@@ -103,18 +104,18 @@ class _Sides:
         return Books(rows.num_rows, {row["currency"]: row["amount_sum"] for row in sums})
 
     def _loop(self, home: str) -> dict[str, Any]:
-        contract = load_contract()
+        entity = load_entity(PAYMENTS)
         told = {
             "home": home,
             "login": login(self._ground.env, "stream"),
             "topic": TOPIC,
             "topic_id": "bench",
-            "fields": [(field.name, field.type, field.structural) for field in contract.fields],
-            "stored": {field.name: field.stored_as for field in contract.fields},
-            "digits": dict(contract.currencies),
-            "unknown_digits": contract.unknown_currency_digits,
-            "integer_digits": contract.amount_integer_digits,
-            "max_bytes": contract.max_value_bytes,
+            "fields": [(field.name, field.type, field.structural) for field in entity.fields],
+            "stored": {field.name: field.stored_as for field in entity.fields},
+            "digits": dict(entity.currencies),
+            "unknown_digits": entity.platform.unknown_currency_digits,
+            "integer_digits": entity.platform.amount_integer_digits,
+            "max_bytes": entity.platform.max_value_bytes,
         }
         return ask_peer(self._wish.peers(), "delta_rs.py", told)
 

@@ -180,7 +180,7 @@ def _seconds(report: dict[str, Any]) -> dict[str, float]:
 
 def _build(ground: Ground, *, full: bool = False, lookback_days: int | None = None) -> dict[str, Any]:
     """Build as the following loop does: by a dbt that is warm."""
-    from control.build import run_build
+    from transformation.build import run_build
 
     os.environ["TIEOUT_HOME"] = str(ground.handle.home)
     try:
@@ -191,11 +191,9 @@ def _build(ground: Ground, *, full: bool = False, lookback_days: int | None = No
 
 def _forget_workers() -> None:
     """End the warm dbt of this platform: the platform is about to go."""
-    from control import build
+    from transformation.build import end_processes
 
-    for worker in build._workers.values():
-        worker.close()
-    build._workers.clear()
+    end_processes()
 
 
 def _make_views(db: psycopg.Connection[Any]) -> None:

@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,12 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 
+from contracts.entities import load_entity
 from contracts.judge import Judge
-from contracts.model import Contract, load_contract
+from contracts.model import PAYMENTS, Entity
 from core.layout import CHECKOUT, Layout, find_layout
 from core.settings import load_settings
 from spark_streaming import broker
-from spark_streaming.job import _prepare
+from spark_streaming.job import open_queries
 from spark_streaming.session import start_session
 
 
@@ -28,11 +30,11 @@ from spark_streaming.session import start_session
 class Judged:
     """Judges messages in a worker: yields each one's currency and amount, and whether it is a dead letter."""
 
-    contract: Contract
+    entity: Entity
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield a batch for each one that is taken."""
-        judge = Judge(self.contract)
+        judge = Judge(self.entity)
         for batch in batches:
             found = judge.judge(batch["value"]).columns
             dead = pc.greater(pc.list_value_length(found["reasons"]), 0)
@@ -61,17 +63,18 @@ class Work:
         self.spark.sparkContext.setLogLevel("ERROR")
 
     def lake(self, home: str) -> dict[str, Any]:
-        """Drain the topic into a new lake, as the stream does; making its tables counts."""
+        """Drain the topic of payments into a new lake, as the stream does; making its tables counts."""
         layout = Layout(CHECKOUT, Path(home))
         layout.data.mkdir(parents=True)
         begun = time.perf_counter()
-        stream = _prepare(self.spark, self.settings, layout, None)
-        stream.start({"availableNow": True}).awaitTermination()
+        queries = open_queries(self.spark, self.settings, layout, [load_entity(PAYMENTS)])
+        queries.start({"availableNow": True})
+        queries.follow(threading.Event())
         return {"seconds": time.perf_counter() - begun}
 
     def nowhere(self, home: str) -> dict[str, Any]:
         """Read and judge the topic in the same batches, and write nothing."""
-        judged, rows = Judged(load_contract()), 0
+        judged, rows = Judged(load_entity(PAYMENTS)), 0
 
         def batch(messages: DataFrame, _number: int) -> None:
             judged.of(messages).write.format("noop").mode("overwrite").save()
@@ -114,7 +117,7 @@ class Work:
     def books(self, home: str) -> dict[str, Any]:
         """Return what judging gives: dead letters, and count and sum by currency of what is well-formed."""
         _ = home
-        judged = Judged(load_contract()).of(self._messages(streaming=False))
+        judged = Judged(load_entity(PAYMENTS)).of(self._messages(streaming=False))
         found = judged.groupBy("dead", "currency").agg({"*": "count", "amount": "sum"}).collect()
         alive = [row for row in found if not row["dead"]]
         return {
@@ -128,7 +131,7 @@ class Work:
         reader = (
             reader.format("kafka")
             .options(**broker.source_options(self.settings))
-            .option("subscribe", load_contract().topics["transactions"].name)
+            .option("subscribe", load_entity(PAYMENTS).topic.name)
             .option("startingOffsets", "earliest")
             .option("includeHeaders", "true")
         )

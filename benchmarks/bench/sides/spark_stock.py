@@ -6,7 +6,8 @@ import sys
 import time
 from pathlib import Path
 
-from contracts.model import load_contract
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS
 from core.layout import find_layout
 from core.settings import load_settings
 from spark_streaming import broker
@@ -19,19 +20,19 @@ def main() -> None:
     answer, sys.stdout = sys.stdout, sys.stderr
     begun = time.perf_counter()
     os.environ["PYSPARK_SUBMIT_ARGS"] = f"--driver-class-path {told['driver']} pyspark-shell"
-    layout, contract = find_layout(), load_contract()
+    layout, entity = find_layout(), load_entity(PAYMENTS)
     settings = load_settings(layout)
     spark = start_session(settings, layout, "bench stock", ui=False)
     spark.sparkContext.setLogLevel("ERROR")
     options = broker.client_options(settings)
     kinds = {"decimal": "DECIMAL(20,4)", "boolean": "BOOLEAN", "timestamp": "TIMESTAMP"}
-    schema = ", ".join(f"{field.name} {kinds.get(field.type, 'STRING')}" for field in contract.fields)
-    names = [f"e.{field.name} AS {field.stored_as}" for field in contract.fields]
+    schema = ", ".join(f"{field.name} {kinds.get(field.type, 'STRING')}" for field in entity.fields)
+    names = [f"e.{field.name} AS {field.stored_as}" for field in entity.fields]
     home = Path(told["home"])
     query = (
         spark.readStream.format("kafka")
         .options(**{f"kafka.{name}": value for name, value in options.items()})
-        .option("subscribe", contract.topics["transactions"].name)
+        .option("subscribe", entity.topic.name)
         .option("startingOffsets", "earliest")
         .option("maxOffsetsPerTrigger", settings.max_offsets_per_trigger)
         .load()

@@ -1,39 +1,44 @@
-"""Everything that is written out of the contract: which file, and by which renderer."""
+"""Everything that is written out of the contracts: which file, and by which renderer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
-from contracts.model import Contract
-from contracts.render import dbt, documentation, jsonschema, postgres, spark
-from core.settings import render_example
-
-RENDERERS: Mapping[str, Callable[[Contract], str]] = {
-    "contracts/rendered/transaction.schema.json": jsonschema.render,
-    "contracts/rendered/spark.json": spark.render,
-    "contracts/rendered/postgres.sql": postgres.render,
-    "transformation/models/staging/_sources.yml": dbt.render_sources,
-    "transformation/models/contract.md": dbt.render_docs_blocks,
-    "docs/contract.md": documentation.render,
-    # No part of the contract, but written and checked with it: `./scripts/tieout contract check` is red when it is old.
-    ".env.example": lambda _: render_example(),
-}
+from contracts.model import Entity
+from contracts.render import dbt, documentation, jsonschema, postgres
+from core.settings_example import render_example
 
 
-def write_all(contract: Contract, checkout: Path) -> list[str]:
-    """Write every rendered file that is not as the contract says; return their paths."""
-    stale = find_stale(contract, checkout)
+def rendered(entities: Sequence[Entity]) -> dict[str, str]:
+    """Return the text of every rendered file by its path in the checkout."""
+    found = {
+        "transformation/models/staging/_sources.yml": dbt.render_sources(entities),
+        "transformation/models/contract.md": dbt.render_docs_blocks(entities),
+        "docs/contract.md": documentation.render(entities),
+        # No part of a contract, but written and checked with it: `tieout contract check` is red when it is old.
+        ".env.example": render_example(),
+    }
+    for entity in entities:
+        found[f"contracts/rendered/{entity.name}.schema.json"] = jsonschema.render(entity)
+        found[f"contracts/rendered/{entity.name}.sql"] = postgres.render(entity)
+    return found
+
+
+def write_all(entities: Sequence[Entity], checkout: Path) -> list[str]:
+    """Write every rendered file that is not as the contracts say; return their paths."""
+    texts = rendered(entities)
+    stale = find_stale(entities, checkout)
     for path in stale:
         target = checkout / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(RENDERERS[path](contract), encoding="utf-8")
+        target.write_text(texts[path], encoding="utf-8")
     return stale
 
 
-def find_stale(contract: Contract, checkout: Path) -> list[str]:
-    """Return the paths of rendered files that are missing or not as the contract says."""
+def find_stale(entities: Sequence[Entity], checkout: Path) -> list[str]:
+    """Return the paths of rendered files that are missing or not as the contracts say."""
 
-    def is_stale(path: str) -> bool:
+    def is_stale(path: str, text: str) -> bool:
         target = checkout / path
-        return not target.exists() or target.read_text(encoding="utf-8") != RENDERERS[path](contract)
+        return not target.exists() or target.read_text(encoding="utf-8") != text
 
-    return [path for path in RENDERERS if is_stale(path)]
+    return [path for path, text in rendered(entities).items() if is_stale(path, text)]

@@ -1,8 +1,9 @@
-"""The contract for people: docs/contract.md."""
+"""The contracts for people: docs/contract.md."""
 
 import json
+from collections.abc import Iterable, Sequence
 
-from contracts.model import Contract, Field, Rule
+from contracts.model import Entity, Field, Rule, Topic
 
 PLACES = {
     ("malformed", "event"): (
@@ -11,11 +12,11 @@ PLACES = {
     ),
     ("invalid", "event"): (
         "Invalid",
-        "The event is well-formed and stays in bronze; the loader puts it in `raw.rejected_transactions`.",
+        "The event is well-formed and stays in bronze; the loader puts it in `{rejected}`.",
     ),
     ("invalid", "warehouse"): (
         "Invalid beside what came before",
-        "Judged by the loader, against the transaction's earlier events.",
+        "Judged by the loader, against the earlier events of the same key.",
     ),
 }
 
@@ -36,54 +37,74 @@ def _rules(title: str, meaning: str, rules: list[Rule]) -> str:
     return f"### {title}\n{meaning}\n\n| reason code | field | meaning |\n|---|---|---|\n{rows}\n"
 
 
-def render(contract: Contract) -> str:
-    """Return the contract as a page: fields, rules by kind, currencies, topics, headers, delivery columns."""
-    fields = "\n".join(_field_row(field) for field in contract.fields)
-    delivery = "\n".join(f"| `{f.name}` | {f.type} | {f.description} | `{f.example}` |" for f in contract.delivery)
+def _topics(topics: Iterable[Topic]) -> str:
+    rows = "\n".join(
+        f"| `{each.name}` | {each.partitions} | {', '.join(f'`{k}={v}`' for k, v in each.config.items())} |"
+        for each in topics
+    )
+    return f"| topic | partitions | settings |\n|---|---|---|\n{rows}\n"
+
+
+def _entity(entity: Entity) -> str:
+    fields = "\n".join(_field_row(field) for field in entity.fields)
     rules = "\n".join(
-        _rules(title, meaning, [rule for rule in contract.rules if (rule.kind, rule.scope) == place])
+        _rules(title, meaning.format(rejected=entity.rejected), [r for r in entity.rules if (r.kind, r.scope) == place])
         for place, (title, meaning) in PLACES.items()
     )
-    currencies = ", ".join(f"{code} {digits}" for code, digits in contract.currencies.items())
-    topics = "\n".join(
-        f"| `{t.name}` | {t.partitions} | " + ", ".join(f"`{k}={v}`" for k, v in t.config.items()) + " |"
-        for t in contract.topics.values()
-    )
-    limits = contract.json_limits
-    headers = "\n".join(f"| `{name}` | {meaning} |" for name, meaning in contract.headers.items())
-    return f"""<!-- Rendered from the contract: ./scripts/tieout contract render -->
-# The transaction contract, version {contract.version}
+    names = (", ".join(f"`{name}`" for name in found) for found in (entity.identity, entity.statuses.fields))
+    identity, differing = names
+    final = " or ".join(f"`{status}`" for status in entity.statuses.final)
+    return f"""## {entity.name.capitalize()}, version {entity.version}
+{entity.purpose} It is stated in `contracts/contracts/entities/{entity.name}/contract.odcs.yaml`.
 
-{contract.purpose} The one place that states it is `contracts/contracts/transaction.odcs.yaml`; this page and every
-schema of the platform are rendered from it.
-
-## Fields
 | field | type | null or absent is | data class | meaning | example |
 |---|---|---|---|---|---|
 {fields}
 
-Minor digits: {currencies}; any other currency may have up to {contract.unknown_currency_digits} and is rejected later.
-A value is at most {contract.max_value_bytes:,} bytes.
+Key: `{entity.key}`. Kafka's partitions go by `{entity.message_key}`.
+First status `{entity.statuses.first}`, then {final}.
+The identity never changes between two statuses: {identity}. Only these may differ: {differing}.
+
+### Where its events are
+| hop | table |
+|---|---|
+| lake | `{entity.bronze}`, malformed ones `{entity.dead_letters}` |
+| silver | `{entity.silver}`, `{entity.duplicates}`, `{entity.rejected}` |
+| gold | `{entity.fact}`, `{entity.daily}` |
+
+{rules}
+{_topics([entity.topic, *([entity.alerts_topic] if entity.alerts_topic else [])])}"""
+
+
+def render(entities: Sequence[Entity]) -> str:
+    """Return the contracts as a page: fields, rules by kind, currencies, topics, headers, delivery columns."""
+    platform = entities[0].platform
+    delivery = "\n".join(f"| `{f.name}` | {f.type} | {f.description} | `{f.example}` |" for f in platform.delivery)
+    currencies = ", ".join(f"{code} {digits}" for code, digits in platform.currencies.items())
+    limits, unknown = platform.json_limits, platform.unknown_currency_digits
+    headers = "\n".join(f"| `{name}` | {meaning} |" for name, meaning in platform.headers.items())
+    parts = "\n".join(_entity(entity) for entity in entities)
+    return f"""<!-- Rendered from the contracts: ./scripts/tieout contract render -->
+# The contracts
+
+An entity is a kind of event. Its contract is one file; this page and every schema of the platform are rendered from it.
+A rule passes only if it is true: null breaks it. An event carries the code of every rule that it breaks.
+
+{parts}
+## What all entities share
+Minor digits: {currencies}; any other currency may have up to {unknown} and is rejected later.
+A value is at most {platform.max_value_bytes:,} bytes.
 It nests at most {limits.nesting_levels:,} levels of arrays and objects; the event's own is one of them.
 A number in it has at most {limits.number_digits:,} digits, and a key at most {limits.key_characters:,} characters.
 
-## Rules
-A rule passes only if it is true: null breaks it. An event carries the code of every rule that it breaks.
+Control totals: each sender has a topic that it alone may write.
 
-{rules}
-## Topics
-| topic | partitions | settings |
-|---|---|---|
-{topics}
-
-The key is `customer_id`. Headers:
-
+{_topics(platform.control_topics.values())}
 | header | meaning |
 |---|---|
 {headers}
 
-## What lake and warehouse add
-| column | type | meaning | example |
+| column that lake and warehouse add | type | meaning | example |
 |---|---|---|---|
 {delivery}
 """

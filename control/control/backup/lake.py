@@ -10,9 +10,10 @@ from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
+from contracts.entities import load_entities
 from control.backup.manifest import NOTHING_WRITTEN, StoredFile, TableCopy, stored_name
 from control.lake_contents import LOG, PIECE, digest
-from control.say import say
+from control.progress import say
 from core import failpoints
 from core.errors import TieoutError
 from core.lake import Lake, LakeTable
@@ -25,7 +26,8 @@ _OF_A_VERSION = re.compile(r"(\d{20})\.")
 
 
 def versions_to_copy(lake: Lake, read: Mapping[str, int]) -> dict[str, int]:
-    """Return a version of each table that is there: both account for the same offsets, as far as commits allow.
+    """Return a version of each table that is there: the two of an entity account for the same offsets, as far as
+    commits allow.
 
     Bronze is asked first. Dead letters, which come first in each batch, may have got further by then.
 
@@ -33,10 +35,16 @@ def versions_to_copy(lake: Lake, read: Mapping[str, int]) -> dict[str, int]:
         lake: the lake.
         read: the versions that the warehouse has read, by table: no older one is returned.
     """
+    found: dict[str, int] = {}
+    for entity in load_entities():
+        found |= _versions_of(lake.table(entity.bronze), lake.table(entity.dead_letters), read)
+    return found
+
+
+def _versions_of(bronze: LakeTable, dead_letters: LakeTable, read: Mapping[str, int]) -> dict[str, int]:
     from warehouse.delta_log import newest_record, newest_within
 
     found = {}
-    bronze, dead_letters = lake.bronze, lake.dead_letters
     if (version := bronze.newest_version()) is not None:
         found[bronze.name] = version
     if (newest := dead_letters.newest_version()) is not None:

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from contracts.model import load_contract
+from contracts.entities import load_entities, load_entity
+from contracts.model import PAYMENTS
 from control.backup import lake as lake_part
 from control.backup import warehouse
 from control.backup.manifest import (
@@ -21,7 +22,8 @@ from control.backup.manifest import (
 )
 from control.env import lake_of, read_env, settings
 from control.lake_contents import contents_of
-from control.say import say, step
+from control.progress import say, step
+from control.service import BROKER, WAREHOUSE
 from core import failpoints
 from core.errors import OptionError, TieoutError
 from core.layout import Layout
@@ -30,7 +32,12 @@ from core.places import LocalPlace, Place
 from core.settings import EMPTY, WRITTEN, names
 
 # What says where something is, or may hold a password: each home has its own.
-OWN = ("KAFKA_BOOTSTRAP", "POSTGRES_HOST", "POSTGRES_DB", "INCIDENT_WEBHOOK_URL", "SPARK_JAVA_OPTIONS", "SPARK_MASTER")
+OWN = (
+    *BROKER,
+    *WAREHOUSE,
+    *("INCIDENT_WEBHOOK_URL", "SPARK_JAVA_OPTIONS", "SPARK_MASTER"),
+    *("SPARK_DRIVER_HOST", "SPARK_DRIVER_BIND", "SPARK_PYTHON_ARCHIVE"),
+)
 
 
 def make_backup(layout: Layout, to: str) -> dict[str, Any]:
@@ -74,7 +81,8 @@ def make_backup(layout: Layout, to: str) -> dict[str, Any]:
         manifest = Manifest(
             backup_id=backup_id,
             begun_at=begun.isoformat(),
-            contract=load_contract().version,
+            contract=load_entity(PAYMENTS).version,
+            contracts={entity.name: entity.version for entity in load_entities()},
             settings=_kept_settings(layout),
             dump=dump,
             warehouse=found,

@@ -17,7 +17,8 @@ from control.lake_contents import digest
 from core.errors import TieoutError
 from core.places import Place
 
-FORMAT = 1
+# What is written is of the last one. 1 has no contracts beside that of the payments.
+FORMATS = (1, 2)
 MANIFESTS, DUMPS = "backups", "warehouse"
 NOTHING_WRITTEN = "nothing was written."
 
@@ -59,7 +60,8 @@ class Manifest:
     """A whole backup.
 
     Attributes:
-        contract: the contract's version.
+        contract: the version of the payments' contract.
+        contracts: of each entity's; empty in a backup of before there was more than one.
         settings: those of `.env` that are neither secret nor about a place.
         dump: the warehouse.
         warehouse: migration, how far loads had read the lake, rows by table, and amounts by table and currency.
@@ -69,6 +71,7 @@ class Manifest:
     backup_id: str
     begun_at: str
     contract: str
+    contracts: Mapping[str, str]
     settings: Mapping[str, str]
     dump: StoredFile
     warehouse: Mapping[str, Any]
@@ -92,7 +95,7 @@ def stored_name(sha256: str) -> str:
 
 def write_manifest(place: Place, manifest: Manifest) -> None:
     """Make the backup one: its manifest appears whole, or not at all."""
-    body = json.dumps({"format": FORMAT, **asdict(manifest)}, sort_keys=True)
+    body = json.dumps({"format": FORMATS[-1], **asdict(manifest)}, sort_keys=True)
     text = json.dumps({"sha256": _digest_of(body), "manifest": body})
     place.create(f"{MANIFESTS}/{manifest.backup_id}.json", text.encode())
 
@@ -124,7 +127,7 @@ def read_manifest(place: Place, backup_id: str | None = None) -> Manifest:
             raise ValueError("its hash is another")
     except (ValueError, KeyError, TypeError) as error:
         raise damaged(place, name, f"its manifest cannot be read ({error})", known) from None
-    if found.pop("format") != FORMAT:
+    if found.pop("format") not in FORMATS:
         raise TieoutError(
             f"backup {name} at {place.url} has a form that this version does not know.",
             NOTHING_WRITTEN,
@@ -134,7 +137,7 @@ def read_manifest(place: Place, backup_id: str | None = None) -> Manifest:
         table: TableCopy(**{**copy, "files": {path: StoredFile(**file) for path, file in copy["files"].items()}})
         for table, copy in found["lake"].items()
     }
-    return Manifest(**{**found, "dump": StoredFile(**found["dump"]), "lake": lake})
+    return Manifest(**{"contracts": {}, **found, "dump": StoredFile(**found["dump"]), "lake": lake})
 
 
 def require_whole(place: Place, manifest: Manifest) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from contracts.model import load_contract
+from contracts.entities import load_entities
+from contracts.model import PAYMENTS
 from control import registry, supervision
 from control.accounts import hand_over, ids
 from control.backup import lake as lake_part
@@ -21,7 +22,7 @@ from control.java import require_java
 from control.lake_contents import contents_of
 from control.offsets import topic_state
 from control.processes import Platform
-from control.say import say, step
+from control.progress import say, step
 from control.service import Group
 from core import failpoints
 from core.errors import TieoutError
@@ -63,14 +64,15 @@ def restore_backup(layout: Layout, source: str, backup_id: str | None = None) ->
             raise _not_empty("the warehouse has loads")
         write_file(marker(layout), json.dumps({"from": source, "backup_id": manifest.backup_id}), sync=True)
         platform = _bring_back(platform, manifest, place)
-        accepted = _accept_topic(platform, f"restored from {source}")
+        accepted = _accept_topics(platform, f"restored from {source}")
         failpoints.reach("restore.before-proof")
         proof = _prove(platform)
         marker(layout).unlink()
     return {
         "from": place.url,
         **summary(manifest),
-        "topic_id": accepted,
+        "topic_id": accepted[PAYMENTS],
+        "topics": accepted,
         "proof": proof,
         "next": "./scripts/start.sh --no-demo, then ./scripts/tieout run",
     }
@@ -119,21 +121,27 @@ def _differs(what: str) -> TieoutError:
     return TieoutError(f"what was restored is not equal: {what}.", HALF, "the same command again, or with --backup")
 
 
-def _accept_topic(platform: Platform, reason: str) -> str:
-    """Let the lake go on with the topic that this home has, as `tieout stream --accept-topic` does; return its id."""
+def _accept_topics(platform: Platform, reason: str) -> dict[str, str]:
+    """Let the lake go on with the topics that this home has, as `tieout stream --accept-topic` does.
+
+    Returns:
+        the topic's id by entity.
+    """
     from spark_streaming import lock
     from spark_streaming.broker import TopicState
     from spark_streaming.start import Acceptance, open_lake
     from spark_streaming.tables import stream_tables
 
-    layout, contract = platform.layout, load_contract()
-    topic = TopicState(*topic_state(platform.settings, contract.topics["transactions"].name))
+    layout, accepted = platform.layout, dict[str, str]()
     lake = lake_of(layout, platform.settings)
-    if lake.bronze.exists():
-        with step("new topic accepted"), lock.take(layout.writer_lock, patience=0):
-            open_lake(topic, stream_tables(lake, contract), Acceptance(reason, topic_id=topic.topic_id))
+    for entity in load_entities():
+        topic = TopicState(*topic_state(platform.settings, entity.topic.name))
+        accepted[entity.name] = topic.topic_id
+        if lake.table(entity.bronze).exists():
+            with step(f"new topic {topic.name} accepted"), lock.take(layout.writer_lock, patience=0):
+                open_lake(topic, stream_tables(lake, entity), Acceptance(reason, topic_id=topic.topic_id))
     _give_to_services(platform, lake)
-    return topic.topic_id
+    return accepted
 
 
 def _give_to_services(platform: Platform, lake: Lake) -> None:
@@ -161,13 +169,16 @@ def _prove(platform: Platform) -> dict[str, Any]:
 
 
 def _refuse_later_contract(manifest: Manifest) -> None:
-    ours = load_contract().version
-    if _parts(manifest.contract) > _parts(ours) or _parts(manifest.contract)[0] != _parts(ours)[0]:
-        raise TieoutError(
-            f"backup {manifest.backup_id} is of contract {manifest.contract}, and this checkout has {ours}.",
-            NOTHING_WRITTEN,
-            "restore it with the version of Tieout that made it",
-        )
+    known = {entity.name: entity.version for entity in load_entities()}
+    for name, version in {PAYMENTS: manifest.contract, **manifest.contracts}.items():
+        ours = known.get(name, "0")
+        if _parts(version) > _parts(ours) or _parts(version)[0] != _parts(ours)[0]:
+            of = "" if name == PAYMENTS else f" of {name}"
+            raise TieoutError(
+                f"backup {manifest.backup_id} is of contract {version}{of}, and this checkout has {known.get(name)}.",
+                NOTHING_WRITTEN,
+                "restore it with the version of Tieout that made it",
+            )
 
 
 def _parts(version: str) -> list[int]:

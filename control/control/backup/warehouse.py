@@ -9,13 +9,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
+from contracts.entities import load_entities
 from control.backup.manifest import StoredFile
 from control.lake_contents import PIECE
+from control.progress import say
 from control.roles import dsn
-from control.say import say
 from control.services.postgres import client_program
 from core.errors import OutageError, TieoutError
 from core.places import Place
+from core.postgres_login import PostgresTls
 
 if TYPE_CHECKING:
     import psycopg
@@ -112,7 +114,7 @@ def _describe(connection: "psycopg.Connection[Any]") -> dict[str, Any]:
 
 
 def _dump(settings: Mapping[str, str], place: Place, name: str, exported: str) -> StoredFile:
-    command = [client_program("pg_dump"), "--format=custom", f"--snapshot={exported}", "--no-password"]
+    command = [client_program("pg_dump", settings), "--format=custom", f"--snapshot={exported}", "--no-password"]
     command += [f"--lock-wait-timeout={LOCK_WAIT_SECONDS}s", *_where(settings, settings["POSTGRES_DB"])]
     found, size = hashlib.sha256(), 0
     with tempfile.TemporaryFile() as errors:
@@ -146,7 +148,7 @@ def restore(settings: Mapping[str, str], place: Place, file: StoredFile) -> None
     with psycopg.connect(dsn(settings, "postgres", "postgres"), autocommit=True) as superuser:
         superuser.execute(sql.SQL("drop database if exists {} with (force)").format(name))
         superuser.execute(sql.SQL("create database {} owner owner").format(name))
-    command = [client_program("pg_restore"), "--exit-on-error", "--single-transaction", "--no-password"]
+    command = [client_program("pg_restore", settings), "--exit-on-error", "--single-transaction", "--no-password"]
     command += _where(settings, settings["POSTGRES_DB"])
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(command, env=_login(settings), stdin=subprocess.PIPE, stderr=errors)
@@ -171,9 +173,9 @@ def is_empty(settings: Mapping[str, str]) -> bool:
     import psycopg
 
     with psycopg.connect(dsn(settings, "postgres"), autocommit=True) as connection:
-        row = connection.execute(
-            "select exists (select from metadata.load_audit) or exists (select from raw.transactions)"
-        ).fetchone()
+        tables = ("metadata.load_audit", *(entity.silver for entity in load_entities()))
+        there = " or ".join(f"exists (select from {table})" for table in tables)
+        row = connection.execute(f"select {there}".encode()).fetchone()
     return not (row and row[0])
 
 
@@ -187,6 +189,7 @@ def _login(settings: Mapping[str, str]) -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"} | {
         "PGPASSWORD": settings["POSTGRES_PASSWORD_POSTGRES"],
         "PGCONNECT_TIMEOUT": "10",
+        **PostgresTls.of(settings).environment("postgres"),
     }
 
 

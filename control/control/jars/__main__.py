@@ -3,7 +3,7 @@
 import sys
 
 from control import jars
-from control.say import say
+from control.progress import say
 from core.errors import TieoutError
 from core.layout import find_layout
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from control.accounts import Accounts, as_user, own_file, own_folder
 from control.service import INTERACTIVE, Acl, Address, Folder, Group, KafkaUser, Service, Services
 from core.errors import TieoutError
+from core.kafka_certificates import certificate_error
+from core.kafka_login import KafkaPlace
 from core.layout import Layout
 
 MECHANISM = "SCRAM-SHA-256"
@@ -174,8 +176,16 @@ def prepare_broker(
     """Write the configuration, and format the log folder once. The first node comes first: it names the cluster.
 
     Raises:
-        TieoutError: the JARs are missing or the log folder could not be formatted.
+        TieoutError: the JARs are missing, the log folder could not be formatted, or the settings ask this broker for
+            what only one elsewhere has.
     """
+    if KafkaPlace.of(settings).has_tls or KafkaPlace.of(settings).mechanism != MECHANISM:
+        raise TieoutError(
+            f"the broker of this home speaks SASL_PLAINTEXT with {MECHANISM} alone, and the settings ask for another.",
+            "no service was started.",
+            "take KAFKA_SECURITY_PROTOCOL and KAFKA_SASL_MECHANISM out of .env, or name your own broker in "
+            "KAFKA_BOOTSTRAP",
+        )
     own_folder(node.folder(layout), accounts.services, 0o700)
     own_folder(node.data(layout), accounts.services, 0o700)
     own_file(node.properties(layout), render_properties(layout, settings, node, nodes), accounts.services)
@@ -263,6 +273,9 @@ def wait_for_broker(settings: Mapping[str, str], seconds: float = 60, brokers: i
                 last = f"{there} of {brokers} brokers are there"
         except (KafkaError, OSError, AssertionError) as error:
             last = str(error) or type(error).__name__
+            left = "the services that were started still run."
+            if wrong := certificate_error(KafkaPlace.of(settings), "admin", left):
+                raise wrong from error
         time.sleep(0.3)
     raise TieoutError(
         f"kafka is not ready after {seconds:.0f} s: {last} on {settings['KAFKA_BOOTSTRAP']}.",
@@ -272,10 +285,10 @@ def wait_for_broker(settings: Mapping[str, str], seconds: float = 60, brokers: i
 
 
 def _make_topics(settings: Mapping[str, str], services: Services) -> None:
-    from contracts.model import load_contract
+    from contracts.entities import load_entities
     from control.topics import ensure_topics
 
-    ensure_topics(settings, load_contract(), services)
+    ensure_topics(settings, load_entities(), services)
 
 
 SERVICE = Service(
@@ -300,9 +313,9 @@ SERVICE = Service(
         # No service's: a person puts dead letters back.
         KafkaUser(
             "redrive",
-            lambda contract: [
-                Acl("WRITE", contract.topics["transactions"].name),
-                Acl("WRITE", contract.control_topics["redrive"].name),
+            lambda entities: [
+                *(Acl("WRITE", entity.topic.name) for entity in entities),
+                Acl("WRITE", entities[0].platform.control_topics["redrive"].name),
             ],
         ),
     ),

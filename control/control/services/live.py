@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from control.restrict import LOCKS
-from control.service import BROKER, GIVES_WAY, INTERACTIVE, WAREHOUSE, Acl, KafkaUser, Role, Service, Settings
+from control.service import BROKER, INTERACTIVE, MAY_GIVE_WAY, WAREHOUSE, Acl, KafkaUser, Role, Service, Settings
 from core.layout import Layout
 from core.locks import AdvisoryKey, is_advisory_held
 
@@ -41,12 +41,13 @@ SERVICE = Service(
     users=(
         KafkaUser(
             "live",
-            lambda contract: [
-                Acl("READ", contract.topics["transactions"].name),
-                Acl("WRITE", contract.topics["alerts"].name),
+            # It is about payments, which are the first entity.
+            lambda entities: [
+                Acl("READ", entities[0].topic.name),
+                *(Acl("WRITE", topic.name) for topic in (entities[0].alerts_topic,) if topic),
             ],
         ),
     ),
     # The live view, and a person with an alert.
-    roles=(Role("live", 5, grants=GIVES_WAY, calls=(LOCKS,)),),
+    roles=(Role("live", 5, grants=MAY_GIVE_WAY, calls=(LOCKS,)),),
 )

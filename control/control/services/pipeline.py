@@ -4,13 +4,14 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from contracts.entities import all_topics
 from control.accounts import Accounts
 from control.restrict import ENDS_SESSIONS, LOCKS
-from control.service import BATCH, BROKER, GIVES_WAY, LAKE, WAREHOUSE, Acl, Folder, KafkaUser, Role, Service
+from control.service import BATCH, BROKER, LAKE, MAY_GIVE_WAY, WAREHOUSE, Acl, Folder, KafkaUser, Role, Service
 from core.layout import Layout
 
 if TYPE_CHECKING:
-    from contracts.model import Contract
+    from contracts.model import Entity
 
 # What the steps of a pipeline need, whoever repeats them.
 STEPS = (
@@ -22,14 +23,13 @@ STEPS = (
 )
 
 
-def _loader(contract: "Contract") -> Sequence[Acl]:
-    return [Acl("READ", topic.name) for topic in contract.control_topics.values()]
+def _loader(entities: Sequence["Entity"]) -> Sequence[Acl]:
+    return [Acl("READ", topic.name) for topic in entities[0].platform.control_topics.values()]
 
 
-def _auditor(contract: "Contract") -> Sequence[Acl]:
-    events, alerts = (contract.topics[name].name for name in ("transactions", "alerts"))
-    read = [events, *(topic.name for topic in contract.control_topics.values()), alerts]
-    return [Acl("DESCRIBE_CONFIGS", events), *(Acl("READ", topic) for topic in read)]
+def _auditor(entities: Sequence["Entity"]) -> Sequence[Acl]:
+    configured = [Acl("DESCRIBE_CONFIGS", entity.topic.name) for entity in entities]
+    return [*configured, *(Acl("READ", topic.name) for topic in all_topics(entities))]
 
 
 def _folders(layout: Layout, _: Accounts) -> list[Folder]:
@@ -49,8 +49,8 @@ SERVICE = Service(
     users=(KafkaUser("loader", _loader), KafkaUser("auditor", _auditor)),
     roles=(
         # One loader.
-        Role("loader", 5, grants=("TEMPORARY ON DATABASE {database}", *GIVES_WAY), calls=(LOCKS,)),
+        Role("loader", 5, grants=("TEMPORARY ON DATABASE {database}", *MAY_GIVE_WAY), calls=(LOCKS,)),
         # dbt's threads. It may end its own sessions.
-        Role("dbt", 12, grants=("TEMPORARY ON DATABASE {database}", *GIVES_WAY), calls=(LOCKS, ENDS_SESSIONS)),
+        Role("dbt", 12, grants=("TEMPORARY ON DATABASE {database}", *MAY_GIVE_WAY), calls=(LOCKS, ENDS_SESSIONS)),
     ),
 )

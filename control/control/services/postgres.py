@@ -17,6 +17,7 @@ from control.roles import dsn, ensure_roles, wait_for_postgres
 from control.service import Address, Folder, Group, Role, Service, Services
 from core.errors import TieoutError
 from core.layout import Layout
+from core.postgres_login import PostgresTls
 
 if TYPE_CHECKING:
     from control.processes import Platform
@@ -62,12 +63,26 @@ def program(accounts: Accounts, name: str) -> Path:
     return accounts.postgres_runtime / WHEEL / "pginstall18" / "bin" / name
 
 
-def client_program(name: str) -> str:
+def is_elsewhere(settings: Mapping[str, str]) -> bool:
+    """Say whether the database is somebody else's to run."""
+    return settings["POSTGRES_HOST"] != "127.0.0.1"
+
+
+def client_program(name: str, settings: Mapping[str, str]) -> str:
     """Return one of PostgreSQL's programs for the caller's own use, wherever the server is.
 
     Raises:
-        TieoutError: the package that brings it is not installed.
+        TieoutError: the package that brings it is not installed, or TLS is asked for: the package has none.
     """
+    if PostgresTls.of(settings).is_needed:
+        found = shutil.which(name)
+        if found is None:
+            raise TieoutError(
+                f"POSTGRES_SSLMODE is {settings['POSTGRES_SSLMODE']}, and there is no {name} with TLS on PATH.",
+                "nothing was read or written.",
+                "install PostgreSQL's own clients, not older than the server: apt-get install postgresql-client",
+            )
+        return found
     return str(_package() / "pginstall18" / "bin" / name)
 
 
@@ -92,8 +107,14 @@ def prepare_postgres(accounts: Accounts, settings: Mapping[str, str], services: 
         services: whose roles may connect; without them those of the plain services.
 
     Raises:
-        TieoutError: initdb failed; its own words are named.
+        TieoutError: initdb failed, and its own words are named; or the settings ask this server for TLS.
     """
+    if PostgresTls.of(settings).is_needed:
+        raise TieoutError(
+            f"the database of this home has no TLS, and POSTGRES_SSLMODE is {settings['POSTGRES_SSLMODE']}.",
+            "no service was started.",
+            "take POSTGRES_SSLMODE out of .env, or name your own server in POSTGRES_HOST",
+        )
     _copy_programs(accounts)
     data = accounts.postgres_data
     if not (data / "PG_VERSION").exists():
@@ -190,8 +211,10 @@ def migrate(settings: Mapping[str, str]) -> None:
     """Bring the schemas to the newest migration, as their owner."""
     from warehouse.migrate import let_reader_read_marts
     from warehouse.migrate import migrate as run_migrations
+    from warehouse.schema import bring_silver_to_contracts
 
     run_migrations(dsn(settings, "owner"))
+    bring_silver_to_contracts(dsn(settings, "owner"))
     let_reader_read_marts(dsn(settings, "dbt"))
 
 
@@ -215,7 +238,7 @@ SERVICE = Service(
     url="postgresql://reader@127.0.0.1:{POSTGRES_PORT}/{POSTGRES_DB}".format_map,
     addresses=_addresses,
     folders=_folders,
-    is_elsewhere=lambda settings: settings["POSTGRES_HOST"] != "127.0.0.1",
+    is_elsewhere=is_elsewhere,
     prepare=lambda platform: prepare_postgres(platform.accounts, platform.settings, platform.registered),
     wait=wait_for_postgres,
     provision=_provision,

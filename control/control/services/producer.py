@@ -20,9 +20,9 @@ SERVICE = Service(
     users=(
         KafkaUser(
             "gateway",
-            lambda contract: [
-                Acl("WRITE", contract.topics["transactions"].name),
-                Acl("WRITE", contract.control_topics["gateway"].name),
+            lambda entities: [
+                *(Acl("WRITE", entity.topic.name) for entity in entities),
+                Acl("WRITE", entities[0].platform.control_topics["gateway"].name),
             ],
         ),
     ),

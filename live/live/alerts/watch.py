@@ -11,7 +11,7 @@ from live.alerts.judge import Alert, judge
 from live.alerts.memory import Memory, Seen
 from live.batch import Batch
 from live.events import Event
-from live.standing import Effect
+from live.payment_state import Effect
 
 Connection = psycopg.Connection[Any]
 

@@ -8,13 +8,16 @@ from typing import Any
 
 import psycopg
 
+from contracts.model import Entity
 from core.errors import OutageError
 from core.locks import AdvisoryKey, hold_advisory
+from core.pooler import open_session
 from core.settings import Settings
+from warehouse.columns import book_name
 from warehouse.errors import DatabaseAwayError, refused_value
 
 Connection = psycopg.Connection[Any]
-DEAD_LETTERS, REJECTED = "dead_letters", "rejected_transactions"
+DEAD_LETTERS = "dead_letters"
 LOCK_WAIT_SECONDS = 15.0
 LEFT = "what was written down is finished by the next redrive, with the same bytes; nothing is sent under a second id."
 
@@ -28,7 +31,7 @@ def open_books(settings: Settings) -> Iterator[Connection]:
         TieoutError: it cannot hold a value.
     """
     try:
-        with psycopg.connect(settings.dsn("redrive"), autocommit=True) as connection:
+        with open_session(settings.dsn("redrive")) as connection:
             connection.execute("set timezone = 'UTC'")
             # A killed redrive's session ends, and frees the lock, in the middle of a statement too.
             connection.execute("set client_connection_check_interval = '1s'")
@@ -58,9 +61,15 @@ def _busy(holder: str) -> OutageError:
     )
 
 
-def current_topic(connection: Connection) -> str | None:
-    """Return the id of the topic that the lake is read from; None before the first load."""
-    found = _scalar(connection, "select topic_id from metadata.load_watermark where lake_table = 'raw_transactions'")
+def book_of(entity: Entity, *, rejected: bool) -> str:
+    """Return the name of the book that an entity's dead letters, or its rejected events, are in."""
+    return book_name(entity.rejected) if rejected else DEAD_LETTERS
+
+
+def current_topic(connection: Connection, entity: Entity) -> str | None:
+    """Return the id of the topic that an entity's table of the lake is read from; None before the first load."""
+    query = "select topic_id from metadata.load_watermark where lake_table = %s"
+    found = _scalar(connection, query, entity.bronze)
     return None if found is None else str(found)
 
 

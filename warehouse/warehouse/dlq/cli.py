@@ -9,7 +9,10 @@ import typer
 
 dlq = typer.Typer(no_args_is_help=True, help="Dead letters as money: look at them, put them back, write them off.")
 
-Rejected = Annotated[bool, typer.Option("--rejected", help="The rejected transactions instead of the dead letters.")]
+Entity = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Only letters of this entity. Offsets without it are the payments'.")
+]
+Rejected = Annotated[bool, typer.Option("--rejected", help="The rejected events instead of the dead letters.")]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable, on stdout.")]
 Reason = Annotated[str | None, typer.Option(help="Only letters with this reason code.")]
 Day = Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="Only letters that arrived on this day (UTC).")]
@@ -28,6 +31,7 @@ def mount(root: typer.Typer) -> None:
 @dlq.command("list")
 def list_(
     *,
+    entity: Entity = None,
     reason: Reason = None,
     day: Day = None,
     source: Source = None,
@@ -46,7 +50,9 @@ def list_(
     """
     from warehouse.dlq import commands, display
 
-    selection = commands.select(rejected=rejected, reason=reason, day=_day(day), source=source, state=state)
+    selection = commands.select(
+        rejected=rejected, entity=entity, reason=reason, day=_day(day), source=source, state=state
+    )
     found = commands.list_letters(selection, by=by, letters=letters, limit=limit)
     if as_json:
         typer.echo(json.dumps(found))
@@ -57,6 +63,7 @@ def list_(
 @dlq.command()
 def show(
     letter: Annotated[str, typer.Argument(metavar="P:O", help="Partition and offset, such as 0:17.")],
+    entity: Entity = None,
     unmask: Annotated[bool, typer.Option("--unmask", help="With the bytes and personal data; this is logged.")] = False,
     rejected: Rejected = False,
     as_json: Json = False,
@@ -67,7 +74,8 @@ def show(
     """
     from warehouse.dlq import commands, display
 
-    found = commands.show_letter(commands.select(rejected=rejected, offsets=letter, state="all"), unmask=unmask)
+    selection = commands.select(rejected=rejected, entity=entity, offsets=letter, state="all")
+    found = commands.show_letter(selection, unmask=unmask)
     if as_json:
         typer.echo(json.dumps(found))
     else:
@@ -78,6 +86,7 @@ def show(
 def export(
     file: Annotated[Path, typer.Argument(help="A new file; it gets mode 600 and holds personal data.")],
     *,
+    entity: Entity = None,
     reason: Reason = None,
     day: Day = None,
     source: Source = None,
@@ -93,13 +102,16 @@ def export(
     from warehouse.dlq import commands
 
     _needs_a_choice(reason, day, source, offsets, every)
-    selection = commands.select(rejected=rejected, reason=reason, day=_day(day), source=source, offsets=offsets)
+    selection = commands.select(
+        rejected=rejected, entity=entity, reason=reason, day=_day(day), source=source, offsets=offsets
+    )
     _say_outcome(commands.export(selection, file), as_json)
 
 
 @dlq.command()
 def redrive(
     *,
+    entity: Entity = None,
     reason: Reason = None,
     day: Day = None,
     source: Source = None,
@@ -111,7 +123,7 @@ def redrive(
     rejected: Rejected = False,
     as_json: Json = False,
 ) -> None:
-    """Put letters back, each once, as a feed of its own with control totals.
+    """Put letters back, each once, as a feed of its own with control totals: one feed an entity.
 
     A redrive that was killed is finished first, with the same bytes; without a choice of letters, only that is done.
 
@@ -120,9 +132,13 @@ def redrive(
     from warehouse.dlq import commands
 
     chosen = every or any(choice is not None for choice in (reason, day, source, offsets))
-    if from_file is not None and chosen:
+    if from_file is not None and (chosen or entity is not None):
         raise typer.BadParameter("the file says which letters: no other choice goes with --from.")
-    selection = commands.select(rejected=rejected, reason=reason, day=_day(day), source=source, offsets=offsets)
+    if entity is not None:
+        _needs_a_choice(reason, day, source, offsets, every)
+    selection = commands.select(
+        rejected=rejected, entity=entity, reason=reason, day=_day(day), source=source, offsets=offsets
+    )
     outcome = commands.redrive_letters(
         selection, file=from_file, chosen=chosen, dry_run=dry_run, skip_decided=skip_decided
     )
@@ -134,6 +150,7 @@ def write_off(
     *,
     why: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the books.")],
     name: Annotated[str, typer.Option(metavar="NAME", help="Who answers for it.")],
+    entity: Entity = None,
     code: Annotated[str | None, typer.Option(metavar="CODE", help="Letters with this reason code.")] = None,
     day: Day = None,
     source: Source = None,
@@ -150,7 +167,9 @@ def write_off(
     from warehouse.dlq import commands
 
     _needs_a_choice(code, day, source, offsets, every)
-    selection = commands.select(rejected=rejected, reason=code, day=_day(day), source=source, offsets=offsets)
+    selection = commands.select(
+        rejected=rejected, entity=entity, reason=code, day=_day(day), source=source, offsets=offsets
+    )
     _say_outcome(commands.write_off_letters(selection, why, name, dry_run=dry_run), as_json)
 
 

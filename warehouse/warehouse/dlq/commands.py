@@ -2,20 +2,24 @@
 
 import sys
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from contracts.model import load_contract
+from contracts.entities import entity_names
+from contracts.model import PAYMENTS, Entity
 from core.errors import OptionError, TieoutError
 from core.lake import Lake
 from core.layout import find_layout
-from core.settings import load_settings
-from core.text import shown_lines
+from core.settings import Settings, load_settings
+from core.text import shown, shown_lines
 from warehouse.dlq import listing
-from warehouse.dlq.books import DEAD_LETTERS, REJECTED, log_unmask, open_books
-from warehouse.dlq.lake import open_letters
-from warehouse.dlq.letter_file import write_letters
+from warehouse.dlq.books import book_of, log_unmask, open_books
+from warehouse.dlq.lake import Letters, open_letters
+from warehouse.dlq.letter_file import as_line, write_letters
 from warehouse.dlq.redrive import redrive
 from warehouse.dlq.selection import (
     NOTHING,
@@ -23,6 +27,7 @@ from warehouse.dlq.selection import (
     Selection,
     check_reason,
     count_states,
+    options,
     parse_offsets,
     select_letters,
 )
@@ -38,28 +43,33 @@ GROUPS = ("reason", "day", "source", "state")
 def select(
     *,
     rejected: bool,
+    entity: str | None = None,
     reason: str | None = None,
     day: date | None = None,
     source: str | None = None,
     offsets: str | None = None,
     state: str = "all",
 ) -> Selection:
-    """Return a selection from the words of the command line.
+    """Return a selection from the words of the command line. Coordinates without an entity are the payments'.
 
     Raises:
         TieoutError: a word is not one of those there are.
     """
-    check_reason(reason, load_contract())
+    if entity not in (None, *entity_names()):
+        raise OptionError(f"{shown(entity)} is no entity.", NOTHING, f"--entity {' or '.join(entity_names())}")
     if state not in {*STATES, "all"}:
         raise OptionError(f"{state!r} is no state.", NOTHING, f"--state {', '.join(STATES)} or all")
-    return Selection(
-        book=REJECTED if rejected else DEAD_LETTERS,
+    selection = Selection(
+        rejected=rejected,
+        entity=PAYMENTS if entity is None and offsets is not None else entity,
         reason=reason,
         day=day,
         source=source,
         state=STATES.get(state),
         offsets=() if offsets is None else parse_offsets(offsets),
     )
+    check_reason(reason, selection.entities)
+    return selection
 
 
 def list_letters(selection: Selection, *, by: str, letters: bool, limit: int) -> dict[str, Any]:
@@ -69,16 +79,24 @@ def list_letters(selection: Selection, *, by: str, letters: bool, limit: int) ->
         raise OptionError(f"{by!r} is not a list of {', '.join(GROUPS)}.", NOTHING, "--by reason,day")
     with open_books(load_settings()) as connection:
         states = count_states(connection, selection.within(None))
-        found: dict[str, Any] = {"book": selection.book, "states": states, "by": list(groups)}
-        found["groups"] = listing.list_groups(connection, selection, by=groups)
+        listed = listing.list_groups(connection, selection, by=groups)
+        found: dict[str, Any] = {"book": _book(selection, listed), "states": states, "by": list(groups)}
+        found["groups"] = listed
         if letters:
             found["letters"] = listing.list_letters(connection, selection, limit)
     return found
 
 
+def _book(selection: Selection, listed: list[dict[str, Any]]) -> str:
+    """Return the book of what is listed, or each of them; that of the first entity where nothing is."""
+    found = [each for each in selection.entities if any(group["entity"] == each.name for group in listed)]
+    books = [book_of(entity, rejected=selection.rejected) for entity in found or selection.entities[:1]]
+    return ", ".join(dict.fromkeys(books))
+
+
 def show_letter(selection: Selection, *, unmask: bool) -> dict[str, Any]:
     """Return one letter with its bytes, masked unless asked otherwise, its reasons in words and its chain."""
-    layout, contract = find_layout(), load_contract()
+    layout, entity = find_layout(), selection.entities[0]
     (_, first, last) = selection.offsets[0]
     if len(selection.offsets) != 1 or first != last:
         raise TieoutError("show takes one letter, such as 0:17.", NOTHING, "./scripts/tieout dlq list --letters")
@@ -89,18 +107,19 @@ def show_letter(selection: Selection, *, unmask: bool) -> dict[str, Any]:
             raise TieoutError(
                 f"there is no letter {selection.offsets[0][0]}:{first} in {selection.book}.",
                 NOTHING,
-                "./scripts/tieout dlq list --letters; what no load has taken yet is not listed",
+                f"./scripts/tieout dlq list --letters{options(selection)}; what no load has taken yet is not listed",
             )
         letter = found[0]
         if unmask:
             log_unmask(connection, "show", selection.book, str(selection), 1)
         links = chain(connection, letter)
-        with open_letters(Lake.of(settings, layout), selection.book, select_letters(connection, selection)) as letters:
+        wanted = select_letters(connection, selection)
+        with open_letters(Lake.of(settings, layout), entity, wanted, rejected=selection.rejected) as letters:
             pages = [letter for page in letters.pages() for letter in page]
-    seen = view_bytes(pages[0], contract, unmask=unmask) if pages else None
+    seen = view_bytes(pages[0], entity, unmask=unmask) if pages else None
     return {
         **letter,
-        "meanings": meanings(letter["reasons"], contract),
+        "meanings": meanings(letter["reasons"], entity),
         "content": seen,
         "is_masked": not unmask,
         "chain": [_link(link) for link in links],
@@ -116,45 +135,57 @@ def export(selection: Selection, file: Path) -> dict[str, Any]:
     """Write the open letters of a selection to a file; it is logged first."""
     layout = find_layout()
     settings = load_settings(layout)
-    selected = selection.within("OPEN")
-    with (
-        open_books(settings) as connection,
-        open_letters(Lake.of(settings, layout), selection.book, select_letters(connection, selected)) as letters,
-    ):
-        if not letters.count:
+    lake = Lake.of(settings, layout)
+    with open_books(settings) as connection, ExitStack() as stack:
+        opened: list[tuple[Entity, Letters]] = []
+        for entity in selection.entities:
+            wanted = select_letters(connection, selection.of(entity).within("OPEN"))
+            letters = stack.enter_context(open_letters(lake, entity, wanted, rejected=selection.rejected))
+            if letters.count:
+                opened.append((entity, letters))
+        if not opened:
             raise TieoutError(
                 f"no letter of the selection {selection} is open.", NOTHING, "./scripts/tieout dlq list --state all"
             )
-        log_unmask(connection, "export", selection.book, str(selection), letters.count - letters.gone_count)
-        count = write_letters(file, letters.pages(), selection.book)
-        gone = letters.gone_count
+        for entity, letters in opened:
+            book = book_of(entity, rejected=selection.rejected)
+            log_unmask(connection, "export", book, str(selection.of(entity)), letters.count - letters.gone_count)
+        count = write_letters(file, _lines(opened, selection))
+        gone = sum(letters.gone_count for _, letters in opened)
+        books = dict.fromkeys(book_of(entity, rejected=selection.rejected) for entity, _ in opened)
     if gone:
         _say(f"{gone} letters are not in the file: retention has removed their bytes from the lake.")
-    return {"ok": not gone, "file": str(file), "letters": count, "bytes_gone": gone, "book": selection.book}
+    return {
+        **{"ok": not gone, "file": str(file), "letters": count, "bytes_gone": gone, "book": ", ".join(books)},
+        "entities": [entity.name for entity, _ in opened],
+        "rejected": selection.rejected,
+    }
+
+
+def _lines(opened: Iterable[tuple[Entity, Letters]], selection: Selection) -> Iterator[bytes]:
+    for entity, letters in opened:
+        book = book_of(entity, rejected=selection.rejected)
+        yield from (as_line(letter, book, entity.name) for page in letters.pages() for letter in page)
 
 
 def redrive_letters(
     selection: Selection, *, file: Path | None, chosen: bool, dry_run: bool, skip_decided: bool
 ) -> dict[str, Any]:
     """Put letters back; with neither file nor choice only finish what was left."""
-    layout, contract = find_layout(), load_contract()
+    layout = find_layout()
     settings = load_settings(layout)
     source = _source(Lake.of(settings, layout), selection, file=file, chosen=chosen, skip_decided=skip_decided)
     with open_books(settings) as connection:
-        return redrive(
-            connection,
-            source,
-            contract,
-            lambda: Sender(settings.kafka_bootstrap, settings.secret("KAFKA_PASSWORD_REDRIVE", NOTHING), contract),
-            say=_say,
-            show=_Progress(),
-            dry_run=dry_run,
-        )
+        return redrive(connection, source, partial(_sender, settings), say=_say, show=_Progress(), dry_run=dry_run)
+
+
+def _sender(settings: Settings, entity: Entity) -> Sender:
+    return Sender(settings.kafka_place, settings.kafka_password("redrive", NOTHING), entity)
 
 
 def _source(lake: Lake, selection: Selection, *, file: Path | None, chosen: bool, skip_decided: bool) -> Source | None:
     if file is not None:
-        return FromFile(file, selection.book, skip_decided=skip_decided)
+        return FromFile(file, rejected=selection.rejected, skip_decided=skip_decided)
     return FromLake(lake, selection, skip_decided=skip_decided) if chosen else None
 
 

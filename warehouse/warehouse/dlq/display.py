@@ -18,14 +18,18 @@ def _table(*columns: str) -> PlainTable:
 def show_list(found: dict[str, Any]) -> None:
     """Print the groups, or the letters, and one line of sums."""
     console = PlainConsole()
+    several = len({each["entity"] for each in (found["letters"] if "letters" in found else found["groups"])}) > 1
+    first = ("entity",) if several else ()
     if "letters" in found:
-        table = _table("letter", "arrived", "oldest", "reasons", "source", "amount", "", "bytes", "state", "now at")
+        table = _table(
+            *first, "letter", "arrived", "oldest", "reasons", "source", "amount", "", "bytes", "state", "now at"
+        )
         for letter in found["letters"]:
-            table.add_row(*_letter_row(letter))
+            table.add_row(*([letter["entity"]] if several else []), *_letter_row(letter))
     else:
-        table = _table("letters", *found["by"], "amount", "", "oldest")
+        table = _table(*first, "letters", *found["by"], "amount", "", "oldest")
         for group in found["groups"]:
-            _add_group(table, group, found["by"])
+            _add_group(table, group, found["by"], [group["entity"]] if several else [])
     console.print(table)
     for letter in found.get("letters", ()):
         if letter["conflict"]:
@@ -56,14 +60,14 @@ def _state(state: str) -> str:
     return state.lower().replace("_", " ")
 
 
-def _add_group(table: PlainTable, group: dict[str, Any], by: list[str]) -> None:
+def _add_group(table: PlainTable, group: dict[str, Any], by: list[str], entity: list[str]) -> None:
     said = {
         "reason": ", ".join(group["reasons"]),
         "day": group["day"],
         "source": group["source"] or "(none)",
         "state": _state(group["state"] or ""),
     }
-    first = [f"{group['count']:,}", *(said[name] for name in by)]
+    first = [*entity, f"{group['count']:,}", *(said[name] for name in by)]
     for number, (currency, money) in enumerate(group["amounts"].items()):
         named = [f"{Decimal(money['amount']):,}", currency] if money["amount"] else [UNKNOWN, f"({money['count']})"]
         row = [*first, *named, age_text(group["age_seconds"])] if number == 0 else [*[""] * len(first), *named, ""]
@@ -139,31 +143,41 @@ def show_outcome(outcome: dict[str, Any]) -> None:
         console.print(
             f"{outcome['letters']:,} letters are in {shown(outcome['file'])} (mode 600; it holds personal data)."
         )
-        flag = " --rejected" if outcome["book"] == "rejected_transactions" else ""
+        flag = " --rejected" if outcome["rejected"] else ""
         console.print(
             f"Mend them, then ./scripts/tieout dlq redrive{flag} --from {shown(outcome['file'])}, and delete the file."
         )
         return
-    amounts = ", ".join(f"{Decimal(m['amount']):,} {shown(c)} ({m['count']:,})" for c, m in outcome["amounts"].items())
+    would = "would be" if outcome["dry_run"] else "are"
     if "name" in outcome:
-        would = "would be" if outcome["dry_run"] else "are"
-        console.print(f"{outcome['letters']:,} letters {would} written off: {amounts or 'no known amount'}.")
+        for each in outcome["entities"]:
+            of = f" of {each['entity']}" if len(outcome["entities"]) > 1 else ""
+            console.print(f"{each['letters']:,} letters{of} {would} written off: {_amounts(each['amounts'])}.")
         return
-    _show_redrive(console, outcome, amounts)
-
-
-def _show_redrive(console: PlainConsole, outcome: dict[str, Any], amounts: str) -> None:
-    would, malformed = outcome["dry_run"], outcome["expected"]["malformed"]
     if outcome["finished"]:
-        console.print(
-            f"{outcome['finished']:,} letters of a killed redrive {'would be' if would else 'were'} sent again."
-        )
+        again = "would be" if outcome["dry_run"] else "were"
+        console.print(f"{outcome['finished']:,} letters of a killed redrive {again} sent again.")
+    for each in outcome.get("redrives", [outcome]):
+        if "redrives" in outcome:
+            console.print(f"{each['entity']}:")
+        _show_redrive(console, each, would=outcome["dry_run"])
+    if outcome["letters"] and not outcome["dry_run"]:
+        console.print("./scripts/tieout run brings them to the marts and proves it.")
+
+
+def _amounts(amounts: dict[str, Any]) -> str:
+    listed = (f"{Decimal(m['amount']):,} {shown(c)} ({m['count']:,})" for c, m in amounts.items())
+    return ", ".join(listed) or "no known amount"
+
+
+def _show_redrive(console: PlainConsole, outcome: dict[str, Any], *, would: bool) -> None:
+    malformed = outcome["expected"]["malformed"]
     if not outcome["letters"]:
         console.print("no open letter to send.")
         return
     sent = "would be sent" if would else f"are sent, as feed {shown(outcome['run'])}"
     console.print(f"{outcome['letters']:,} letters {sent}; {outcome['unchanged']:,} of them unchanged.")
-    console.print(f"{outcome['expected']['well_formed']:,} are well-formed: {amounts or 'no known amount'}.")
+    console.print(f"{outcome['expected']['well_formed']:,} are well-formed: {_amounts(outcome['amounts'])}.")
     if would:
         _show_forecast(console, outcome["expected"])
     if malformed:
@@ -173,8 +187,6 @@ def _show_redrive(console: PlainConsole, outcome: dict[str, Any], amounts: str) 
         console.print(
             f"  {letter['letter']} would be in raw.{letter['becomes']} {', '.join(letter['reasons'])}".rstrip()
         )
-    if not would:
-        console.print("./scripts/tieout run brings them to the marts and proves it.")
 
 
 def _show_forecast(console: PlainConsole, expected: dict[str, Any]) -> None:

@@ -6,7 +6,8 @@ from typing import NamedTuple
 from uuid import UUID
 
 from contracts.control_total import ControlTotal, Money
-from contracts.model import Contract
+from contracts.entities import load_entity
+from contracts.model import Entity
 from warehouse.dlq.books import Connection
 from warehouse.dlq.lake import PAGE_BYTES
 from warehouse.dlq.plan import Intent, Message, headers_of
@@ -27,13 +28,14 @@ class Feed(NamedTuple):
 
     run: str
     topic_id: str
+    entity: Entity
 
 
 def open_feed(connection: Connection, feed: Feed, selection: str, asked_by: str) -> None:
     """Write down that a redrive begins."""
     connection.execute(
-        "insert into metadata.redrive_feeds (run, topic_id, selection, asked_by) values (%s, %s, %s, %s)",
-        [feed.run, feed.topic_id, selection, asked_by],
+        "insert into metadata.redrive_feeds (run, topic_id, entity, selection, asked_by) values (%s, %s, %s, %s, %s)",
+        [feed.run, feed.topic_id, feed.entity.name, selection, asked_by],
     )
 
 
@@ -45,9 +47,9 @@ def close_feed(connection: Connection, run: str) -> None:
 def open_feeds(connection: Connection) -> list[Feed]:
     """Return the feeds that were killed before their end, oldest first."""
     rows = connection.execute(
-        "select run, topic_id from metadata.redrive_feeds where closed_at is null order by opened_at"
+        "select run, topic_id, entity from metadata.redrive_feeds where closed_at is null order by opened_at"
     ).fetchall()
-    return [Feed(*row) for row in rows]
+    return [Feed(run, topic_id, load_entity(entity)) for run, topic_id, entity in rows]
 
 
 def count_unconfirmed(connection: Connection) -> int:
@@ -110,12 +112,12 @@ def unconfirmed(connection: Connection, run: str) -> Iterator[list[Message]]:
         [run, PAGE_BYTES, RESENT_PAGE],
     ).fetchall():
         yield [
-            Message(redrive_id, key, value, headers_of(run, seq, status_at, contract, redrive_of))
-            for redrive_id, key, value, seq, status_at, contract, redrive_of in rows
+            Message(redrive_id, key, value, headers_of(run, seq, status_at, version, redrive_of))
+            for redrive_id, key, value, seq, status_at, version, redrive_of in rows
         ]
 
 
-def control_total(connection: Connection, feed: Feed, contract: Contract, *, closed: bool) -> ControlTotal:
+def control_total(connection: Connection, feed: Feed, *, closed: bool) -> ControlTotal:
     """Return what a feed has sent: its confirmed events, and what the strict parser says they are."""
     rows = connection.execute(
         """
@@ -139,6 +141,7 @@ def control_total(connection: Connection, feed: Feed, contract: Contract, *, clo
         last_offsets=dict(offsets),
         broken={code: count for _, code, count, _ in rows if code},
         topic_id=feed.topic_id,
-        contract=contract.version,
+        contract=feed.entity.version,
+        entity=feed.entity.name,
         sent_at=datetime.now(UTC),
     )

@@ -11,9 +11,9 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from contracts.model import Entity
 from core.errors import TieoutError
 from core.lake import Lake, LakeTable, LiveFile
-from warehouse.dlq.books import DEAD_LETTERS
 from warehouse.dlq.selection import Coordinates, Wanted
 from warehouse.read import open_workspace
 
@@ -86,18 +86,19 @@ def _text(microseconds: int) -> str:
 
 
 @contextmanager
-def open_letters(lake: Lake, book: str, wanted: Iterable[list[Wanted]]) -> Iterator[Letters]:
-    """Read the bytes of letters from the table of the lake that holds the book's.
+def open_letters(lake: Lake, entity: Entity, wanted: Iterable[list[Wanted]], *, rejected: bool) -> Iterator[Letters]:
+    """Read the bytes of an entity's letters from its table of the lake.
 
     Args:
         lake: where the tables are.
-        book: dead_letters or rejected_transactions (those are in bronze).
+        entity: whose.
+        rejected: rejected events, which are in bronze, instead of dead letters.
         wanted: coordinates, day of arrival and reasons.
 
     Raises:
         TieoutError: the lake cannot be read.
     """
-    table = lake.dead_letters if book == DEAD_LETTERS else lake.bronze
+    table = lake.table(entity.bronze if rejected else entity.dead_letters)
     with open_workspace(Path(tempfile.gettempdir()), MEMORY) as workspace:
         workspace.execute(
             'create table wanted (n bigint, topic_id varchar, "partition" integer, "offset" bigint, reasons varchar)'

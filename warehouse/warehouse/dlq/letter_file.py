@@ -44,8 +44,8 @@ class _RepeatedKeyError(ValueError):
     """An object with two equal keys would come back with one."""
 
 
-def write_letters(file: Path, pages: Iterable[list[Letter]], book: str) -> int:
-    """Write letters to a new file, whole or not at all, readable by its owner only (mode 600); return their number.
+def write_letters(file: Path, lines: Iterable[bytes]) -> int:
+    """Write letters, each by as_line, to a new file, whole or not at all, with mode 600; return their number.
 
     Raises:
         TieoutError: the file is there already, or cannot be written.
@@ -57,9 +57,9 @@ def write_letters(file: Path, pages: Iterable[list[Letter]], book: str) -> int:
         if file.exists():
             raise FileExistsError(17, "the file is there already")
         with replacing(file, mode=0o600) as partial, partial.open("wb") as out:
-            for page in pages:
-                out.writelines(as_line(letter, book) for letter in page)
-                count += len(page)
+            for line in lines:
+                out.write(line)
+                count += 1
             out.flush()
             os.fsync(out.fileno())
     except OSError as error:
@@ -69,13 +69,14 @@ def write_letters(file: Path, pages: Iterable[list[Letter]], book: str) -> int:
     return count
 
 
-def as_line(letter: Letter, book: str) -> bytes:
-    """Return a letter as a line of the file."""
+def as_line(letter: Letter, book: str, entity: str) -> bytes:
+    """Return a letter as a line of the file. The entity is there for people: the topic says it too."""
     payload = _payload(letter.value)
     held = {
         "letter": str(letter.place),
         "topic_id": letter.place.topic_id,
         "book": book,
+        "entity": entity,
         "reasons": list(letter.reasons),
         "status_at": letter.status_at,
         "key_base64": None if letter.key is None else base64.b64encode(letter.key).decode(),

@@ -18,38 +18,41 @@ UNKNOWN = "unknown"
 def list_groups(connection: Connection, selection: Selection, *, by: Sequence[str]) -> list[dict[str, Any]]:
     """Return the letters in groups, the largest first; a letter with several reasons is in one group, of all of them.
 
+    Letters of different entities are never in one group.
+
     Args:
         connection: of role redrive.
         selection: which letters.
         by: reason, day, source, state: what makes a group.
 
     Returns:
-        for each group its reasons, day, source, state (None where it is not grouped by it), count, amounts by currency
-        with the rest as unknown, oldest arrival and its age in seconds.
+        for each group its entity, reasons, day, source, state (None where it is not grouped by it), count, amounts by
+        currency with the rest as unknown, oldest arrival and its age in seconds.
     """
     columns = {"reason": "reasons", "day": "arrived_on", "source": "source", "state": "state"}
     kinds = {"reason": "text[]", "day": "date", "source": "text", "state": "text"}
     selected = [columns[name] if name in by else f"null::{kinds[name]} as {columns[name]}" for name in columns]
     condition, values = where(selection, connection)
     query = sql.SQL(
-        "select {}, currency, count(*) as count, sum(amount) as amount, min(arrived_at) as oldest, "
-        "extract(epoch from max(age))::bigint as age from metadata.dead_letter_book where {} group by 1, 2, 3, 4, 5"
+        "select entity, {}, currency, count(*) as count, sum(amount) as amount, min(arrived_at) as oldest, "
+        "extract(epoch from max(age))::bigint as age from metadata.dead_letter_book where {} group by 1, 2, 3, 4, 5, 6"
     ).format(sql.SQL(", ".join(selected)), condition)
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     with connection.cursor(row_factory=dict_row) as cursor:
         for row in cursor.execute(query, values):
-            key = (tuple(row["reasons"] or ()), row["arrived_on"], row["source"], row["state"])
+            key = (row["entity"], tuple(row["reasons"] or ()), row["arrived_on"], row["source"], row["state"])
             groups.setdefault(key, []).append(row)
     listed = [_group(key, rows) for key, rows in groups.items()]
     return sorted(listed, key=lambda group: (-group["count"], group["reasons"], str(group["day"])))
 
 
 def _group(key: tuple[Any, ...], rows: list[dict[str, Any]]) -> dict[str, Any]:
-    reasons, day, source, state = key
+    entity, reasons, day, source, state = key
     known = {row["currency"]: Money(row["count"], row["amount"]) for row in rows if row["currency"]}
     unknown = sum(row["count"] for row in rows if not row["currency"])
     amounts: dict[str, Any] = amounts_as_json({c: Money(m.count, two_digits(m.amount)) for c, m in known.items()})
     return {
+        "entity": entity,
         "reasons": list(reasons),
         "day": day.isoformat() if day else None,
         "source": source,
@@ -72,7 +75,7 @@ def list_letters(connection: Connection, selection: Selection, limit: int) -> li
     """Return single letters, oldest first, without anything personal."""
     condition, values = where(selection, connection)
     query = sql.SQL(
-        'select book, topic_id, partition, "offset", source, seq, reasons, arrived_at, '
+        'select book, entity, topic_id, partition, "offset", source, seq, reasons, arrived_at, '
         "extract(epoch from age)::bigint as age_seconds, currency, amount, value_bytes, state, is_unconfirmed, "
         "decided_at, redriven_run, redriven_seq, redrive_of, successor_book, successor_partition, successor_offset, "
         "load_id, conflict "
@@ -88,7 +91,7 @@ def _letter(row: dict[str, Any]) -> dict[str, Any]:
         place = f"{row['successor_partition']}:{row['successor_offset']}"
         successor = {"book": row["successor_book"], "letter": place}
     redriven = {"run": row["redriven_run"], "seq": row["redriven_seq"]} if row["redriven_run"] else None
-    kept = ("book", "topic_id", "source", "seq", "reasons", "age_seconds", "currency", "value_bytes", "state")
+    kept = ("book", "entity", "topic_id", "source", "seq", "reasons", "age_seconds", "currency", "value_bytes", "state")
     return {
         "letter": f"{row['partition']}:{row['offset']}",
         **{name: row[name] for name in kept},

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
-from contracts.model import Contract
+from contracts.model import Entity
 from contracts.verdict import judge
 from core.errors import TieoutError
 from warehouse.dlq.lake import Letter
@@ -59,9 +59,15 @@ def make_message(intent: Intent) -> Message:
     return Message(intent.redrive_id, intent.key, intent.letter.value, headers)
 
 
-def headers_of(run: str, seq: int, status_at: str, contract: str, redrive_of: str) -> list[tuple[str, bytes]]:
+def headers_of(run: str, seq: int, status_at: str, contract_version: str, redrive_of: str) -> list[tuple[str, bytes]]:
     """Return the headers of a redriven event."""
-    named = {"run": run, "seq": str(seq), "status_at": status_at, "contract": contract, "redrive-of": redrive_of}
+    named = {
+        "run": run,
+        "seq": str(seq),
+        "status_at": status_at,
+        "contract": contract_version,
+        "redrive-of": redrive_of,
+    }
     return [(name, text.encode()) for name, text in named.items()]
 
 
@@ -76,7 +82,7 @@ class Planner:
 
     run: str
     topic_id: str
-    contract: Contract
+    entity: Entity
     seq: int = 0
 
     def plan(self, letter: Letter, book: str, *, is_changed: bool) -> Intent:
@@ -85,13 +91,13 @@ class Planner:
         Raises:
             TieoutError: it is larger than the broker takes.
         """
-        verdict = judge(letter.value, self.contract)
+        verdict = judge(letter.value, self.entity)
         event = verdict.event or {}
-        customer, currency = event.get("customer_id"), event.get("currency")
-        key = customer.encode() if isinstance(customer, str) and customer else letter.key
+        named, currency = event.get(self.entity.message_key), event.get(self.entity.currency)
+        key = named.encode() if isinstance(named, str) and named else letter.key
         self._check_size(letter, key)
         self.seq += 1
-        known = currency in self.contract.currencies and verdict.amount is not None
+        known = currency in self.entity.currencies and verdict.amount is not None
         return Intent(
             redrive_id=uuid4(),
             letter=letter,
@@ -104,12 +110,12 @@ class Planner:
             currency=currency if known else None,
             amount=verdict.amount if known else None,
             key=key,
-            contract_version=self.contract.version,
+            contract_version=self.entity.version,
         )
 
     def _check_size(self, letter: Letter, key: bytes | None) -> None:
         size = len(letter.value or b"") + len(key or b"")
-        limit = self.contract.topics["transactions"].max_message_bytes - FRAMING_BYTES
+        limit = self.entity.topic.max_message_bytes - FRAMING_BYTES
         if size > limit:
             raise TieoutError(
                 f"letter {letter.place} has {size:,} bytes; with its headers the broker takes {limit:,}.",

@@ -1,16 +1,17 @@
 """Which letters a command is about."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, NamedTuple
 
 from psycopg import sql
 
-from contracts.model import Contract
+from contracts.entities import load_entities, load_entity
+from contracts.model import PAYMENTS, Entity
 from core.errors import OptionError, TieoutError
-from warehouse.dlq.books import DEAD_LETTERS, REJECTED, Connection, current_topic
+from warehouse.dlq.books import Connection, book_of, current_topic
 
 FETCHED = 5_000
 STATES = {"open": "OPEN", "redriven": "REDRIVEN", "written-off": "WRITTEN_OFF"}
@@ -39,15 +40,17 @@ class Wanted(NamedTuple):
 
 @dataclass(frozen=True)
 class Selection:
-    """Letters of one book, by what is known of them.
+    """Dead letters, or rejected events, by what is known of them.
 
     Attributes:
+        entity: the name of the entity that they are of; None for every one.
         offsets: partition, first and last offset, each; they are of one topic.
-        topic_id: None for all topics; with offsets, the one that is read now.
+        topic_id: None for all topics; with offsets, the one of the entity that is read now.
         state: OPEN, REDRIVEN, WRITTEN_OFF or None for all.
     """
 
-    book: str = DEAD_LETTERS
+    rejected: bool = False
+    entity: str | None = None
     reason: str | None = None
     day: date | None = None
     source: str | None = None
@@ -57,8 +60,29 @@ class Selection:
 
     def __str__(self) -> str:
         ranges = ",".join(f"{p}:{a}" if a == b else f"{p}:{a}-{b}" for p, a, b in self.offsets)
-        named = {"reason": self.reason, "day": self.day, "source": self.source, "offsets": ranges or None}
+        entity = None if self.entity == PAYMENTS else self.entity
+        named = {
+            "entity": entity,
+            "reason": self.reason,
+            "day": self.day,
+            "source": self.source,
+            "offsets": ranges or None,
+        }
         return " ".join(f"{name} {value}" for name, value in named.items() if value is not None) or "all"
+
+    @property
+    def entities(self) -> tuple[Entity, ...]:
+        """The entities whose letters it may hold, payments first."""
+        return load_entities() if self.entity is None else (load_entity(self.entity),)
+
+    @property
+    def book(self) -> str:
+        """The book of its first entity."""
+        return book_of(self.entities[0], rejected=self.rejected)
+
+    def of(self, entity: Entity) -> "Selection":
+        """Return the same selection for letters of one entity."""
+        return replace(self, entity=entity.name)
 
     def within(self, state: str | None) -> "Selection":
         """Return the same selection for letters of one state."""
@@ -82,24 +106,28 @@ def parse_offsets(text: str) -> tuple[tuple[int, int, int], ...]:
     return found
 
 
-def check_reason(code: str | None, contract: Contract) -> None:
-    """Refuse a reason that the contract does not know.
+def check_reason(code: str | None, entities: Sequence[Entity]) -> None:
+    """Refuse a reason that no contract of the entities knows.
 
     Raises:
         TieoutError: there is no such code.
     """
-    if code is not None and code not in {rule.code for rule in contract.rules}:
+    if code is not None and code not in {rule.code for entity in entities for rule in entity.rules}:
+        named = " and ".join(f"of {entity.name} {entity.version}" for entity in entities)
         raise OptionError(
-            f"the contract {contract.version} has no reason {code}.", NOTHING, "./scripts/tieout dlq list shows them"
+            f"the contract {named} has no reason {code}.", NOTHING, "./scripts/tieout dlq list shows them"
         )
 
 
 def where(selection: Selection, connection: Connection) -> tuple[sql.Composed, list[Any]]:
     """Return the condition on metadata.dead_letter_book, and its parameters."""
-    parts: list[sql.Composable] = [sql.SQL("book = %s")]
-    values: list[Any] = [selection.book]
-    topic_id = selection.topic_id or (current_topic(connection) if selection.offsets else None)
+    parts: list[sql.Composable] = [sql.SQL("book = any(%s)")]
+    values: list[Any] = [[book_of(entity, rejected=selection.rejected) for entity in selection.entities]]
+    topic_id = selection.topic_id
+    if selection.offsets and topic_id is None:
+        topic_id = current_topic(connection, selection.entities[0])
     for text, value in (
+        ("entity = %s", selection.entity),
         ("%s = any(reasons)", selection.reason),
         ("arrived_on = %s", selection.day),
         ("source = %s", selection.source),
@@ -147,7 +175,7 @@ def refuse_decided(connection: Connection, selection: Selection) -> None:
     """
     condition, values = where(selection, connection)
     query = sql.SQL(
-        'select topic_id, partition, "offset", state, decided_at, redriven_run, redriven_seq, successor_book, '
+        'select topic_id, partition, "offset", entity, state, decided_at, redriven_run, redriven_seq, successor_book, '
         "successor_partition, successor_offset from metadata.dead_letter_book "
         "where {} and state <> 'OPEN' and not is_unconfirmed order by 1, 2, 3 limit 1"
     ).format(condition)
@@ -159,14 +187,14 @@ def refuse_decided(connection: Connection, selection: Selection) -> None:
             f"there is no letter at {selection} in {selection.book}.",
             NOTHING,
             "./scripts/tieout dlq list --letters"
-            + (" --rejected" if selection.book == REJECTED else "")
+            + options(selection)
             + "; what no load has taken yet is not listed: ./scripts/tieout load",
         )
 
 
 def decided_error(row: tuple[Any, ...]) -> TieoutError:
     """Return the refusal for a letter that was redriven or written off."""
-    topic_id, partition, offset, state, at, run, seq, book, new_partition, new_offset = row
+    topic_id, partition, offset, entity, state, at, run, seq, book, new_partition, new_offset = row
     letter = Coordinates(topic_id, partition, offset)
     if state == "WRITTEN_OFF":
         became = f"was written off at {at:%Y-%m-%d %H:%M:%S}Z and is out of the books for good"
@@ -177,5 +205,15 @@ def decided_error(row: tuple[Any, ...]) -> TieoutError:
     return TieoutError(
         f"letter {letter} {became}.",
         f"a letter is redriven once: {NOTHING}",
-        f"./scripts/tieout dlq show {letter}; --skip-decided leaves such letters out",
+        f"./scripts/tieout dlq show {letter}{of_entity(entity)}; --skip-decided leaves such letters out",
     )
+
+
+def of_entity(entity: str | None) -> str:
+    """Return the option that names an entity; nothing for payments, which coordinates without it mean."""
+    return "" if entity in {None, PAYMENTS} else f" --entity {entity}"
+
+
+def options(selection: Selection) -> str:
+    """Return the options with which a command looks at the same letters."""
+    return (" --rejected" if selection.rejected else "") + of_entity(selection.entity)

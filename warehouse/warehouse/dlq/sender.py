@@ -10,10 +10,11 @@ from uuid import UUID
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from contracts.control_total import ControlTotal
-from contracts.model import Contract
+from contracts.model import Entity
 from core import failpoints
 from core.errors import OutageError, TieoutError
-from core.kafka_login import librdkafka_login
+from core.kafka_certificates import certificate_trouble
+from core.kafka_login import KafkaPlace, librdkafka_login
 from warehouse.dlq.books import LEFT
 from warehouse.dlq.intents import Sent
 from warehouse.dlq.plan import Message
@@ -42,20 +43,19 @@ class Sender:
         patience: seconds after which a broker that does not answer is an outage.
     """
 
-    def __init__(self, bootstrap: str, password: str, contract: Contract, patience: float = PATIENCE_SECONDS) -> None:
-        topics = contract.topics
-        self._bootstrap, self._patience = bootstrap, patience
-        self._topic, self._control = topics["transactions"].name, contract.control_topics[REDRIVE].name
+    def __init__(self, broker: KafkaPlace, password: str, entity: Entity, patience: float = PATIENCE_SECONDS) -> None:
+        self._broker, self._bootstrap, self._patience = broker, broker.bootstrap, patience
+        self._topic, self._control = entity.topic.name, entity.platform.control_topics[REDRIVE].name
         self._refusal: str | None = None
         self._trouble = "no answer"
         self._producer = Producer(
             {
-                **librdkafka_login(bootstrap, REDRIVE, password),
+                **librdkafka_login(broker, REDRIVE, password),
                 "client.id": "tieout-redrive",
                 "enable.idempotence": True,
                 "acks": "all",
                 "linger.ms": 20,
-                "message.max.bytes": topics["transactions"].max_message_bytes,
+                "message.max.bytes": entity.topic.max_message_bytes,
                 "message.timeout.ms": int(patience * 1000),
                 "error_cb": self._on_error,
                 "log_level": 2,
@@ -162,6 +162,8 @@ class Sender:
         code = error.code()
         if code in _REFUSALS:
             self._refusal = _REFUSALS[code]
+        elif code == KafkaError._SSL and (trouble := certificate_trouble(self._broker, REDRIVE)):
+            self._refusal = f"cannot be spoken to: {trouble}"
         elif error.fatal():
             self._refusal = f"ended the idempotent session: {error.str()}"
         elif code not in (KafkaError._ALL_BROKERS_DOWN, KafkaError._MSG_TIMED_OUT):

@@ -5,8 +5,9 @@ import json
 import re
 from typing import Any
 
-from contracts.model import Contract
-from warehouse.dlq.books import Connection
+from contracts.entities import load_entity
+from contracts.model import Entity
+from warehouse.dlq.books import DEAD_LETTERS, Connection, book_of
 from warehouse.dlq.lake import Letter
 from warehouse.dlq.listing import list_letters
 from warehouse.dlq.selection import Selection
@@ -28,10 +29,8 @@ def chain(connection: Connection, letter: dict[str, Any]) -> list[dict[str, Any]
     links = [first]
     for _ in range(LONGEST_CHAIN):
         after = links[-1]["successor"]
-        if after is None or after["book"] not in ("dead_letters", "rejected_transactions"):
-            break
-        following = _at(connection, after["letter"], links[-1]["topic_id"], after["book"])
-        if following is None:
+        following = after and _at(connection, after["letter"], links[-1]["topic_id"], after["book"])
+        if not following:
             break
         links.append(following)
     return links
@@ -42,7 +41,8 @@ def _letter_at(
 ) -> dict[str, Any] | None:
     """Return the letter that a header names, if it was redriven as this event."""
     place, _, former = (header or "").partition("@")
-    for book in ("dead_letters", "rejected_transactions"):
+    entity = load_entity(successor["entity"])
+    for book in (DEAD_LETTERS, book_of(entity, rejected=True)):
         found = _at(connection, place, former or topic_id, book)
         if found and found["redriven"] == {"run": successor["source"], "seq": successor["seq"]}:
             return found
@@ -54,17 +54,17 @@ def _at(connection: Connection, place: str, topic_id: str, book: str) -> dict[st
     if not (_PARTITION.fullmatch(partition) and _OFFSET.fullmatch(offset)):
         return None
     offsets = ((int(partition), int(offset), int(offset)),)
-    found = list_letters(connection, Selection(book=book, offsets=offsets, topic_id=topic_id), 1)
-    return found[0] if found else None
+    selection = Selection(rejected=book != DEAD_LETTERS, offsets=offsets, topic_id=topic_id)
+    return next((each for each in list_letters(connection, selection, 1) if each["book"] == book), None)
 
 
-def meanings(reasons: list[str], contract: Contract) -> dict[str, str]:
+def meanings(reasons: list[str], entity: Entity) -> dict[str, str]:
     """Return each reason with what the contract says of it."""
-    known = {rule.code: rule.meaning for rule in contract.rules}
-    return {code: known.get(code, f"no rule of contract {contract.version}") for code in reasons}
+    known = {rule.code: rule.meaning for rule in entity.rules}
+    return {code: known.get(code, f"no rule of contract {entity.version}") for code in reasons}
 
 
-def view_bytes(letter: Letter, contract: Contract, *, unmask: bool) -> dict[str, Any]:
+def view_bytes(letter: Letter, entity: Entity, *, unmask: bool) -> dict[str, Any]:
     """Return the letter's bytes as a person may see them.
 
     Parsed, each field; those that the contract marks as personal, or does not know, by length. Not parsed, length,
@@ -78,9 +78,9 @@ def view_bytes(letter: Letter, contract: Contract, *, unmask: bool) -> dict[str,
     if fields is None:
         seen |= {"fields": None, "hex": value[:HEAD_BYTES].hex(" ")}
     else:
-        open_fields = {field.name for field in contract.fields if field.personal == "internal"}
+        open_fields = {field.name for field in entity.fields if field.personal == "internal"}
         seen["fields"] = [
-            {"name": name if unmask or name in open_fields or name in _names(contract) else _masked(name)}
+            {"name": name if unmask or name in open_fields or name in _names(entity) else _masked(name)}
             | {"value": shown if unmask or name in open_fields else _masked(shown)}
             for name, shown in fields
         ]
@@ -91,8 +91,8 @@ def view_bytes(letter: Letter, contract: Contract, *, unmask: bool) -> dict[str,
     return seen
 
 
-def _names(contract: Contract) -> set[str]:
-    return {field.name for field in contract.fields}
+def _names(entity: Entity) -> set[str]:
+    return {field.name for field in entity.fields}
 
 
 def _masked(text: str) -> str:

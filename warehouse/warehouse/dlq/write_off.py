@@ -1,10 +1,12 @@
 """`tieout dlq write-off`: letters that nobody will put back leave the open books, with a reason and a name."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from psycopg import sql
 
-from contracts.control_total import Money, amounts_as_json
+from contracts.control_total import Money, amounts_as_json, sum_amounts
+from contracts.entities import entity_names
 from core.errors import TieoutError
 from warehouse.dlq.books import Connection, only_decider
 from warehouse.dlq.listing import two_digits
@@ -34,10 +36,10 @@ def write_off(connection: Connection, selection: Selection, reason: str, name: s
             # Counted and written off are the same letters, also when a load brings more meanwhile.
             connection.execute("set transaction isolation level repeatable read")
             query = sql.SQL(
-                "select currency, count(*), sum(amount) from metadata.dead_letter_book where {} group by 1"
+                "select entity, currency, count(*), sum(amount) from metadata.dead_letter_book where {} group by 1, 2"
             ).format(condition)
             rows = connection.execute(query, values).fetchall()
-            count = sum(row[1] for row in rows)
+            count = sum(row[2] for row in rows)
             if not count:
                 raise TieoutError(
                     f"no letter of the selection {selection} is open.", NOTHING, "./scripts/tieout dlq list --state all"
@@ -50,14 +52,19 @@ def write_off(connection: Connection, selection: Selection, reason: str, name: s
                     "from metadata.dead_letter_book where {}"
                 ).format(condition)
                 connection.execute(insert, [reason.strip(), name.strip(), *values])
-    amounts = {currency: Money(n, two_digits(amount)) for currency, n, amount in rows if currency}
-    unknown = sum(n for currency, n, _ in rows if not currency)
+    said = {"reason": reason.strip(), "name": name.strip()}
+    return {"ok": True, "dry_run": dry_run, **_summed(rows), **said, "entities": list(_by_entity(rows))}
+
+
+def _by_entity(rows: list[tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
+    for entity in sorted({row[0] for row in rows}, key=entity_names().index):
+        yield {"entity": entity, **_summed([row for row in rows if row[0] == entity])}
+
+
+def _summed(rows: list[tuple[Any, ...]]) -> dict[str, Any]:
+    amounts = sum_amounts({currency: Money(n, two_digits(amount))} for _, currency, n, amount in rows if currency)
     return {
-        "ok": True,
-        "dry_run": dry_run,
-        "letters": count,
+        "letters": sum(n for _, _, n, _ in rows),
         "amounts": amounts_as_json(amounts),
-        "unknown": unknown,
-        "reason": reason.strip(),
-        "name": name.strip(),
+        "unknown": sum(n for _, currency, n, _ in rows if not currency),
     }

@@ -8,18 +8,18 @@ from typing import Any
 
 import psycopg
 
-from contracts.control_total import NO_FEED, sender_of
-from contracts.model import load_contract
+from contracts.control_total import sender_of
+from contracts.entities import load_entities, load_platform
+from contracts.model import Entity
 from core.errors import OutageError, TieoutError
-from core.lake import BRONZE
 from core.settings import Settings
 from core.text import shown
-from warehouse.asking import in_words, one_snapshot
 from warehouse.audit import only_loader
 from warehouse.dlq.books import asked_by
 from warehouse.proof.equation import DIFFERENT, OK, OPEN, UNATTESTED, VOID
 from warehouse.proof.feeds import FeedBooks, judge, read_feeds
 from warehouse.settle import Ends
+from warehouse.snapshot import in_words, one_snapshot
 from warehouse.watermark import read_watermark
 
 # The worst of a feed's lines first: it is what the feed is.
@@ -33,8 +33,9 @@ Connection = psycopg.Connection[Any]
 
 @dataclass(frozen=True)
 class Feed:
-    """A feed and its verdict in E0."""
+    """A feed, the entity that it is of, and its verdict in E0."""
 
+    entity: Entity
     books: FeedBooks
     verdict: str
 
@@ -44,7 +45,8 @@ class Feed:
         stated = [books.settled[0].seq if books.settled else 0, *(total.seq for total, _ in books.waiting)]
         return {
             "feed": books.run,
-            "sender": None if books.run == NO_FEED else sender_of(books.run, load_contract().control_senders),
+            "entity": self.entity.name,
+            "sender": None if books.is_none else sender_of(books.run, load_platform().control_topics),
             "verdict": self.verdict,
             "events": books.events,
             "stated": max(stated),
@@ -58,9 +60,15 @@ class Feed:
 
 def read_judged(connection: Connection) -> list[Feed]:
     """Return every feed of the books with its verdict, newest first."""
-    watermark = read_watermark(connection, BRONZE)
+    feeds = [feed for entity in load_entities() for feed in _judged(connection, entity)]
+    return sorted(feeds, key=lambda feed: -feed.books.last_load_id)
+
+
+def _judged(connection: Connection, entity: Entity) -> Iterable[Feed]:
+    watermark = read_watermark(connection, entity.bronze)
     ends = Ends(connection, watermark.topic_id if watermark else None, watermark.ends if watermark else {})
-    return [Feed(books, _verdict({line.verdict for line in judge(books, ends)})) for books in read_feeds(connection, 0)]
+    for books in read_feeds(connection, entity, 0):
+        yield Feed(entity, books, _verdict({line.verdict for line in judge(books, ends)}))
 
 
 def _verdict(verdicts: set[str]) -> str:
@@ -129,9 +137,9 @@ def _choose(feeds: Iterable[Feed], names: Sequence[str]) -> list[Feed]:
     for name, feed in chosen.items():
         if feed is None:
             raise TieoutError(f"the books have no feed {shown(name)}.", NOTHING, LIST)
-        if feed.books.run == NO_FEED:
+        if feed.books.is_none:
             raise TieoutError(
-                f"{NO_FEED} is no feed: it stands for events that name none, and nothing is compared with them.",
+                f"{name} is no feed: it stands for events that name none, and nothing is compared with them.",
                 NOTHING,
                 LIST,
             )

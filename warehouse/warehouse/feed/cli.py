@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from contracts.model import PAYMENTS
 from core.text import shown
 
 feed = typer.Typer(no_args_is_help=True, help="Feeds in the books: how each stands, and the end of one for good.")
@@ -75,7 +76,8 @@ def void(
         return
     for each in outcome["feeds"]:
         done = "would be ended" if dry_run else "is ended"
-        typer.echo(f"feed {shown(each['feed'])} {done}: it was {each['verdict']}, {each['events']:,} events stay.")
+        of = "" if each["entity"] == PAYMENTS else f" of {each['entity']}"
+        typer.echo(f"feed {shown(each['feed'])}{of} {done}: it was {each['verdict']}, {each['events']:,} events stay.")
     if not dry_run:
         typer.echo("The next proof shows VOID. Next: ./scripts/tieout proof")
 
@@ -84,12 +86,16 @@ def _show(found: dict[str, Any]) -> None:
     from core.console import PlainConsole, PlainTable
 
     console = PlainConsole()
-    table = PlainTable("feed", "verdict", "events", "stated", "agreed", "closed", "ended by", "reason",
-                       right=frozenset({2, 3, 4, 5}))  # fmt: skip
+    # Which entity a feed is of is said where there is more than one.
+    several = len({each["entity"] for each in found["feeds"]}) > 1
+    first = ("feed", "entity") if several else ("feed",)
+    columns = (*first, "verdict", "events", "stated", "agreed", "closed", "ended by", "reason")
+    table = PlainTable(*columns, right=frozenset(range(len(first) + 1, len(first) + 5)))
     for each in found["feeds"]:
         numbers = (each["events"], each["stated"], each["agreed"], each["closed"])
         table.add_row(
             each["feed"],
+            *([each["entity"]] if several else []),
             each["verdict"],
             *("" if number is None else f"{number:,}" for number in numbers),
             each["ended_by"] or "",

@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 
-from contracts.model import load_contract
+from contracts.model import Entity
 from core.settings import Settings
 from warehouse.feeds import as_multirange, as_ranges
 from warehouse.gaps import Spans, as_spans
@@ -23,6 +23,7 @@ _UNEXPLAINED = """
 select load_id, topic_id, partition, offsets - markers - aborted
 from metadata.offsets_without_event
 where load_id > %s and not isempty(offsets - markers - aborted)
+    and load_id in (select load_id from metadata.load_audit where entity = %s)
 """
 _EXPLAIN = """
 insert into metadata.explained_offsets (load_id, topic_id, partition, markers, aborted, first_offset)
@@ -51,17 +52,20 @@ class Finding:
         return markers, aborted
 
 
-def unexplained_loads(connection: psycopg.Connection[Any], after_load: int) -> set[int]:
-    """Return the loads that have passed offsets without an event of which nothing is shown yet."""
-    return {load_id for load_id, *_ in connection.execute(_UNEXPLAINED, [after_load]).fetchall()}
+def unexplained_loads(connection: psycopg.Connection[Any], entity: Entity, after_load: int) -> set[int]:
+    """Return the loads of an entity that have passed offsets without an event of which nothing is shown yet."""
+    return {load_id for load_id, *_ in connection.execute(_UNEXPLAINED, [after_load, entity.name]).fetchall()}
 
 
-def explain_missing(connection: psycopg.Connection[Any], settings: Settings, after_load: int) -> set[int]:
-    """Read again what loads have passed without an event, and write down what it is.
+def explain_missing(
+    connection: psycopg.Connection[Any], settings: Settings, entity: Entity, after_load: int
+) -> set[int]:
+    """Read again what loads of an entity have passed without an event, and write down what it is.
 
     Args:
         connection: as dbt.
         settings: broker, and the password of the auditor.
+        entity: whose loads, and whose topic.
         after_load: loads up to this one are proven already.
 
     Returns:
@@ -70,11 +74,11 @@ def explain_missing(connection: psycopg.Connection[Any], settings: Settings, aft
     Raises:
         OutageError: the broker is away.
     """
-    rows = connection.execute(_UNEXPLAINED, [after_load]).fetchall()
+    rows = connection.execute(_UNEXPLAINED, [after_load, entity.name]).fetchall()
     connection.commit()  # Kafka may take its time
     for load_id, topic_id in sorted({(load_id, topic_id) for load_id, topic_id, *_ in rows}):
         missing = {p: as_ranges(offsets) for load, topic, p, offsets in rows if (load, topic) == (load_id, topic_id)}
-        for partition, found in read_again(settings, topic_id, missing).items():
+        for partition, found in read_again(settings, entity, topic_id, missing).items():
             if found.markers or found.aborted:
                 spans = (as_multirange(found.markers), as_multirange(found.aborted))
                 connection.execute(_EXPLAIN, [load_id, topic_id, partition, *spans, found.first])
@@ -82,13 +86,15 @@ def explain_missing(connection: psycopg.Connection[Any], settings: Settings, aft
     return {load_id for load_id, *_ in rows}
 
 
-def read_again(settings: Settings, topic_id: str | None, missing: Mapping[int, Spans]) -> dict[int, Finding]:
-    """Return what the missing offsets of a topic's partitions are; nothing where the topic was made anew.
+def read_again(
+    settings: Settings, entity: Entity, topic_id: str | None, missing: Mapping[int, Spans]
+) -> dict[int, Finding]:
+    """Return what the missing offsets of an entity's partitions are; nothing where the topic was made anew.
 
     Raises:
         OutageError: the broker is away, or forgets what is read.
     """
-    topic = load_contract().topics["transactions"].name
+    topic = entity.topic.name
     found_id, is_compacted = topic_state(settings, topic)
     if found_id != topic_id:
         return {}

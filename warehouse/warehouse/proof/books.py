@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 
+from contracts.model import Entity
 from warehouse.proof.equation import DIFFERENT, OK, Equation, Side
 from warehouse.proof.forward import Balance, Forward, add
 
@@ -19,7 +20,7 @@ select o.load_id, o.topic_id, o.partition, o.start_offset, o.end_offset, coalesc
     where (l.load_id, l.topic_id, l.partition) = (o.load_id, o.topic_id, o.partition)),
     metadata.count_offsets(coalesce(w.markers, '{}')), metadata.count_offsets(coalesce(w.aborted, '{}'))
 from metadata.load_offsets o
-join metadata.load_audit a on a.load_id = o.load_id and a.status = 'SUCCESS'
+join metadata.load_audit a on a.load_id = o.load_id and a.status = 'SUCCESS' and a.entity = %(entity)s
 left join (
     select load_id, partition,
         sum(case book when 'ALREADY_LOADED' then -count else count end) as count
@@ -35,7 +36,7 @@ order by o.load_id, o.partition
 _TOTALS = """
 select t.load_id, t.currency, t.book = 'BRONZE' as in_lake, sum(t.count)::bigint, sum(t.amount)
 from metadata.load_totals t join metadata.load_audit a on a.load_id = t.load_id and a.status = 'SUCCESS'
-where t.book <> 'DEAD_LETTER' and t.load_id > %s group by 1, 2, 3 order by 1, 2
+where t.book <> 'DEAD_LETTER' and t.load_id > %s and a.entity = %s group by 1, 2, 3 order by 1, 2
 """
 
 # The audit row of a load says the same as its totals, book by book.
@@ -47,7 +48,7 @@ cross join lateral (values
     ('ALREADY_LOADED', already_loaded), ('DEAD_LETTER', dead_letters)
 ) as said (book, count)
 left join metadata.load_totals t on t.load_id = a.load_id and t.book = said.book
-where a.load_id > %s and a.status = 'SUCCESS'
+where a.load_id > %s and a.entity = %s and a.status = 'SUCCESS'
     and (exists (select from metadata.load_totals o where o.load_id = a.load_id) or rows_read + dead_letters = 0
         or not exists (select from metadata.retention_floor where book = 'LOADS'))
 group by 1, 2, 3 having said.count is distinct from coalesce(sum(t.count), 0) order by 1, 2
@@ -84,7 +85,7 @@ def without_event(lost: int, markers: int, aborted: int) -> dict[str, int]:
 
 
 def offsets_by_totals(
-    connection: psycopg.Connection[Any], forward: Forward, known: Mapping[tuple[str, int], int]
+    connection: psycopg.Connection[Any], entity: Entity, forward: Forward, known: Mapping[tuple[str, int], int]
 ) -> Iterable[Equation]:
     """Yield E1 per partition: offsets that the loads account for = their events, dead letters and accepted losses.
 
@@ -94,12 +95,13 @@ def offsets_by_totals(
 
     Args:
         connection: in the proof's snapshot.
+        entity: whose loads.
         forward: what is brought forward.
         known: the offset behind the last loaded one by topic and partition, as the watermark says.
     """
     partitions = _brought(forward)
     wrong: list[Equation] = []
-    for row in connection.execute(_OFFSETS, {"after": forward.load_id}).fetchall():
+    for row in _offsets(connection, entity, forward):
         wrong += _follow(partitions, *row)
     for (topic, partition), behind in known.items():
         place = partitions.setdefault((topic, partition), _Partition(behind, behind))
@@ -140,14 +142,20 @@ def _follow(partitions: dict[tuple[str, int], _Partition], load_id: int, *row: A
     place.aborted += aborted
 
 
-def bring_offsets_forward(connection: psycopg.Connection[Any], forward: Forward, upto_load: int) -> dict[str, Balance]:
+def _offsets(connection: psycopg.Connection[Any], entity: Entity, forward: Forward) -> list[tuple[Any, ...]]:
+    return connection.execute(_OFFSETS, {"after": forward.load_id, "entity": entity.name}).fetchall()
+
+
+def bring_offsets_forward(
+    connection: psycopg.Connection[Any], entity: Entity, forward: Forward, upto_load: int
+) -> dict[str, Balance]:
     """Return E1's balances up to a load.
 
     E1: first offset and the one behind on the left, counted and lost on the right. E1_transactions: markers on the
     left, aborted records on the right.
     """
     partitions = _brought(forward)
-    for row in connection.execute(_OFFSETS, {"after": forward.load_id}).fetchall():
+    for row in _offsets(connection, entity, forward):
         if row[0] <= upto_load:
             list(_follow(partitions, *row))
     return {
@@ -172,18 +180,18 @@ def not_loaded(lake_ends: dict[int, int], loaded: dict[int, int]) -> Iterable[Eq
             yield Equation("E1", scope, None, Side(behind - begin), Side(), is_open=True)
 
 
-def loads_by_totals(connection: psycopg.Connection[Any], forward: Forward) -> Iterable[Equation]:
+def loads_by_totals(connection: psycopg.Connection[Any], entity: Entity, forward: Forward) -> Iterable[Equation]:
     """Yield E2 per load and currency: bronze = new + duplicates + rejected + already loaded, and the audit row so."""
-    sides = read_loads(connection, forward.load_id)
+    sides = read_loads(connection, entity, forward.load_id)
     yield from e2(sides, forward.balance("E2"), sum(left.count for left, _ in forward.balance("loads").values()))
-    for load_id, book, said, counted in connection.execute(_AUDIT, [forward.load_id]).fetchall():
+    for load_id, book, said, counted in connection.execute(_AUDIT, [forward.load_id, entity.name]).fetchall():
         yield Equation("E2", {"load_id": load_id, "audit_row_says": book}, None, Side(said or 0), Side(counted))
 
 
-def read_loads(connection: psycopg.Connection[Any], after_load: int) -> Sides:
+def read_loads(connection: psycopg.Connection[Any], entity: Entity, after_load: int) -> Sides:
     """Return both sides of E2 by load and currency, as the loads wrote them down."""
     sides: Sides = defaultdict(dict)
-    for load_id, currency, in_lake, count, amount in connection.execute(_TOTALS, [after_load]).fetchall():
+    for load_id, currency, in_lake, count, amount in connection.execute(_TOTALS, [after_load, entity.name]).fetchall():
         sides[load_id, currency][in_lake] = Side(count, amount)
     return sides
 

@@ -1,7 +1,7 @@
 """`--deep`: Kafka itself, read again by the other client, against the lake: offset by offset, byte by byte.
 
 It also says what was never attested: the events of feeds without control totals, and offsets that Kafka does not have,
-as after a transaction or a compaction. What only the lake has, such as a payment of an aborted transaction, is a
+as after a transaction or a compaction. What only the lake has, such as an event of an aborted transaction, is a
 difference.
 """
 
@@ -14,12 +14,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from contracts.control_total import LONGEST_RUN, NO_FEED
-from contracts.model import load_contract
-from core.lake import Lake
-from core.layout import Layout
-from core.settings import Settings
+from contracts.control_total import LONGEST_RUN
+from contracts.model import Entity
 from warehouse.delta_log import newest_record
+from warehouse.proof.context import Context
 from warehouse.proof.equation import Equation, Side
 from warehouse.proof.forward import plus
 from warehouse.proof.kafka_records import auditor, read_records
@@ -28,32 +26,30 @@ from warehouse.read import open_workspace
 Sides = dict[tuple[str, str | None], Side]
 
 
-def prove_with_kafka(settings: Settings, layout: Layout, unattested: list[str]) -> Iterable[Equation]:
+def prove_with_kafka(context: Context, unattested: list[str]) -> Iterable[Equation]:
     """Yield E1 per partition, Kafka's records = the lake's, and E0 of feeds without totals, by what Kafka holds.
 
     Only offsets that Kafka still has and the lake already has are judged.
 
     Args:
-        settings: broker, and the password of the auditor.
-        layout: where the lake is.
+        context: whose books, where the lake is, and the password of the auditor.
         unattested: the feeds that nobody's totals speak of.
 
     Raises:
         OutageError: the broker does not answer, or sends nothing for a minute.
     """
-    contract = load_contract()
-    lake = Lake.of(settings, layout)
-    topic_id, ends = newest_record(lake.bronze)
-    with open_workspace(layout.state / "load", settings.loader_memory) as workspace:
-        _read_lake(workspace, lake, topic_id)
+    entity = context.entity
+    topic_id, ends = newest_record(context.bronze)
+    with open_workspace(context.layout.state / "load", context.settings.loader_memory) as workspace:
+        _read_lake(workspace, context, topic_id)
         workspace.execute(
             'create table kafka ("partition" integer, "offset" bigint, digest varchar, feed varchar, currency varchar, '
             "amount decimal(38,4))"
         )
-        with auditor(settings) as consumer:
-            ranges = _ranges(consumer, contract.topics["transactions"].name, ends)
+        with auditor(context.settings) as consumer:
+            ranges = _ranges(consumer, entity.topic.name, ends)
             for batch in read_records(consumer, ranges):
-                _insert(workspace, batch, set(contract.currencies))
+                _insert(workspace, batch, entity)
             ranges = _still_there(workspace, consumer, ranges)
         yield from _offsets(workspace, ranges)
         yield from _unattested(workspace, unattested)
@@ -78,16 +74,16 @@ def _still_there(
     return {place: (max(begin, first[place]), behind) for place, (begin, behind) in ranges.items()}
 
 
-def _insert(workspace: duckdb.DuckDBPyConnection, batch: list[Any], currencies: set[str]) -> None:
+def _insert(workspace: duckdb.DuckDBPyConnection, batch: list[Any], entity: Entity) -> None:
     if not batch:
         return
-    money = [_money(message.value, currencies) for message in batch]
+    money = [_money(message.value, entity) for message in batch]
     table = pa.table(
         {
             "partition": pa.array([message.partition for message in batch], pa.int32()),
             "offset": pa.array([message.offset for message in batch], pa.int64()),
             "digest": pa.array([_digest(message.value) for message in batch], pa.string()),
-            "feed": pa.array([_feed(message.headers) for message in batch], pa.string()),
+            "feed": pa.array([_feed(message.headers, entity) for message in batch], pa.string()),
             "currency": pa.array([currency for currency, _ in money], pa.string()),
             "amount": pa.array([amount for _, amount in money], pa.decimal128(38, 4)),
         }
@@ -101,23 +97,23 @@ def _digest(value: bytes | None) -> str | None:
     return None if value is None else hashlib.md5(value, usedforsecurity=False).hexdigest()
 
 
-def _feed(headers: Iterable[tuple[str, bytes | None]]) -> str:
+def _feed(headers: Iterable[tuple[str, bytes | None]], entity: Entity) -> str:
     held = dict(headers)
     run, seq = held.get("run"), held.get("seq")
     try:
         name = (run or b"").decode()
         named = name and len(name) <= LONGEST_RUN and int((seq or b"").decode()) >= 1
     except ValueError:
-        return NO_FEED
-    return name if named else NO_FEED
+        return entity.no_feed
+    return name if named else entity.no_feed
 
 
-def _money(value: bytes | None, currencies: set[str]) -> tuple[str | None, Decimal | None]:
+def _money(value: bytes | None, entity: Entity) -> tuple[str | None, Decimal | None]:
     """Return currency and amount as plain JSON has them; what the lake calls malformed has none in the comparison."""
     try:
         fields = json.loads(value or b"", parse_float=Decimal, parse_int=Decimal)
-        amount, currency = fields["amount"], fields["currency"]
-        if isinstance(amount, Decimal) and amount.is_finite() and currency in currencies:
+        amount, currency = fields[entity.amount], fields[entity.currency]
+        if isinstance(amount, Decimal) and amount.is_finite() and currency in entity.currencies:
             exact = amount.quantize(Decimal("0.0001"))
             return (currency, exact) if abs(exact) < Decimal(10) ** 30 else (None, None)
     except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError):
@@ -125,13 +121,15 @@ def _money(value: bytes | None, currencies: set[str]) -> tuple[str | None, Decim
     return None, None
 
 
-def _read_lake(workspace: duckdb.DuckDBPyConnection, lake: Lake, topic_id: str | None) -> None:
+def _read_lake(workspace: duckdb.DuckDBPyConnection, context: Context, topic_id: str | None) -> None:
     workspace.execute(
         'create table lake ("partition" integer, "offset" bigint, digest varchar, currency varchar, '
         "amount decimal(20,4), in_bronze boolean)"
     )
-    for table in lake.tables:
-        money = "currency, amount, true" if table == lake.bronze else "null, null, false"
+    for table, money in (
+        (context.dead_letters, "null, null, false"),
+        (context.bronze, "currency, amount, true"),
+    ):
         for source in table.portions(workspace, table.files()):
             workspace.execute(
                 f'insert into lake select "partition", "offset", md5(raw_value), {money} '  # noqa: S608

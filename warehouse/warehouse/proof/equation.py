@@ -1,9 +1,11 @@
 """One line of the proof: two sides that must be equal, and the verdict."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
+
+from contracts.model import PAYMENTS
 
 OK, OPEN, UNATTESTED, VOID, DIFFERENT = "OK", "OPEN", "UNATTESTED", "VOID", "DIFFERENT"
 
@@ -26,7 +28,7 @@ class Equation:
 
     Attributes:
         name: E0 to E4.
-        scope: what it is about: partition, load, status ...
+        scope: what it is about: partition, load, status ... and the entity, where it is not the payments.
         currency: None for counts only.
         is_open: the right side is known to be behind, so that a difference is no finding yet.
         is_unattested: nobody says what the left side should be.
@@ -50,6 +52,11 @@ class Equation:
         object.__setattr__(self, "verdict", next((verdict for verdict, is_so in flags if is_so), judged))
 
     @property
+    def entity(self) -> str:
+        """The name of the entity whose books it compares."""
+        return entity_of(self.scope)
+
+    @property
     def difference(self) -> Side:
         """Left minus right."""
         amounts = (self.left.amount, self.right.amount)
@@ -67,6 +74,17 @@ class Equation:
             "difference": self.difference.as_json(),
             "verdict": self.verdict,
         }
+
+
+def entity_of(scope: Mapping[str, Any]) -> str:
+    """Return the name of the entity that a line is about."""
+    return str(scope.get("entity", PAYMENTS))
+
+
+def name_entity(entity: str, equations: Iterable[Equation]) -> Iterator[Equation]:
+    """Yield the equations with their entity in the scope. Those of payments look as before there were others."""
+    for equation in equations:
+        yield equation if entity == PAYMENTS else replace(equation, scope={"entity": entity, **equation.scope})
 
 
 def _text(amount: Decimal | None) -> str | None:

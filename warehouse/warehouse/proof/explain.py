@@ -1,78 +1,81 @@
 # ruff: noqa: S608  (conditions are our own; values are parameters)
-"""The smallest scope of a difference: days, offsets, and the transactions themselves, without personal data."""
+"""The smallest scope of a difference: days, offsets, and the keys themselves, without personal data."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import duckdb
 import psycopg
 from psycopg.rows import dict_row
 
-from contracts.model import load_contract
-from core.lake import Lake
+from contracts.entities import load_entity
+from contracts.model import Entity
 from core.layout import Layout
 from core.settings import Settings
+from warehouse.proof.context import Context
 from warehouse.proof.equation import DIFFERENT, Equation
 from warehouse.proof.feeds import CONTRADICTING
 from warehouse.proof.lake import read_lake
+from warehouse.proof.mart_queries import daily_sql
 from warehouse.proof.rows import make_differences, read_silver
 from warehouse.read import open_workspace
 
 MOST = 50
 DAYS_NAMED = 5
 
-_DAY = "(t.occurred_at at time zone 'UTC' + make_interval(mins => t.utc_offset_minutes))::date"
-
-_SILVER_AND_FACT = f"""
-with silver as (
-    select distinct on (t.transaction_id) t.transaction_id, t.currency, t.status, t.amount, t.load_id, t.partition,
-        t."offset", {_DAY} as day
-    from raw.transactions t
-    where t.load_id in (select load_id from metadata.processed_loads)
-    order by t.transaction_id, t.status = 'PENDING'
-)
-select transaction_id, coalesce(f.occurred_on, s.day)::text as day, s.load_id, s.partition, s."offset",
-    s.status as silver_status, s.amount::text as silver_amount, s.currency as silver_currency,
-    f.status as fact_status, f.amount::text as fact_amount, f.currency as fact_currency
-from silver s full join marts.fact_transactions f using (transaction_id)
-where (s.currency, s.status, s.amount) is distinct from (f.currency, f.status, f.amount)
-order by day, transaction_id
-"""
-
-_FACT_AND_DAILY = """
-with fact as (
-    select occurred_on, currency, status, count(*) as count, sum(amount) as amount
-    from marts.fact_transactions group by 1, 2, 3
-), daily as (
-    select occurred_on, currency, status, sum(count)::bigint as count, sum(amount) as amount
-    from marts.daily_revenue_totals, lateral (values
-        ('SUCCESS', success_count, success_amount),
-        ('FAILED', failed_count, failed_amount),
-        ('PENDING', pending_count, pending_amount)
-    ) as by_status (status, count, amount)
-    group by 1, 2, 3
-)
-select occurred_on::text as day, currency, status, coalesce(f.count, 0) as fact_count,
-    coalesce(f.amount, 0)::text as fact_amount, coalesce(d.count, 0) as daily_count,
-    coalesce(d.amount, 0)::text as daily_amount
-from fact f full join daily d using (occurred_on, currency, status)
-where (coalesce(f.count, 0), coalesce(f.amount, 0)) <> (coalesce(d.count, 0), coalesce(d.amount, 0))
-order by day, currency, status
-"""
-
 Item = dict[str, Any]
 
+_DAY = "(t.occurred_at at time zone 'UTC' + make_interval(mins => t.utc_offset_minutes))::date"
 
-def name_days(connection: psycopg.Connection[Any], equations: list[Equation]) -> list[Equation]:
-    """Return the equations; those of E3 and E4 that are different name the days on which they are."""
+
+def _silver_and_fact(entity: Entity) -> str:
+    key = entity.key
+    return f"""
+        with silver as (
+            select distinct on (t.{key}) t.{key}, t.currency, t.status, t.amount, t.load_id, t.partition,
+                t."offset", {_DAY} as day
+            from {entity.silver} t
+            where t.load_id in (select load_id from metadata.processed_loads)
+            order by t.{key}, t.status = '{entity.statuses.first}'
+        )
+        select {key}, coalesce(f.occurred_on, s.day)::text as day, s.load_id, s.partition, s."offset",
+            s.status as silver_status, s.amount::text as silver_amount, s.currency as silver_currency,
+            f.status as fact_status, f.amount::text as fact_amount, f.currency as fact_currency
+        from silver s full join {entity.fact} f using ({key})
+        where (s.currency, s.status, s.amount) is distinct from (f.currency, f.status, f.amount)
+        order by day, {key}
+    """
+
+
+def _fact_and_daily(entity: Entity) -> str:
+    return f"""
+        with fact as (
+            select occurred_on, currency, status, count(*) as count, sum(amount) as amount
+            from {entity.fact} group by 1, 2, 3
+        ), daily as (
+            select occurred_on, currency, status, sum(count)::bigint as count, sum(amount) as amount
+            from {daily_sql(entity)} group by 1, 2, 3
+        )
+        select occurred_on::text as day, currency, status, coalesce(f.count, 0) as fact_count,
+            coalesce(f.amount, 0)::text as fact_amount, coalesce(d.count, 0) as daily_count,
+            coalesce(d.amount, 0)::text as daily_amount
+        from fact f full join daily d using (occurred_on, currency, status)
+        where (coalesce(f.count, 0), coalesce(f.amount, 0)) <> (coalesce(d.count, 0), coalesce(d.amount, 0))
+        order by day, currency, status
+    """
+
+
+def name_days(connection: psycopg.Connection[Any], entity: Entity, equations: list[Equation]) -> list[Equation]:
+    """Return an entity's equations; those of E3 and E4 that are different name the days on which they are."""
     named = []
     found: dict[str, list[Item]] = {}
     for equation in equations:
         if equation.verdict == DIFFERENT and equation.name in {"E3", "E4"}:
             if equation.name not in found:
-                found[equation.name] = list(_of_marts(connection, equation.name))
+                found[equation.name] = list(_of_marts(connection, entity, equation.name))
             days = sorted({item["day"] for item in found[equation.name] if _concerns(item, equation)})
             more = [f"and {len(days) - DAYS_NAMED} more"] if len(days) > DAYS_NAMED else []
             scope = {**equation.scope, "days": ", ".join([*days[:DAYS_NAMED], *more])} if days else equation.scope
@@ -85,39 +88,49 @@ def name_days(connection: psycopg.Connection[Any], equations: list[Equation]) ->
 def explain_differences(
     connection: psycopg.Connection[Any], layout: Layout, settings: Settings, equations: list[Equation]
 ) -> list[dict[str, Any]]:
-    """Return, for each difference, the offsets and transactions behind it: up to fifty each."""
+    """Return, for each difference, the offsets and keys behind it: up to fifty each."""
     explained = []
-    different = [equation for equation in equations if equation.verdict == DIFFERENT]
-    with _lake(different, layout, settings) as workspace:
-        for equation in different:
-            if equation.name in {"E3", "E4"}:
-                items: Iterable[Item] = (i for i in _of_marts(connection, equation.name) if _concerns(i, equation))
-            elif equation.name == "E2" and "load_id" in equation.scope:
-                items = _of_load(connection, workspace, int(equation.scope["load_id"]))
-            elif equation.name == "E1" and "partition" in equation.scope:
-                items = _of_offsets(connection, workspace, equation)
-            elif equation.scope.items() >= CONTRADICTING.items():
-                items = _of_feed(connection, str(equation.scope["feed"]))
-            else:
-                items = ()
-            kept = [item for item, _ in zip(items, range(MOST), strict=False)]
-            explained.append({"name": equation.name, "scope": dict(equation.scope), "items": kept})
+    for name, different in _by_entity(equation for equation in equations if equation.verdict == DIFFERENT):
+        context = Context(connection, settings, layout, load_entity(name))
+        with _lake(different, context) as workspace:
+            for equation in different:
+                items = _items(context, workspace, equation)
+                kept = [item for item, _ in zip(items, range(MOST), strict=False)]
+                explained.append({"name": equation.name, "scope": dict(equation.scope), "items": kept})
     return explained
 
 
+def _by_entity(different: Iterable[Equation]) -> Iterator[tuple[str, list[Equation]]]:
+    for name, equations in groupby(different, key=lambda equation: equation.entity):
+        yield name, list(equations)
+
+
+def _items(context: Context, workspace: duckdb.DuckDBPyConnection, equation: Equation) -> Iterable[Item]:
+    if equation.name in {"E3", "E4"}:
+        items = _of_marts(context.connection, context.entity, equation.name)
+        return (item for item in items if _concerns(item, equation))
+    if equation.name == "E2" and "load_id" in equation.scope:
+        return _of_load(context, workspace, int(equation.scope["load_id"]))
+    if equation.name == "E1" and "partition" in equation.scope:
+        return _of_offsets(context.connection, workspace, equation)
+    if equation.scope.items() >= CONTRADICTING.items():
+        return _of_feed(context.connection, str(equation.scope["feed"]))
+    return ()
+
+
 @contextmanager
-def _lake(different: list[Equation], layout: Layout, settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
-    with open_workspace(layout.state / "load", settings.loader_memory) as workspace:
+def _lake(different: list[Equation], context: Context) -> Iterator[duckdb.DuckDBPyConnection]:
+    with open_workspace(context.layout.state / "load", context.settings.loader_memory) as workspace:
         if any(equation.name in {"E1", "E2"} for equation in different):
-            read_lake(workspace, Lake.of(settings, layout), load_contract())
+            read_lake(workspace, context)
         yield workspace
 
 
-def _of_marts(connection: psycopg.Connection[Any], name: str) -> Iterable[Item]:
-    query = _SILVER_AND_FACT if name == "E3" else _FACT_AND_DAILY
+def _of_marts(connection: psycopg.Connection[Any], entity: Entity, name: str) -> Iterable[Item]:
+    query = _silver_and_fact(entity) if name == "E3" else _fact_and_daily(entity)
     try:
         with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
-            return cursor.execute(query).fetchall()
+            return cursor.execute(query.encode()).fetchall()
     except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
         return []  # the mart is gone: there is nothing smaller to name
 
@@ -132,8 +145,8 @@ def _concerns(item: Item, equation: Equation) -> bool:
     return wanted in {(item[f"{side}_currency"], item[f"{side}_status"]) for side in ("silver", "fact")}
 
 
-def _of_load(connection: psycopg.Connection[Any], workspace: duckdb.DuckDBPyConnection, load_id: int) -> Iterable[Item]:
-    ranges = connection.execute(
+def _of_load(context: Context, workspace: duckdb.DuckDBPyConnection, load_id: int) -> Iterable[Item]:
+    ranges = context.connection.execute(
         "select load_id, topic_id, partition, start_offset, end_offset from metadata.load_offsets where load_id = %s",
         [load_id],
     ).fetchall()
@@ -143,7 +156,7 @@ def _of_load(connection: psycopg.Connection[Any], workspace: duckdb.DuckDBPyConn
     )
     if ranges:
         workspace.executemany("insert into judged values (?, ?, ?, ?, ?)", [list(row) for row in ranges])
-    read_silver(connection, workspace, load_contract(), load_id)
+    read_silver(context.connection, workspace, context.entity, load_id)
     make_differences(workspace)
     names = ("partition", "offset", "lake_id", "lake_status", "lake_amount", "silver_id", "silver_status",
              "silver_amount", "book")  # fmt: skip

@@ -7,8 +7,9 @@ from typing import Any
 
 import psycopg
 
-from contracts.control_total import NO_FEED, Money, amounts_from_json
-from warehouse.arrived import Arrived, Ranges, counted, gaps, said
+from contracts.control_total import Money, amounts_from_json
+from contracts.model import Entity
+from warehouse.arrivals import Arrived, Ranges, counted, gaps, said
 from warehouse.feeds import as_ranges
 from warehouse.losses import read_lost
 from warehouse.proof.equation import DIFFERENT, OPEN, UNATTESTED, VOID, Equation, Side
@@ -23,19 +24,21 @@ CONTRADICTING = {"control_totals": "contradict an earlier one"}
 _FEEDS = """
 select f.run, f.seen, f.events, f.without_amount, f.amounts, f.copies, f.settled_seq, f.settled_without_amount,
     f.settled_amounts, f.closed_seq, f.finished_load_id, f.contradictions, v.voided_by, v.reason, f.lost_seqs,
-    f.lost_without_amount, f.lost_amounts
+    f.lost_without_amount, f.lost_amounts, f.last_load_id
 from metadata.feeds f left join metadata.feed_voids v using (run)
-where f.finished_load_id is null or f.finished_load_id > %s
+where f.entity = %(entity)s and (f.finished_load_id is null or f.finished_load_id > %(after)s)
 order by f.last_load_id desc, f.run
 """
 _TOTALS = """
 select t.run, t.seq, t.amounts, t.topic_id, t.last_offsets
 from metadata.control_totals t join metadata.feeds f using (run)
-where (f.finished_load_id is null or f.finished_load_id > %s) and t.seq >= f.settled_seq and not f.is_void
+where f.entity = %(entity)s and (f.finished_load_id is null or f.finished_load_id > %(after)s)
+    and t.seq >= f.settled_seq and not f.is_void
 order by t.run, t.seq
 """
 _PORTIONS = """
-select p.run, upper(p.seqs), p.without_amount, p.amounts from metadata.load_feeds p
+select p.run, upper(p.seqs), p.without_amount, p.amounts
+from metadata.load_feeds p join metadata.feeds f on f.run = p.run and f.entity = %s
 where not p.settled and not isempty(p.seqs)
 """
 
@@ -63,6 +66,8 @@ class FeedBooks:
         void: who has ended the feed, and why.
         lost_seqs: settled numbers that stand in offsets accepted as lost.
         lost: what the gateway says of them.
+        is_none: it is no feed; it holds the events that name none.
+        last_load_id: the last load that had something of it.
     """
 
     run: str
@@ -77,6 +82,8 @@ class FeedBooks:
     void: tuple[str, str] | None = None
     lost_seqs: Ranges = field(default_factory=list)
     lost: Arrived = field(default_factory=Arrived)
+    is_none: bool = False
+    last_load_id: int = 0
 
 
 def fold_feeds(books: Iterable[FeedBooks], forward: Forward, ends: Ends) -> list[Equation]:
@@ -142,31 +149,32 @@ def bring_feeds_forward(books: Iterable[FeedBooks], forward: Forward, upto_load:
     return {"E0": sums, "feeds": feeds, "feeds_lost": lost, "feeds_void": void}
 
 
-def feeds_forward(connection: psycopg.Connection[Any], forward: Forward) -> Forward:
+def feeds_forward(connection: psycopg.Connection[Any], entity: Entity, forward: Forward) -> Forward:
     """Return where E0 begins: at the first feed again when one that was brought forward has gone on since.
 
     A feed goes on when events come behind its closing total, or another total does.
     """
     row = connection.execute(
         "select exists (select from metadata.feeds where first_finished_load_id <= %(load)s"
-        " and (finished_load_id is null or finished_load_id > %(load)s))",
-        {"load": forward.load_id},
+        " and entity = %(entity)s and (finished_load_id is null or finished_load_id > %(load)s))",
+        {"load": forward.load_id, "entity": entity.name},
     ).fetchone()
     return Forward() if row and row[0] else forward
 
 
-def read_feeds(connection: psycopg.Connection[Any], after_load: int) -> Iterable[FeedBooks]:
-    """Yield the feeds that are not brought forward, newest first."""
+def read_feeds(connection: psycopg.Connection[Any], entity: Entity, after_load: int) -> Iterable[FeedBooks]:
+    """Yield the feeds of an entity that are not brought forward, newest first."""
+    which = {"entity": entity.name, "after": after_load}
     totals: dict[str, list[Total]] = {}
-    for run, seq, amounts, topic_id, last_offsets in connection.execute(_TOTALS, [after_load]).fetchall():
+    for run, seq, amounts, topic_id, last_offsets in connection.execute(_TOTALS, which).fetchall():
         held = None if amounts is None else amounts_from_json(amounts)
         totals.setdefault(run, []).append(Total(seq, held, topic_id, last_offsets))
     portions: dict[str, list[tuple[int, Arrived]]] = {}
-    for run, behind, without_amount, amounts in connection.execute(_PORTIONS).fetchall():
+    for run, behind, without_amount, amounts in connection.execute(_PORTIONS, [entity.name]).fetchall():
         portions.setdefault(run, []).append((behind, Arrived(without_amount, amounts_from_json(amounts))))
-    for row in connection.execute(_FEEDS, [after_load]).fetchall():
+    for row in connection.execute(_FEEDS, which).fetchall():
         run, seen, events, _, _, copies, settled_seq, without_amount, amounts, closed_seq, finished, *others = row
-        contradictions, voided_by, reason, *lost = others
+        contradictions, voided_by, reason, *lost, last_load_id = others
         before = Arrived(without_amount, amounts_from_json(amounts))
         known = totals.get(run, [])
         settled = next((total for total in known if total.seq == settled_seq), None)
@@ -183,6 +191,8 @@ def read_feeds(connection: psycopg.Connection[Any], after_load: int) -> Iterable
             waiting=tuple((t, _upto(before, portions.get(run, []), t.seq)) for t in known if t.seq > settled_seq),
             lost_seqs=as_ranges(lost[0]),
             lost=Arrived(lost[1], amounts_from_json(lost[2])),
+            is_none=run == entity.no_feed,
+            last_load_id=last_load_id,
         )
 
 
@@ -190,9 +200,9 @@ def _upto(before: Arrived, portions: list[tuple[int, Arrived]], seq: int) -> Arr
     return before.plus(arrived for behind, arrived in portions if behind <= seq + 1)
 
 
-def lost_beyond_acceptance(connection: psycopg.Connection[Any]) -> Iterable[Equation]:
+def lost_beyond_acceptance(connection: psycopg.Connection[Any], entity: Entity) -> Iterable[Equation]:
     """Yield a difference where more numbers of feeds count as lost than offsets were accepted as lost."""
-    accepted, counted_as_lost = read_lost(connection)
+    accepted, counted_as_lost = read_lost(connection, entity.name)
     if counted_as_lost > accepted:
         scope = {"of": "events that count as lost, and offsets that are accepted as lost"}
         yield Equation("E0", scope, None, Side(accepted), Side(counted_as_lost))
@@ -209,7 +219,7 @@ def judge(feed: FeedBooks, ends: Ends) -> Iterable[Equation]:
     if feed.contradictions:
         scope = {"feed": feed.run, **CONTRADICTING}
         yield Equation("E0", scope, None, Side(), Side(feed.contradictions))
-    if feed.run == NO_FEED or (feed.settled is None and not feed.waiting and feed.closed_seq is None):
+    if feed.is_none or (feed.settled is None and not feed.waiting and feed.closed_seq is None):
         yield Equation("E0", {"feed": feed.run, **copies}, None, Side(), Side(feed.events), is_unattested=True)
         return
     if feed.settled is not None:

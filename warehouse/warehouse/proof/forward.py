@@ -47,10 +47,11 @@ class Forward:
         return dict(self.balances.get(name, {}))
 
 
-def read_forward(connection: psycopg.Connection[Any], now: datetime) -> Forward:
-    """Return what the last proof left; nothing where there is none or the log may have forgotten since."""
+def read_forward(connection: psycopg.Connection[Any], entity: str, now: datetime) -> Forward:
+    """Return what the last proof left of an entity; nothing where there is none or the log may have forgotten since."""
     row = connection.execute(
-        "select load_id, processed_load_id, epoch, seq, sums, checked_at from metadata.proof_forward"
+        "select load_id, processed_load_id, epoch, seq, sums, checked_at from metadata.proof_forward where entity = %s",
+        [entity],
     ).fetchone()
     if row is None:
         return Forward()
@@ -63,24 +64,32 @@ def read_forward(connection: psycopg.Connection[Any], now: datetime) -> Forward:
 
 
 def write_forward(
-    connection: psycopg.Connection[Any], proof_id: UUID, checked_at: datetime, forward: Forward | None
+    connection: psycopg.Connection[Any], proof_id: UUID, checked_at: datetime, forward: Mapping[str, Forward] | None
 ) -> None:
-    """Leave balances to the next proof, or take back those there are. A proof that began later keeps its own."""
+    """Leave balances by entity to the next proof, or take back all. A proof that began later keeps its own."""
     if forward is None:
         connection.execute("delete from metadata.proof_forward")
         return
+    for entity, held in forward.items():
+        _write(connection, entity, proof_id, checked_at, held)
+
+
+def _write(
+    connection: psycopg.Connection[Any], entity: str, proof_id: UUID, checked_at: datetime, forward: Forward
+) -> None:
     sums = {name: _held(balance) for name, balance in forward.balances.items()}
     connection.execute(
         """
         insert into metadata.proof_forward as f
-            (proof_id, checked_at, load_id, processed_load_id, epoch, seq, sums) values (%s, %s, %s, %s, %s, %s, %s)
-        on conflict ("only") do update set proof_id = excluded.proof_id, checked_at = excluded.checked_at,
+            (entity, proof_id, checked_at, load_id, processed_load_id, epoch, seq, sums)
+            values (%s, %s, %s, %s, %s, %s, %s, %s)
+        on conflict (entity) do update set proof_id = excluded.proof_id, checked_at = excluded.checked_at,
             load_id = excluded.load_id, processed_load_id = excluded.processed_load_id, epoch = excluded.epoch,
             seq = excluded.seq, sums = excluded.sums
         where f.checked_at <= excluded.checked_at
         """,
         [
-            *(proof_id, checked_at, forward.load_id, forward.processed_load_id, forward.epoch, forward.seq),
+            *(entity, proof_id, checked_at, forward.load_id, forward.processed_load_id, forward.epoch, forward.seq),
             Jsonb(sums),
         ],
     )

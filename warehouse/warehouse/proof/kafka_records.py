@@ -8,9 +8,10 @@ from typing import Any
 from uuid import UUID
 
 from core.errors import OutageError
+from core.kafka_certificates import certificate_error
 from core.kafka_login import kafka_python_login
 from core.settings import Settings
-from core.topic_id import as_kafka_spells
+from core.topic_id import normalise_topic_id
 
 BATCH = 20_000
 SILENCE_SECONDS = 60.0
@@ -54,7 +55,7 @@ def topic_state(settings: Settings, topic: str) -> tuple[str, bool]:
         (described,) = admin.describe_topics([topic])
         configs = admin.describe_configs([ConfigResource("TOPIC", topic)], config_filter="all")
     policy = configs["topic"][topic]["cleanup.policy"]["value"]
-    return as_kafka_spells(UUID(described["topic_id"])), "compact" in policy
+    return normalise_topic_id(UUID(described["topic_id"])), "compact" in policy
 
 
 @contextmanager
@@ -62,9 +63,13 @@ def _client(settings: Settings, connect: Callable[[dict[str, Any]], Any]) -> Ite
     from kafka.errors import KafkaError  # noqa: PLC0415  (only a proof that reads Kafka needs it)
 
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # refusals are raised; it logs each of them as well
-    password = settings.secret("KAFKA_PASSWORD_AUDITOR", "nothing was read.")
+    password = settings.kafka_password("auditor", "nothing was read.")
+    left = "nothing was proven or written."
+    # Asked first: the client itself would try for half a minute.
+    if wrong := certificate_error(settings.kafka_place, "auditor", left):
+        raise wrong
     try:
-        client = connect(kafka_python_login(settings.kafka_bootstrap, "auditor", password))
+        client = connect(kafka_python_login(settings.kafka_place, "auditor", password))
         try:
             yield client
         finally:
@@ -72,7 +77,7 @@ def _client(settings: Settings, connect: Callable[[dict[str, Any]], Any]) -> Ite
     except (KafkaError, OSError, AssertionError) as error:
         raise OutageError(
             f"kafka does not answer on {settings.kafka_bootstrap}: {str(error) or type(error).__name__}",
-            "nothing was proven or written.",
+            left,
             "./scripts/start.sh where nothing runs; else ./scripts/tieout logs kafka",
         ) from error
 

@@ -10,15 +10,13 @@ import duckdb
 import psycopg
 import pyarrow as pa
 
-from contracts.model import Contract, load_contract
-from contracts.rules import identity_sql, status_sql
-from core.lake import Lake
-from core.layout import Layout
-from core.settings import Settings
+from contracts.model import Entity
+from contracts.rules import identity_sql, status_sql, unhashed_sql
 from warehouse.delta_log import newest_record
 from warehouse.gaps import spans_without
 from warehouse.proof.audit_gaps import read_again
 from warehouse.proof.books import Sides, e2, without_event
+from warehouse.proof.context import Context
 from warehouse.proof.equation import DIFFERENT, Equation, Side
 from warehouse.proof.lake_feeds import feeds_in_lake
 from warehouse.proof.rows import rows_that_differ
@@ -28,14 +26,14 @@ from warehouse.watermark import loaded_ends
 
 _RANGES = """
 select o.load_id, o.topic_id, o.partition, o.start_offset, o.end_offset
-from metadata.load_offsets o join metadata.load_audit a using (load_id) where a.status = 'SUCCESS'
+from metadata.load_offsets o join metadata.load_audit a using (load_id) where a.status = 'SUCCESS' and a.entity = %s
 """
 # A backfill reads offsets that another load accounts for, and gives back to that load what it lacked.
 _NO_BACKFILL = "load_id not in (select load_id from metadata.backfill_days where load_id is not null)"
 _BRONZE = f"""
 select t.load_id, t.currency, sum(t.count)::bigint, sum(t.amount)
 from metadata.load_totals t join metadata.load_audit a on a.load_id = t.load_id and a.status = 'SUCCESS'
-where t.book = 'BRONZE' and t.{_NO_BACKFILL} group by 1, 2 order by 1, 2
+where t.book = 'BRONZE' and a.entity = %s and t.{_NO_BACKFILL} group by 1, 2 order by 1, 2
 """
 # Dead letters that retention took are counted by what it wrote down, also where their bytes are still there.
 _EXPIRED = """
@@ -47,37 +45,31 @@ _TRANSACTIONS = """
 select topic_id, partition, metadata.count_offsets(range_agg(markers)), metadata.count_offsets(range_agg(aborted))
 from metadata.offsets_without_event group by 1, 2
 """
-_BOOKS = ("transactions", "duplicates", "rejected_transactions")
 _COLUMNS = """
     topic_id varchar, "partition" integer, "offset" bigint, run varchar, seq bigint, in_bronze boolean,
-    transaction_id varchar, status varchar, currency varchar, amount decimal(20,4), content varchar
+    key varchar, status varchar, currency varchar, amount decimal(20,4), content varchar,
+    unhashed varchar
 """
 
 
-def prove_lake(
-    connection: psycopg.Connection[Any], settings: Settings, layout: Layout, by_totals: list[Equation]
-) -> Iterable[Equation]:
+def prove_lake(context: Context, by_totals: list[Equation]) -> Iterable[Equation]:
     """Yield E0 to E2 from the lake's files and silver's rows, and what the books of the loads say otherwise.
 
     Args:
-        connection: in the proof's snapshot.
-        settings: for the memory that reading may take.
-        layout: where the lake is.
+        context: whose books, and where they are.
         by_totals: the same equations as the loads' own books have them: their differences are kept.
     """
-    contract = load_contract()
-    lake = Lake.of(settings, layout)
-    topic_id, ends = newest_record(lake.bronze)
-    with open_workspace(layout.state / "load", settings.loader_memory) as workspace:
+    topic_id, ends = newest_record(context.bronze)
+    with open_workspace(context.layout.state / "load", context.settings.loader_memory) as workspace:
         try:
-            read_lake(workspace, lake, contract)
+            read_lake(workspace, context)
         except (duckdb.Error, FileNotFoundError) as error:
             raise LakeMismatchError(f"the lake cannot be read: {str(error).splitlines()[0]}") from None
         by_lake = [
-            *feeds_in_lake(connection, workspace, contract, topic_id, ends),
-            *offsets_in_lake(connection, workspace, topic_id, ends, settings),
-            *loads_in_lake(connection, workspace, contract),
-            *rows_that_differ(connection, workspace, contract),
+            *feeds_in_lake(context.connection, workspace, context.entity, topic_id, ends),
+            *offsets_in_lake(context, workspace, topic_id, ends),
+            *loads_in_lake(context.connection, workspace, context.entity),
+            *rows_that_differ(context.connection, workspace, context.entity),
         ]
     yield from by_lake
     for equation in by_totals:
@@ -85,46 +77,42 @@ def prove_lake(
             yield replace(equation, scope={**equation.scope, "from": "the loads' books"})
 
 
-def read_lake(workspace: duckdb.DuckDBPyConnection, lake: Lake, contract: Contract) -> None:
+def read_lake(workspace: duckdb.DuckDBPyConnection, context: Context) -> None:
     """Make the table lake: one row an offset of bronze or dead letters, as the tables' newest versions have them."""
     workspace.execute(f"create table lake ({_COLUMNS})")
-    content = f"md5({identity_sql(contract)} || {status_sql(contract)})"
-    fields = {
-        True: f"transaction_id, status, currency, amount, {content}",
-        False: "null, null, null, null, null",
-    }
-    for table in lake.tables:
-        in_bronze = table == lake.bronze
+    entity = context.entity
+    content = f"md5({identity_sql(entity)} || {status_sql(entity)})"
+    sound = f"{entity.key}, status, currency, amount, {content}"
+    for table, in_bronze in ((context.dead_letters, False), (context.bronze, True)):
         for source in table.portions(workspace, table.files()):
+            there = set(workspace.sql(f"select * from {source} limit 0").columns)
+            fields = f"{sound}, {unhashed_sql(entity, there)}" if in_bronze else "null, null, null, null, null, null"
             workspace.execute(
-                f'insert into lake select topic_id, "partition", "offset", run, seq, {in_bronze}, {fields[in_bronze]} '
+                f'insert into lake select topic_id, "partition", "offset", run, seq, {in_bronze}, {fields} '
                 f"from {source}"
             )
 
 
 def offsets_in_lake(
-    connection: psycopg.Connection[Any],
-    workspace: duckdb.DuckDBPyConnection,
-    topic_id: str | None,
-    ends: dict[int, int],
-    settings: Settings,
+    context: Context, workspace: duckdb.DuckDBPyConnection, topic_id: str | None, ends: dict[int, int]
 ) -> Iterable[Equation]:
     """Yield E1 per partition: recorded ends of bronze = different offsets in the lake, none of them twice.
 
     What the lake has missed behind the loads is read again in Kafka; the load that passes it writes it down.
     """
+    connection = context.connection
     expired = connection.execute(_EXPIRED).fetchall()
     for topic, partition, _, floor, _ in expired:
         workspace.execute(
             'delete from lake where not in_bronze and topic_id = ? and "partition" = ? and "offset" < ?',
             [topic, partition, floor],
         )
-    first, behind = _extents(connection, workspace, topic_id, ends)
+    first, behind = _extents(context, workspace, topic_id, ends)
     first |= {(t, p): min(low, first.get((t, p), low)) for t, p, low, _, _ in expired}
     removed = {(topic, partition): count for topic, partition, _, _, count in expired}
     lost = {(topic, partition): gone for topic, partition, gone in connection.execute(_LOST).fetchall()}
     known = {(topic, p): counts for topic, p, *counts in connection.execute(_TRANSACTIONS).fetchall()}
-    ahead = _ahead_of_loads(connection, workspace, settings, topic_id, ends)
+    ahead = _ahead_of_loads(context, workspace, topic_id, ends)
     for (topic, partition), end in sorted(behind.items()):
         begin = first.get((topic, partition), 0)
         count, distinct = workspace.execute(
@@ -147,14 +135,10 @@ def offsets_in_lake(
 
 
 def _ahead_of_loads(
-    connection: psycopg.Connection[Any],
-    workspace: duckdb.DuckDBPyConnection,
-    settings: Settings,
-    topic_id: str | None,
-    ends: dict[int, int],
+    context: Context, workspace: duckdb.DuckDBPyConnection, topic_id: str | None, ends: dict[int, int]
 ) -> dict[int, tuple[int, int]]:
     """Return markers and aborted records by partition that the lake has passed and no load has."""
-    loaded = loaded_ends(connection, topic_id or "")
+    loaded = loaded_ends(context.connection, topic_id or "")
     missing = {}
     for partition, end in ends.items():
         # A partition that no load has taken begins where the lake does.
@@ -165,19 +149,17 @@ def _ahead_of_loads(
         spans = spans_without(workspace, "lake", topic_id, partition, (begin, end)) if begin < end else []
         if spans:
             missing[partition] = spans
-    return {p: found.count for p, found in read_again(settings, topic_id, missing).items()} if missing else {}
+    found = read_again(context.settings, context.entity, topic_id, missing) if missing else {}
+    return {partition: each.count for partition, each in found.items()}
 
 
 def _extents(
-    connection: psycopg.Connection[Any],
-    workspace: duckdb.DuckDBPyConnection,
-    topic_id: str | None,
-    ends: dict[int, int],
+    context: Context, workspace: duckdb.DuckDBPyConnection, topic_id: str | None, ends: dict[int, int]
 ) -> tuple[dict[tuple[str, int], int], dict[tuple[str, int], int]]:
     """Return first offset and end by topic and partition: of the loads, and of the lake where it is ahead."""
     first: dict[tuple[str, int], int] = {}
     behind: dict[tuple[str, int], int] = {}
-    for _, topic, partition, begin, end in connection.execute(_RANGES).fetchall():
+    for _, topic, partition, begin, end in context.connection.execute(_RANGES, [context.entity.name]).fetchall():
         key = (topic, partition)
         first[key] = min(begin, first.get(key, begin))
         behind[key] = max(end, behind.get(key, end))
@@ -192,15 +174,15 @@ def _extents(
 
 
 def loads_in_lake(
-    connection: psycopg.Connection[Any], workspace: duckdb.DuckDBPyConnection, contract: Contract
+    connection: psycopg.Connection[Any], workspace: duckdb.DuckDBPyConnection, entity: Entity
 ) -> Iterable[Equation]:
     """Yield E2 per load and currency: the lake's events in the load's offsets = the rows of that load in silver."""
-    rows = connection.execute(_RANGES).fetchall()
+    rows = connection.execute(_RANGES, [entity.name]).fetchall()
     names = ("load_id", "topic_id", "partition", "begin", "behind")
     columns = {name: [row[i] for row in rows] for i, name in enumerate(names)}
     types = (pa.int64(), pa.string(), pa.int32(), pa.int64(), pa.int64())
     workspace.register("ranges", pa.table(columns, pa.schema(list(zip(names, types, strict=True)))))
-    known = currency_sql(contract)
+    known = currency_sql(entity)
     sides: Sides = defaultdict(dict)
     in_lake = workspace.execute(f"""
         select r.load_id, {known} as known, count(*), case when known is not null then sum(amount) end
@@ -212,11 +194,11 @@ def loads_in_lake(
         sides[load_id, currency][True] = Side(count, amount)
     # What retention has removed begins the books: silver's older rows have no load to be judged with.
     first = min(columns["load_id"], default=0) if _is_floored(connection) else 0
-    for load_id, currency, count, amount in connection.execute(_in_silver(known)).fetchall():
+    for load_id, currency, count, amount in connection.execute(_in_silver(entity, known).encode()).fetchall():
         if load_id >= first:
             sides[load_id, currency][False] = Side(count, amount)
     yield from e2(sides)
-    for load_id, currency, count, amount in connection.execute(_BRONZE).fetchall():
+    for load_id, currency, count, amount in connection.execute(_BRONZE.encode(), [entity.name]).fetchall():
         here, said = sides[load_id, currency].get(True, Side()), Side(count, amount)
         if (here.count, here.amount or 0) != (said.count, said.amount or 0):
             yield Equation(
@@ -229,8 +211,9 @@ def _is_floored(connection: psycopg.Connection[Any]) -> bool:
     return bool(row and row[0])
 
 
-def _in_silver(known: str) -> str:
-    books = " union all ".join(f"select load_id, currency, amount from raw.{table}" for table in _BOOKS)
+def _in_silver(entity: Entity, known: str) -> str:
+    tables = (entity.silver, entity.duplicates, entity.rejected)
+    books = " union all ".join(f"select load_id, currency, amount from {table}" for table in tables)
     return f"""
         select load_id, known, sum(count)::bigint, case when known is not null then sum(amount) end
         from (
@@ -238,7 +221,7 @@ def _in_silver(known: str) -> str:
             union all
             select t.load_id, currency, count, amount
             from metadata.load_totals t join metadata.load_audit a on a.load_id = t.load_id and a.status = 'SUCCESS'
-            where book = 'ALREADY_LOADED'
+            where book = 'ALREADY_LOADED' and a.entity = '{entity.name}'
         ) s
         where {_NO_BACKFILL} group by 1, 2
     """

@@ -8,10 +8,10 @@ from typing import Any
 import duckdb
 import psycopg
 
-from contracts.control_total import NO_FEED, Money, amounts_from_json
-from contracts.model import Contract
+from contracts.control_total import Money, amounts_from_json
+from contracts.model import Entity
 from contracts.rules import HAS_FEED
-from warehouse.arrived import Arrived, Ranges, agrees, gaps
+from warehouse.arrivals import Arrived, Ranges, agrees, gaps
 from warehouse.feeds import as_ranges
 from warehouse.proof.equation import Equation
 from warehouse.proof.feeds import FeedBooks, Total, fold_feeds
@@ -19,12 +19,21 @@ from warehouse.proof.forward import Forward
 from warehouse.settle import Ends
 from warehouse.totals import currency_sql
 
-_TOTALS = "select run, seq, amounts, topic_id, last_offsets from metadata.control_totals order by run, seq"
+_TOTALS = """
+select t.run, t.seq, t.amounts, t.topic_id, t.last_offsets
+from metadata.control_totals t join metadata.feeds f using (run) where f.entity = %s order by 1, 2
+"""
 _FEEDS = """
 select f.run, f.closed_seq, f.contradictions, v.voided_by, v.reason
-from metadata.feeds f left join metadata.feed_voids v using (run) order by f.last_load_id desc, f.run
+from metadata.feeds f left join metadata.feed_voids v using (run) where f.entity = %s
+order by f.last_load_id desc, f.run
 """
-_LOST = "select run, lost_seqs, lost_without_amount, lost_amounts from metadata.feeds where not isempty(lost_seqs)"
+_LOST = """
+select run, lost_seqs, lost_without_amount, lost_amounts from metadata.feeds
+where not isempty(lost_seqs) and entity = %s
+"""
+# Events that name a feed of another entity name none.
+_OF_OTHERS = "select run from metadata.feeds where entity <> %s"
 
 _EXPIRED = "select distinct run from metadata.retention_floor where book = 'DEAD_LETTERS' and run is not null"
 
@@ -39,15 +48,17 @@ class _Known:
 def feeds_in_lake(
     connection: psycopg.Connection[Any],
     workspace: duckdb.DuckDBPyConnection,
-    contract: Contract,
+    entity: Entity,
     topic_id: str | None,
     ends: dict[int, int],
 ) -> Iterable[Equation]:
     """Yield E0 as the table lake of the workspace has it."""
+    of_others = [run for (run,) in connection.execute(_OF_OTHERS, [entity.name]).fetchall()]
+    workspace.execute("update lake set run = null, seq = null where run in (select unnest(?::varchar[]))", [of_others])
     workspace.execute(f"""
         create table once as
         select run, seq, known, case when known is not null then amount end as amount from (
-            select run, seq, {currency_sql(contract)} as known, amount,
+            select run, seq, {currency_sql(entity)} as known, amount,
                 row_number() over (partition by run, seq order by topic_id, "partition", "offset") as copy
             from lake where {HAS_FEED}
         ) where copy = 1
@@ -56,25 +67,26 @@ def feeds_in_lake(
     expired = [run for (run,) in connection.execute(_EXPIRED).fetchall()]
     workspace.execute("delete from once where run in (select unnest(?::varchar[]))", [expired])
     totals: dict[str, list[Total]] = {}
-    for run, seq, amounts, total_topic, last_offsets in connection.execute(_TOTALS).fetchall():
+    for run, seq, amounts, total_topic, last_offsets in connection.execute(_TOTALS, [entity.name]).fetchall():
         if run in expired:
             continue
         held = None if amounts is None else amounts_from_json(amounts)
         totals.setdefault(run, []).append(Total(seq, held, total_topic, last_offsets))
     known = {
         run: _Known(closed_seq, contradictions, None if voided_by is None else (voided_by, reason))
-        for run, closed_seq, contradictions, voided_by, reason in connection.execute(_FEEDS).fetchall()
+        for run, closed_seq, contradictions, voided_by, reason in connection.execute(_FEEDS, [entity.name]).fetchall()
         if run not in expired
     }
     lost = {
         run: (as_ranges(seqs), Arrived(without_amount, amounts_from_json(amounts)))
-        for run, seqs, without_amount, amounts in connection.execute(_LOST).fetchall()
+        for run, seqs, without_amount, amounts in connection.execute(_LOST, [entity.name]).fetchall()
     }
-    yield from fold_feeds(_books(workspace, totals, known, lost), Forward(), Ends(connection, topic_id, ends))
+    yield from fold_feeds(_books(workspace, entity, totals, known, lost), Forward(), Ends(connection, topic_id, ends))
 
 
 def _books(
     workspace: duckdb.DuckDBPyConnection,
+    entity: Entity,
     totals: dict[str, list[Total]],
     known: dict[str, _Known],
     lost: dict[str, tuple[Ranges, Arrived]],
@@ -121,7 +133,7 @@ def _books(
         )
     rows = workspace.execute(f"select count(*) from lake where coalesce(not {HAS_FEED}, true)").fetchall()
     if rows[0][0]:
-        yield FeedBooks(NO_FEED, [], rows[0][0], 0, None, None, None, ())
+        yield FeedBooks(entity.no_feed, [], rows[0][0], 0, None, None, None, (), is_none=True)
 
 
 def _is_settled(seen: Ranges, total: Total, arrived: Arrived) -> bool:

@@ -9,41 +9,41 @@ from typing import Any
 import duckdb
 import psycopg
 
-from contracts.model import Contract
-from contracts.rules import identity_sql, status_sql
+from contracts.model import Entity
+from contracts.rules import identity_sql, status_sql, unhashed_sql
 from warehouse.proof.equation import Equation, Side
 
 NAMED = 5
 
 _COORDINATES = 'load_id, topic_id, "partition", "offset"'
-_JUDGED = "transaction_id, status, currency, amount"
 
 
 def read_silver(
-    connection: psycopg.Connection[Any], workspace: duckdb.DuckDBPyConnection, contract: Contract, load_id: int | None
+    connection: psycopg.Connection[Any], workspace: duckdb.DuckDBPyConnection, entity: Entity, load_id: int | None
 ) -> None:
     """Make the table silver: one row an offset, with a hash over its fields as they stand there now.
 
     Args:
         connection: in the proof's snapshot.
         workspace: DuckDB.
-        contract: the fields.
+        entity: the fields.
         load_id: only this load's; None for all.
     """
-    content = f"md5({identity_sql(contract)} || {status_sql(contract)})"
+    content = f"md5({identity_sql(entity)} || {status_sql(entity)})"
     which = "" if load_id is None else f" where load_id = {int(load_id)}"
     parts = [
-        f"select '{table}' as book, {_COORDINATES}, {_JUDGED}, {hashed} as content from raw.{table}{which}"
-        for table, hashed in (
-            ("transactions", content),
-            ("duplicates", "replace(content_hash::text, '-', '')"),
-            ("rejected_transactions", content),
+        f"select '{table.removeprefix('raw.')}' as book, {_COORDINATES}, {entity.key}, status, currency, amount, "
+        f"{hashed} as content, {unhashed} as unhashed from {table}{which}"
+        for table, hashed, unhashed in (
+            (entity.silver, content, unhashed_sql(entity)),
+            (entity.duplicates, "replace(content_hash::text, '-', '')", "null"),
+            (entity.rejected, content, unhashed_sql(entity)),
         )
     ]
     workspace.execute(
         'create or replace table silver (book varchar, load_id bigint, topic_id varchar, "partition" integer, '
-        '"offset" bigint, transaction_id varchar, status varchar, currency varchar, amount decimal(20,4), '
-        "content varchar)"
+        '"offset" bigint, key varchar, status varchar, currency varchar, amount decimal(20,4), '
+        "content varchar, unhashed varchar)"
     )
     spill = workspace.execute("select current_setting('temp_directory')").fetchall()[0][0]
     with tempfile.TemporaryDirectory(dir=spill if Path(spill).is_dir() else None) as folder:
@@ -75,25 +75,27 @@ def make_differences(workspace: duckdb.DuckDBPyConnection) -> None:
         )
         select coalesce(s.load_id, e.load_id) as load_id, coalesce(e.topic_id, s.topic_id) as topic_id,
             coalesce(e."partition", s."partition") as "partition", coalesce(e."offset", s."offset") as "offset",
-            e.transaction_id as lake_id, e.status as lake_status, e.currency as lake_currency, e.amount as lake_amount,
-            s.transaction_id as silver_id, s.status as silver_status, s.currency as silver_currency,
+            e.key as lake_id, e.status as lake_status, e.currency as lake_currency, e.amount as lake_amount,
+            s.key as silver_id, s.status as silver_status, s.currency as silver_currency,
             s.amount as silver_amount, s.book
         from events e full outer join silver s
             on s.topic_id = e.topic_id and s."partition" = e."partition" and s."offset" = e."offset"
         where e.topic_id is null or s.topic_id is null
-            or (e.transaction_id, e.status, e.currency, e.amount, e.content) is distinct from
-                (s.transaction_id, s.status, s.currency, s.amount, s.content)
+            or (e.key, e.status, e.currency, e.amount, e.content) is distinct from
+                (s.key, s.status, s.currency, s.amount, s.content)
+            -- Duplicates keep the hash alone.
+            or (s.unhashed is not null and e.unhashed is distinct from s.unhashed)
     """)
 
 
 def rows_that_differ(
-    connection: psycopg.Connection[Any], workspace: duckdb.DuckDBPyConnection, contract: Contract
+    connection: psycopg.Connection[Any], workspace: duckdb.DuckDBPyConnection, entity: Entity
 ) -> Iterable[Equation]:
     """Yield E2 for the rows of all loads: one line when all are equal, a line a load and partition where some are not.
 
     The table ranges (load_id, topic_id, partition, begin, behind) must be there.
     """
-    read_silver(connection, workspace, contract, None)
+    read_silver(connection, workspace, entity, None)
     workspace.execute("create or replace table judged as select * from ranges")
     make_differences(workspace)
     first = _number(workspace, "select coalesce(min(load_id), 0) from judged")

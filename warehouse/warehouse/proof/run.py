@@ -1,6 +1,6 @@
 """Run the equations on one snapshot of the warehouse, and write down what they gave."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -9,21 +9,20 @@ from uuid import uuid4
 import psycopg
 from psycopg.types.json import Jsonb
 
-from core.lake import BRONZE, Lake
+from contracts.entities import load_entities
+from contracts.model import Entity
 from core.layout import Layout, find_layout
 from core.niceness import pass_on
 from core.settings import Settings, load_settings
-from warehouse.delta_log import newest_record
 from warehouse.errors import DatabaseAwayError
-from warehouse.proof import books, feeds, marts
+from warehouse.proof import books
 from warehouse.proof.audit_gaps import explain_missing, unexplained_loads
+from warehouse.proof.context import Context
 from warehouse.proof.deep import prove_with_kafka
-from warehouse.proof.equation import DIFFERENT, OPEN, UNATTESTED, Equation
+from warehouse.proof.entity_proof import EntityProof
+from warehouse.proof.equation import DIFFERENT, OPEN, UNATTESTED, Equation, name_entity
 from warehouse.proof.explain import explain_differences, name_days
 from warehouse.proof.forward import Forward, read_forward, write_forward
-from warehouse.proof.lake import prove_lake
-from warehouse.settle import Ends
-from warehouse.watermark import read_watermark
 
 # A load that is under way commits once; a third snapshot is taken as it is.
 _TRIES = 3
@@ -39,7 +38,7 @@ def run_proof(
     settings: Settings | None = None,
     layout: Layout | None = None,
 ) -> dict[str, Any]:
-    """Prove E0 to E4 and write the result to metadata.proof.
+    """Prove E0 to E4 of every entity and write the result to metadata.proof.
 
     It runs as role dbt, which reads raw, metadata and its own marts, and may add rows to metadata.proof.
 
@@ -47,7 +46,7 @@ def run_proof(
         full: recompute everything from the lake's files, silver's rows and the marts' rows.
         strict: an OPEN equation is not fine either.
         deep: read Kafka again with the other client, and hold the lake against it.
-        explain: name the offsets and transactions behind each difference.
+        explain: name the offsets and keys behind each difference.
         run_id: the run that asks for it, kept with what was found.
         settings: the warehouse's; read from the home when not given.
         layout: where the lake is.
@@ -64,15 +63,17 @@ def run_proof(
     explained: list[dict[str, Any]] | None = None
     try:
         with _snapshot(settings, checked_at, full=full) as (connection, before):
-            proof = _Proof(connection, settings, layout, before)
-            equations = list(proof.equations())
-            if deep:
-                unattested = [str(e.scope["feed"]) for e in equations if e.verdict == UNATTESTED and "feed" in e.scope]
-                equations += prove_with_kafka(settings, layout, unattested)
-            equations = name_days(connection, equations)
+            proofs = [
+                EntityProof(Context(connection, settings, layout, entity), before.get(entity.name))
+                for entity in load_entities()
+            ]
+            begun = [proof for proof in proofs if proof.has_begun()]
+            equations = [equation for proof in begun for equation in _equations(proof, deep=deep)]
             if explain:
                 explained = explain_differences(connection, layout, settings, equations)
-            forward = proof.bring_forward() if books.all_equal(equations) else None
+            forward = None
+            if books.all_equal(equations):
+                forward = {proof.context.entity.name: proof.bring_forward() for proof in begun}
         # The snapshot is over: another proof that wrote meanwhile must not turn this one back.
         with psycopg.connect(settings.dsn("dbt")) as connection:
             proof_id = _write(connection, checked_at, equations, run_id)
@@ -91,11 +92,20 @@ def run_proof(
     }
 
 
+def _equations(proof: EntityProof, *, deep: bool) -> Iterator[Equation]:
+    found = list(proof.equations())
+    if deep:
+        unattested = [str(e.scope["feed"]) for e in found if e.verdict == UNATTESTED and "feed" in e.scope]
+        found += prove_with_kafka(proof.context, unattested)
+    named = name_days(proof.context.connection, proof.context.entity, found)
+    yield from name_entity(proof.context.entity.name, named)
+
+
 @contextmanager
 def _snapshot(
     settings: Settings, checked_at: datetime, *, full: bool
-) -> Iterator[tuple[psycopg.Connection[Any], Forward | None]]:
-    """Yield a session with one snapshot for all equations, and what the last proof left; None for a full one.
+) -> Iterator[tuple[psycopg.Connection[Any], dict[str, Forward]]]:
+    """Yield a session with one snapshot for all equations, and what the last proof left; nothing for a full one.
 
     What loads have passed without an event is read again before it. A load that commits in between is in the snapshot
     and was not asked about, so that it is done once more.
@@ -104,79 +114,28 @@ def _snapshot(
     for tries_left in reversed(range(_TRIES)):
         with psycopg.connect(settings.dsn("dbt")) as connection:
             pass_on(connection)
-            asked |= explain_missing(connection, settings, 0 if full else read_forward(connection, checked_at).load_id)
+            before = _read_forward(connection, checked_at, full=full)
+            for entity in load_entities():
+                asked |= explain_missing(connection, settings, entity, _after(before, entity))
         with psycopg.connect(settings.dsn("dbt")) as connection:
             pass_on(connection)
             # The lake is read behind the snapshot, and so never older than it.
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             connection.execute("set timezone = 'UTC'")
-            before = None if full else read_forward(connection, checked_at)
-            if not tries_left or unexplained_loads(connection, before.load_id if before else 0) <= asked:
+            before = _read_forward(connection, checked_at, full=full)
+            missing = [unexplained_loads(connection, entity, _after(before, entity)) for entity in load_entities()]
+            if not tries_left or asked >= set().union(*missing):
                 yield connection, before
                 return
 
 
-class _Proof:
-    """One proof: what it reads once, and what it leaves to the next.
+def _read_forward(connection: psycopg.Connection[Any], now: datetime, *, full: bool) -> dict[str, Forward]:
+    return {} if full else {entity.name: read_forward(connection, entity.name, now) for entity in load_entities()}
 
-    Args:
-        before: what the last proof left; None for a full one, which begins at the lake.
-    """
 
-    def __init__(
-        self, connection: psycopg.Connection[Any], settings: Settings, layout: Layout, before: Forward | None
-    ) -> None:
-        self._connection = connection
-        self._settings = settings
-        self._layout = layout
-        self._full = before is None
-        self._before = before or Forward()
-        watermark = read_watermark(connection, BRONZE)
-        # Before the files: what a running stream commits from here on is in them, but is not asked for.
-        self._topic_id, self._lake_ends = newest_record(Lake.of(settings, layout).bronze)
-        self._loaded = watermark.ends if watermark else {}
-        self._loaded_topic = watermark.topic_id if watermark else None
-        self._ends = Ends(connection, self._loaded_topic, self._loaded)
-        self._feeds_before = feeds.feeds_forward(connection, self._before)
-        self._feeds = list(feeds.read_feeds(connection, self._feeds_before.load_id))
-        self._marts = marts.read_marts(connection, self._before, full=self._full)
-
-    def equations(self) -> Iterable[Equation]:
-        """Yield every line, E0 first."""
-        by_totals = [
-            *feeds.fold_feeds(self._feeds, self._feeds_before, self._ends),
-            *feeds.lost_beyond_acceptance(self._connection),
-            *books.offsets_by_totals(self._connection, self._before, self._known()),
-            *books.loads_by_totals(self._connection, self._before),
-        ]
-        if self._full:
-            yield from prove_lake(self._connection, self._settings, self._layout, by_totals)
-        else:
-            yield from by_totals
-        same_topic = self._loaded_topic == self._topic_id
-        yield from books.not_loaded(self._lake_ends, self._loaded if same_topic else {})
-        yield from marts.prove_marts(self._connection, self._marts, self._before)
-
-    def bring_forward(self) -> Forward:
-        """Return what the next proof begins with. Call it when nothing is different."""
-        sides = books.read_loads(self._connection, self._before.load_id)
-        older = {load_id for load_id, _ in sides} - books.newest_loads(sides)
-        upto = max(older, default=self._before.load_id)
-        return Forward(
-            load_id=upto,
-            processed_load_id=self._marts.processed_load_id,
-            epoch=self._marts.epoch,
-            seq=self._marts.seq,
-            balances={
-                **feeds.bring_feeds_forward(self._feeds, self._feeds_before, upto, self._ends),
-                **books.bring_offsets_forward(self._connection, self._before, upto),
-                **books.bring_loads_forward(sides, self._before, upto),
-                **marts.bring_marts_forward(self._marts),
-            },
-        )
-
-    def _known(self) -> dict[tuple[str, int], int]:
-        return {(self._loaded_topic or "", partition): end for partition, end in self._loaded.items()}
+def _after(before: Mapping[str, Forward], entity: Entity) -> int:
+    """Return the load up to which an entity is proven already."""
+    return before[entity.name].load_id if entity.name in before else 0
 
 
 def _write(

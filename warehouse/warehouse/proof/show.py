@@ -3,23 +3,26 @@
 from decimal import Decimal
 from typing import Any
 
+from contracts.entities import load_entity
 from core.text import shown
+from warehouse.proof.equation import entity_of
 
 _COLOURS = {"OK": "green", "OPEN": "yellow", "UNATTESTED": "yellow", "VOID": "yellow", "DIFFERENT": "bold red"}
-_COLUMNS = ("", "of", "currency", "should be", "amount", "is", "amount", "difference", "verdict")
+_COLUMNS = ("of", "currency", "should be", "amount", "is", "amount", "difference", "verdict")
+_NUMBERS = 5
 _MEANINGS = {
     "E0": "what its sender says it has sent = what has arrived in the lake",
     "E1": "offsets read from Kafka = events + dead letters + losses (LOST) + transactions (MARKER, ABORTED)",
     "E2": "events of a load = new + duplicates + rejected + already loaded rows in silver",
-    "E3": "silver, latest status of each payment = fact_transactions",
-    "E4": "fact_transactions = daily revenue",
+    "E3": "silver, latest status of each {singular} = {fact}",
+    "E4": "{fact} = {daily}",
 }
 _VERDICTS = {
     "OK": "both sides are equal",
     "OPEN": "a step is still to come; nothing is judged yet",
     "UNATTESTED": "nobody says what it should be; --deep asks Kafka",
     "VOID": "an operator has ended the feed: nothing is compared any more; ./scripts/tieout feed list says why",
-    "DIFFERENT": "the sides differ: ./scripts/tieout proof --explain names offsets and transactions",
+    "DIFFERENT": "the sides differ: ./scripts/tieout proof --explain names offsets and keys",
 }
 
 
@@ -30,30 +33,50 @@ def show_proof(result: dict[str, Any]) -> None:
     from core.console import PlainConsole, PlainTable  # noqa: PLC0415
 
     console = PlainConsole()
-    table = PlainTable(*_COLUMNS, right=frozenset(range(3, 8)))
+    entities = list(dict.fromkeys(entity_of(equation["scope"]) for equation in result["equations"]))
+    # Which entity a line is about is said where there is more than one.
+    first = ("", "entity") if len(entities) > 1 else ("",)
+    columns = (*first, *_COLUMNS)
+    begin = columns.index("should be")
+    table = PlainTable(*columns, right=frozenset(range(begin, begin + _NUMBERS)))
     before = None
     for equation in result["equations"]:
         name, left, right, verdict = (equation[key] for key in ("name", "left", "right", "verdict"))
         says_nothing = verdict in ("UNATTESTED", "VOID")
+        entity = entity_of(equation["scope"])
         table.add_row(
-            "" if name == before else name,
-            words(equation["scope"]),
+            "" if (entity, name) == before else name,
+            *([entity] if len(entities) > 1 else []),
+            words({key: value for key, value in equation["scope"].items() if key != "entity"}),
             equation["currency"] or "",
             *("" if says_nothing else f"{left['count']:,}", _grouped(left["amount"])),
             *(f"{right['count']:,}", _grouped(right["amount"])),
             "" if says_nothing else _difference(equation),
             Text(verdict, style=_COLOURS[verdict]),
         )
-        before = name
+        before = (entity, name)
     console.print(table)
     verdicts = [equation["verdict"] for equation in result["equations"]]
     for name in sorted({equation["name"] for equation in result["equations"]}):
-        console.print(f"{name}: {_MEANINGS[name]}", style="dim")
+        for meaning in _meanings(name, entities):
+            console.print(f"{name}: {meaning}", style="dim")
     for verdict in (each for each in _VERDICTS if each in verdicts and each != "OK"):
         console.print(f"{verdict}: {_VERDICTS[verdict]}", style="dim")
     _show_explained(console, result.get("explained", []))
     counted = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in _COLOURS if verdict in verdicts)
     console.print(counted or "nothing to prove yet: no load has run")
+
+
+def _meanings(name: str, entities: list[str]) -> list[str]:
+    """Return what an equation compares, once for each entity where it is not the same."""
+    found = (load_entity(each) for each in entities)
+    said = [
+        _MEANINGS[name].format(
+            singular=entity.singular, fact=entity.fact.removeprefix("marts."), daily=entity.daily.removeprefix("marts.")
+        )
+        for entity in found
+    ]
+    return list(dict.fromkeys(said))
 
 
 def words(scope: dict[str, Any]) -> str:

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from contracts.model import load_contract
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS
 from core.files import give_to_owner, replacing
 from core.layout import Layout, find_layout
 from core.settings import Settings, load_settings
-from warehouse.asking import one_snapshot
 from warehouse.reconcile import compare as comparing
 from warehouse.reconcile.dialect import Dialect
 from warehouse.reconcile.errors import MisuseError, StatementFileError
 from warehouse.reconcile.footer import FooterCheck, check_footer, days_of_footer
 from warehouse.reconcile.statement_file import StatementFile
+from warehouse.snapshot import one_snapshot
 
 SHOWN_DIFFERENCES = 1_000
 _LONGEST_PERIOD = 3_660
@@ -58,7 +59,7 @@ def reconcile(
     begun = time.monotonic()
     layout = layout or find_layout()
     settings = settings or load_settings(layout)
-    statement = StatementFile(file, dialect, dict(load_contract().currencies))
+    statement = StatementFile(file, dialect, dict(load_entity(PAYMENTS).currencies))
     sha256 = statement.sha256()
     run_id, checked_at = uuid4(), datetime.now(UTC)
     path = out or layout.data / "reconciliation" / f"{file.name.partition('.')[0][:100]}-{run_id.hex[:8]}.csv"

@@ -4,7 +4,7 @@ from typing import Any
 
 from core.settings import Settings, load_settings
 from core.spans import parse_span
-from warehouse.asking import one_snapshot
+from warehouse.snapshot import one_snapshot
 
 _OPEN = """
 from raw.transactions as p

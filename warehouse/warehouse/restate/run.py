@@ -9,9 +9,9 @@ import psycopg
 from core.errors import TieoutError
 from core.files import replacing
 from core.settings import Settings, load_settings
-from warehouse.asking import one_snapshot
 from warehouse.restate.moments import moment, require_summary
 from warehouse.restate.states import MEASURES, causes, copy_causes, count_causes, find_changed, groups
+from warehouse.snapshot import one_snapshot
 
 SHOWN_TRANSACTIONS = 1_000
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 from control.env import change_env, lake_of, read_env
-from control.say import say
+from control.progress import say
 from control.service import Profile
 from control.store import BUCKET, folder, holds_lake, is_elsewhere, program
 from core.errors import TieoutError
