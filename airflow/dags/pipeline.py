@@ -8,9 +8,11 @@ task, `build`, builds all models. Every model of the dbt project is a task too: 
 | `load_silver` | is bronze there and fresh? load it; was the load silent although rows waited? |
 | `build_staging_and_intermediate` | the build; the models before the marts |
 | `build_marts` | the marts |
-| `verify` | control totals, tests over whole marts, lineage site, publish the asset `gold` |
+| `verify` | control totals, tests over whole marts, lineage site, publish the asset `gold`, verdict |
 
 Where nothing is new, the models and what follows from them are skipped, and the books are proven again.
+
+Where one entity cannot be loaded, `load` and `verdict` are red; the others are loaded, built and proven all the same.
 
 **Retries**: an outage (exit code 75) is tried again, later each time; a data error is not: its reason is in the last
 lines of the red task's log, and in `metadata.pipeline_incidents`.
@@ -31,7 +33,7 @@ from orchestration.defaults import DEFAULTS
 from orchestration.models import connect, model_group
 from orchestration.parameters import pipeline_form
 from orchestration.settings import lineage_site, pipeline_schedule
-from orchestration.steps import Build, CheckBronze, Load, Publish, Tieout, WholeTests
+from orchestration.steps import Build, CheckBronze, Load, Publish, Tieout, Verdict, WholeTests
 
 BUILD = "build_staging_and_intermediate.build"
 CHECK = "load_silver.bronze_is_fresh"
@@ -52,7 +54,7 @@ with DAG(
     with TaskGroup("load_silver", tooltip="The lake's new rows into the warehouse"):
         check = CheckBronze(
             task_id="bronze_is_fresh",
-            arguments=["check", "bronze", "--catch-up", "--json"],
+            arguments=["check", "bronze", "--catch-up", "--some", "--json"],
             outlets=[bronze],
             doc_md="Refuses a wrong form, lets the stream bring what Kafka has now, then asks whether bronze is fresh.",
         )
@@ -60,14 +62,18 @@ with DAG(
             task_id="load",
             arguments=["load", *RUN, "--json"],
             outlets=[silver],
-            doc_md="The lake's new rows into silver; `metadata.load_audit.run_id` names this run.",
+            doc_md="The lake's new rows into silver; `metadata.load_audit.run_id` names this run. Red when an entity's "
+            "load failed; the others were loaded, and are built and proven.",
         )
         loaded = Tieout(
             task_id="load_was_not_silent",
             arguments=["check", "loads", *RUN, "--json"],
+            # One entity that cannot be loaded does not stop the others: its red task `load` is for the verdict.
+            trigger_rule="all_done_min_one_success",
             doc_md="Red when a load of this run read nothing although the lake had rows for it.",
         )
-        check >> load >> loaded
+        check >> load
+        [check, load] >> loaded
 
     before = model_group("build_staging_and_intermediate", ("staging", "intermediate"), producer=BUILD)
     marts = model_group("build_marts", ("marts",), producer=BUILD)
@@ -97,9 +103,15 @@ with DAG(
             trigger_rule="none_failed",
             doc_md="The event of the asset `gold`: built, tested, proven.",
         )
+        verdict = Verdict(
+            task_id="verdict",
+            trigger_rule="none_failed",
+            doc_md="Red when a load or the proof failed, also in a run without news, which publishes nothing.",
+        )
         [build, *models.values()] >> totals
         [build, *models.values()] >> tests
         [build, *models.values()] >> docs
-        [totals, tests, docs] >> publish
+        [load, totals, tests, docs] >> publish
+        [load, totals] >> verdict
 
     build.skips = [task.task_id for task in (tests, docs, publish)]

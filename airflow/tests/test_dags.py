@@ -23,6 +23,7 @@ STEPS = {
     "verify.dbt_tests",
     "verify.docs",
     "verify.publish",
+    "verify.verdict",
 }
 
 BUILD = "build_staging_and_intermediate.build"
@@ -117,13 +118,26 @@ def test_models_wait_for_the_models_that_they_read(pipeline: dict[str, Any], man
 def test_whatever_fails_leaves_a_red_leaf(pipeline: dict[str, Any]) -> None:
     """A run is as red as its leaves: every step but the last has something that waits for its success."""
     tasks = pipeline["tasks"]
-    assert [name for name in tasks if not any(name in task["upstream"] for task in tasks.values())] == [
-        "verify.publish"
-    ]
+    leaves = {name for name in tasks if not any(name in task["upstream"] for task in tasks.values())}
+    assert leaves == {"verify.publish", "verify.verdict"}
+    # A run without news skips what publishes: the other leaf waits for what runs all the same.
+    assert set(tasks["verify.verdict"]["upstream"]) == {"load_silver.load", "verify.control_totals"}
+    assert tasks["verify.verdict"]["trigger_rule"] == "none_failed"
     models = {name for name, task in tasks.items() if task["model"]}
     assert len(models) > 10
     assert {task["trigger_rule"] for task in tasks.values()}.isdisjoint({"all_done", "one_success", "always"})
     assert models | {BUILD} <= set(tasks["verify.control_totals"]["upstream"])
+
+
+def test_a_load_that_failed_for_one_entity_stops_neither_build_nor_proof_and_publishes_nothing(
+    pipeline: dict[str, Any],
+) -> None:
+    loaded = pipeline["tasks"]["load_silver.load_was_not_silent"]
+    assert set(loaded["upstream"]) == {"load_silver.bronze_is_fresh", "load_silver.load"}
+    assert loaded["trigger_rule"] == "all_done_min_one_success", "the check before it passed"
+    assert "load_silver.load" not in pipeline["tasks"][BUILD]["upstream"]
+    assert "load_silver.load" in pipeline["tasks"]["verify.publish"]["upstream"]
+    assert pipeline["tasks"]["verify.publish"]["trigger_rule"] == "none_failed"
 
 
 def test_a_run_without_news_publishes_nothing_and_still_proves(pipeline: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
-from contracts.entities import load_entities, load_platform
+from contracts.entities import entity_names, load_platform
 from contracts.model import PAYMENTS
 
 VERSION = 1
@@ -170,7 +170,7 @@ def parse_control_total(value: bytes | None) -> ControlTotal:
 def _check(total: ControlTotal) -> None:
     if not 0 < len(total.run) <= LONGEST_RUN or total.run == NO_FEED or total.run.startswith("(none "):
         raise ControlTotalError(f"a run of {len(total.run)} characters is no feed's id")
-    if total.entity not in {entity.name for entity in load_entities()}:
+    if total.entity not in entity_names():
         raise ControlTotalError("no contract is of its entity")
     if total.without_amount < 0:
         raise ControlTotalError("more events with an amount than events")

@@ -14,6 +14,7 @@ from contracts.consistency import entity_problems, sample_problems, shared_names
 from contracts.model import Entity, Field, JsonLimits, Platform, Rule, Statuses, Topic
 from core.errors import TieoutError
 from core.layout import Layout, find_layout
+from core.parts import Parts
 
 PLATFORM_FILE = Path(__file__).with_name("platform.yaml")
 # Another folder with contracts, instead of the checkout's.
@@ -87,6 +88,15 @@ def _read(file: Path) -> Entity:
     except (yaml.YAMLError, LookupError, TypeError, ValueError, AttributeError) as error:
         found = contract_problems(file, text)
         raise ContractError(str(found[0]) if found else f"{file}: {type(error).__name__} {error}") from None
+
+
+def readable_entities(parts: Parts) -> tuple[Entity, ...]:
+    """Return every entity whose contract can be read, payments first; the parts keep the errors of the others."""
+    found = []
+    for name in entity_names():
+        with parts.part(name):
+            found.append(load_entity(name))
+    return tuple(found)
 
 
 @cache

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from contracts.entities import load_entities
+from contracts.entities import entity_names, readable_entities
 from contracts.model import Entity
 from control import offsets
 from control.env import lake_of
@@ -15,6 +15,8 @@ from core.errors import TieoutError
 from core.lake import Lake
 from core.layout import Layout
 from core.locks import is_record_locked
+from core.parts import Parts
+from spark_streaming.failed_entities import read_failed
 
 PATIENCE_SECONDS = 300.0
 LINE_EVERY_SECONDS = 10.0
@@ -53,24 +55,31 @@ def catch_up(layout: Layout, settings: Mapping[str, str], *, service_runs: bool)
         service_runs: a stream is supervised: wait for it. Otherwise wait for whoever holds the writer's lock, and
             when nobody does, drain with a stream of our own.
 
+    An entity whose topic or tables cannot be asked, or whose events do not come, does not stop the others.
+
     Returns:
         how many offsets wait for an open transaction.
 
     Raises:
-        TieoutError: the broker is away, the stream stands still, or the stream of our own failed.
+        TieoutError: the broker is away, the stream stands still, or the stream of our own failed; of which entities,
+            where it is not so of all.
     """
-    lake, entities = lake_of(layout, settings), load_entities()
-    for entity in entities:
-        _refuse_another_topic(lake, entity, topic_id(settings, entity.topic.name))
-    asked = [(entity, *held_back(settings, entity.topic.name)) for entity in entities]
-    wanted = [(entity, ends) for entity, ends, _ in asked]
-    left = behind(lake, wanted)
-    if left and (service_runs or writer_is_at_work(layout)):
-        _wait(lake, wanted)
-    elif left:
-        _drain()
-        _wait(lake, wanted, patience=5)
-    return sum(held for _, _, held in asked)
+    lake, parts = lake_of(layout, settings), Parts(entity_names())
+    asked = []
+    for entity in readable_entities(parts):
+        with parts.part(entity.name):
+            _refuse_another_topic(lake, entity, topic_id(settings, entity.topic.name))
+            ends, held = held_back(settings, entity.topic.name)
+            # Once before the wait: a table whose log cannot be read will never have them.
+            asked.append((entity, ends, held, behind(lake, [(entity, ends)])))
+    wanted = [(entity, ends) for entity, ends, _, left in asked if left]
+    if wanted and (service_runs or writer_is_at_work(layout)):
+        _wait(layout, lake, wanted, parts)
+    elif wanted:
+        ended = _drain()
+        _wait(layout, lake, wanted, parts, patience=5, ended=ended)
+    parts.raise_failed()
+    return sum(held for _, _, held, _ in asked)
 
 
 def behind(lake: Lake, wanted: Wanted) -> int:
@@ -93,34 +102,63 @@ def _refuse_another_topic(lake: Lake, entity: Entity, found: str) -> None:
         )
 
 
-def _drain() -> None:
+def _drain() -> TieoutError | None:
+    """Run a stream of our own until the lake has what there is; return the error of one that could not."""
     done = subprocess.run(
         [sys.executable, "-P", "-m", "control", "stream", "--once"],
         stdout=sys.stderr,
         check=False,
     )
-    if done.returncode != 0:
-        raise TieoutError(
-            f"stream --once ended with exit code {done.returncode}; its own message is above.",
-            "the lake holds whole batches only; nothing was loaded.",
-            "./scripts/tieout run again, once the cause is gone",
-        )
+    if done.returncode == 0:
+        return None
+    return TieoutError(
+        f"stream --once ended with exit code {done.returncode}; its own message is above.",
+        "the lake holds whole batches only; nothing was loaded.",
+        "./scripts/tieout run again, once the cause is gone",
+    )
 
 
-def _wait(lake: Lake, wanted: Wanted, patience: float = PATIENCE_SECONDS) -> None:
-    """Wait until the lake accounts for the offsets; give up only when it stands still for the whole patience."""
-    least, moved, said = behind(lake, wanted), time.monotonic(), time.monotonic()
-    while left := behind(lake, wanted):
-        now = time.monotonic()
-        if left < least:
-            least, moved = left, now
-        if now - moved > patience:
-            raise TieoutError(
-                f"the stream stands still: {left} events are not in the lake, and none came in {patience:.0f} s.",
-                "what is in the lake is whole; nothing was loaded.",
-                "./scripts/tieout logs stream, or ./scripts/tieout doctor",
-            )
-        if now - said >= LINE_EVERY_SECONDS:
-            say(f"  waiting for the stream: {left} events to go")
-            said = now
-        time.sleep(0.5)
+def _wait(
+    layout: Layout,
+    lake: Lake,
+    wanted: Wanted,
+    parts: Parts,
+    *,
+    patience: float = PATIENCE_SECONDS,
+    ended: TieoutError | None = None,
+) -> None:
+    """Wait until the lake accounts for the offsets; give an entity up only when it stands still for the whole patience.
+
+    Args:
+        parts: of the entities that are given up.
+        ended: the error of the stream, where none is at work any more.
+    """
+    waiting = {entity.name: (entity, ends) for entity, ends in wanted}
+    least = {name: (behind(lake, [each]), time.monotonic()) for name, each in waiting.items()}
+    said = time.monotonic()
+    while waiting:
+        failed, left = read_failed(layout), dict.fromkeys(waiting, 0)
+        for name, each in list(waiting.items()):
+            with parts.part(name):
+                left[name] = behind(lake, [each])
+                if left[name] < least[name][0]:
+                    least[name] = left[name], time.monotonic()
+                if left[name] and (error := failed.get(name) or ended):
+                    raise error
+                if left[name] and time.monotonic() - least[name][1] > patience:
+                    raise _stands_still(left[name], patience)
+            if not left[name] or name in parts.failed:
+                del waiting[name]
+        if waiting and time.monotonic() - said >= LINE_EVERY_SECONDS:
+            say(f"  waiting for the stream: {sum(left.values())} events to go")
+            said = time.monotonic()
+        if waiting:
+            time.sleep(0.5)
+
+
+def _stands_still(left: int, seconds: float) -> TieoutError:
+    return TieoutError(
+        f"the stream stands still: {left} events are not in the lake, and none came in {seconds:.0f} s.",
+        "what is in the lake is whole; nothing was loaded.",
+        "./scripts/tieout logs stream, or ./scripts/tieout doctor",
+    )

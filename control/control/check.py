@@ -11,7 +11,7 @@ from core.lake import Lake
 from core.layout import Layout, find_layout
 from core.settings import Settings, load_settings
 from core.spans import parse_span
-from core.text import shown
+from core.text import shown, shown_lines
 
 MAX_AGE = Settings.model_fields["bronze_max_age"].default
 
@@ -45,6 +45,10 @@ def bronze(
     catch_up: Annotated[
         bool, typer.Option("--catch-up", help="Where a stream runs, wait first until it has what Kafka has now.")
     ] = False,
+    some: Annotated[
+        bool,
+        typer.Option("--some", help="One entity that is well is enough: what is wrong with another its load will say."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Check that bronze has rows and that the newest are young enough; exit 1 when not.
@@ -54,16 +58,28 @@ def bronze(
     from warehouse.freshness import look_at_bronze
 
     layout = find_layout()
+    error = None
     if catch_up:
-        _wait_for_stream(layout)
+        error = _wait_for_stream(layout)
     settings = load_settings(layout)
     lake = Lake.of(settings, layout)
     max_age = settings.bronze_max_age if max_age is None else max_age
     limit = seconds_of(max_age, "--max-age")
-    found = look_at_bronze(layout, settings, datetime.now(UTC))
+    try:
+        found = look_at_bronze(layout, settings, datetime.now(UTC))
+    except TieoutError as failed:
+        if not failed.is_partial:
+            raise
+        found, error = failed.done, failed
     age = found["age_seconds"]
     found["fresh"] = age is not None and age <= limit
+    if error:
+        found["failed"] = {name: each.what for name, each in error.failed.items()}
     _print(found, as_json, f"{found['rows_waiting']} rows wait for a load; the newest are {age} s old")
+    if error and not some:
+        raise error
+    if error:
+        typer.echo(shown_lines(str(error)), err=True)
     if age is None:
         raise TieoutError(
             f"bronze is empty: {lake.bronze} has no rows yet.",
@@ -78,14 +94,21 @@ def bronze(
         )
 
 
-def _wait_for_stream(layout: Layout) -> None:
-    """Without a stream there is nothing to wait for: the age of bronze will tell."""
+def _wait_for_stream(layout: Layout) -> TieoutError | None:
+    """Wait for a stream that is at work; return the error of some entities. Without one the age of bronze will tell."""
     from control.catching_up import catch_up, writer_is_at_work
     from control.cli import _settings_of_this_process
     from control.env import NAMES
 
-    if writer_is_at_work(layout):
+    if not writer_is_at_work(layout):
+        return None
+    try:
         catch_up(layout, _settings_of_this_process(layout, NAMES), service_runs=True)
+    except TieoutError as error:
+        if not error.is_partial:
+            raise
+        return error
+    return None
 
 
 @checks.command()

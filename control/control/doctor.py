@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from contracts.entities import load_entities
+from contracts.entities import entity_names, readable_entities
 from contracts.model import PAYMENTS
 from control import airflow, jars, orphans, supervision
 from control.accounts import choose_accounts
@@ -26,6 +26,8 @@ from control.readiness import ServiceStates, inspect_services
 from control.registry import services_of
 from core.errors import OutageError, TieoutError
 from core.layout import Layout
+from core.parts import Parts
+from spark_streaming.failed_entities import read_failed
 
 MEMORY_GIB = 5
 DISK_GIB = 5
@@ -64,6 +66,7 @@ def examine(layout: Layout) -> list[Finding]:
         "warehouse": _place("warehouse", ask_warehouse),
         "spark": _place("spark", ask_spark),
         "lake": _lake,
+        "entities": _entities,
         "dags": _dags,
     }
     return [_run_check(name, check, layout) for name, check in checks.items()]
@@ -191,18 +194,35 @@ def _place(name: str, ask: Callable[[Mapping[str, str]], str]) -> Callable[[Layo
 
 def _lake(layout: Layout) -> Finding:
     """Ask the lake's log, wherever it is."""
-    lake = lake_of(layout, settings(layout))
-    tables = [(entity.name, name) for entity in load_entities() for name in (entity.bronze, entity.dead_letters)]
-    try:
-        newest = [(entity, name, lake.table(name).newest_version()) for entity, name in tables]
-    except OutageError as error:
-        return Finding("lake", False, error.what, "start the store, or mend LAKE_ENDPOINT in .env")
-    found = ", ".join(
+    lake, parts = lake_of(layout, settings(layout)), Parts(entity_names())
+    newest = []
+    for entity in readable_entities(parts):
+        with parts.part(entity.name):
+            for name in (entity.bronze, entity.dead_letters):
+                at = lake.table(name).newest_version()
+                newest.append((entity.name, name, at))
+                if at is not None:
+                    lake.table(name).actions(at)
+    wrong = list(parts.failed.items())
+    if wrong and not parts.well and isinstance(wrong[0][1], OutageError):
+        return Finding("lake", False, wrong[0][1].what, "start the store, or mend LAKE_ENDPOINT in .env")
+    found = [
         f"{name} {'not there yet' if at is None else f'at version {at}'}"
         for entity, name, at in newest
         if at is not None or entity == PAYMENTS
-    )
-    return Finding("lake", True, f"{lake.url}: {found}")
+    ]
+    found += [f"{name}: {error.what}" for name, error in wrong]
+    repair = "; ".join(dict.fromkeys(error.next for _, error in wrong))
+    return Finding("lake", not wrong, f"{lake.url}: {', '.join(found)}", repair)
+
+
+def _entities(layout: Layout) -> Finding:
+    """Look whether the stream serves every entity."""
+    failed = read_failed(layout)
+    if not failed:
+        return Finding("entities", True, f"the stream has left out none of {', '.join(entity_names())}")
+    said = "; ".join(f"the stream does not serve {name}: {error.what}" for name, error in failed.items())
+    return Finding("entities", False, said, "; ".join(error.next for error in failed.values()))
 
 
 def _dags(layout: Layout) -> Finding:

@@ -12,20 +12,32 @@ from typing import Any, NoReturn
 
 from control.catching_up import catch_up
 from control.progress import say
-from core.errors import TieoutError
+from core.errors import OutageError, TieoutError
 from core.files import write_file
 from core.layout import Layout
 from core.locks import exclusive
+from core.parts import join
 from core.text import shown
 
 
 @dataclass
 class Outcome:
-    """What a round did: a step after the other with its seconds, and the proof's own words."""
+    """What a round did.
+
+    Attributes:
+        steps: one after the other with its seconds, and the entities that failed where others went on.
+        proof: what the proof gave.
+        errors: by step.
+    """
 
     steps: list[dict[str, Any]] = field(default_factory=list)
     proof: dict[str, Any] | None = None
-    error: TieoutError | None = None
+    errors: dict[str, TieoutError] = field(default_factory=dict)
+
+    @property
+    def error(self) -> TieoutError | None:
+        """What went wrong, of all steps; None where nothing did."""
+        return join(self.errors) if len(self.errors) > 1 else next(iter(self.errors.values()), None)
 
     @property
     def ok(self) -> bool:
@@ -41,7 +53,9 @@ class Outcome:
 def run_round(layout: Layout, settings: Mapping[str, str], *, service_runs: bool) -> Outcome:
     """Bring everything that Kafka has at the call into proven marts.
 
-    A step that fails ends the round; its error is in the outcome, not raised, so that the steps before it show.
+    A step that fails ends the round, but for what says nothing of the next step: where only some entities failed, the
+    others go on, and a build that failed is still proven. Errors are in the outcome, not raised, so that every step
+    shows.
 
     Args:
         service_runs: a supervised stream is waited for; otherwise the lake is filled by a stream of our own.
@@ -57,16 +71,20 @@ def run_round(layout: Layout, settings: Mapping[str, str], *, service_runs: bool
         ]
         for name, work in steps:
             begun = time.monotonic()
+            error: TieoutError | None = None
             try:
-                said, ok = work(), True
-            except TieoutError as error:
-                outcome.error, said, ok = error, "failed", False
-            if name == "proof" and outcome.proof is not None and not outcome.proof["ok"]:
-                outcome.error, ok = _difference(outcome.proof), False
+                said = work()
+            except TieoutError as failed:
+                error, said = failed, _words_of(failed)
+            if name == "proof" and (difference := _difference(outcome.proof)):
+                error = join({"books": difference, **error.failed}) if error else difference
             seconds = round(time.monotonic() - begun, 1)
-            outcome.steps.append({"name": name, "seconds": seconds, "ok": ok})
+            failed_entities = {"failed": list(error.failed)} if error and error.is_partial else {}
+            outcome.steps.append({"name": name, "seconds": seconds, "ok": error is None, **failed_entities})
             say(f"  {name:<7} {said:<60} {seconds:5.1f} s")
-            if outcome.error:
+            if error:
+                outcome.errors[name] = error
+            if error and not (error.is_partial or (name == "build" and not isinstance(error, OutageError))):
                 break
         if outcome.ok:
             _remember(layout, outcome)
@@ -85,10 +103,25 @@ def _stream(layout: Layout, settings: Mapping[str, str], service_runs: bool) -> 
     return f"the lake has every committed event of Kafka{waiting}"
 
 
+def _words_of(error: TieoutError) -> str:
+    """Return what a step says that failed: also what it did for the entities that went well."""
+    if not error.is_partial:
+        return "failed"
+    done = error.done if isinstance(error.done, str) else "the others went on"
+    return f"{done}; {', '.join(error.failed)} FAILED"
+
+
 def _load() -> str:
     from warehouse.load import run_loads
 
-    loads = run_loads(say=lambda _: None)  # one line a step is said here
+    try:
+        return _loaded(run_loads(say=lambda _: None))  # one line a step is said here
+    except TieoutError as error:
+        error.done = _loaded(error.done or [])
+        raise
+
+
+def _loaded(loads: list[dict[str, Any]]) -> str:
     rows, duplicates, rejected = (sum(load[key] for load in loads) for key in ("rows_loaded", "duplicates", "rejected"))
     return f"{rows:,} rows, {duplicates:,} duplicates, {rejected:,} rejected" if loads else "nothing new in the lake"
 
@@ -108,15 +141,26 @@ def _build() -> str:
 def _proof(outcome: Outcome) -> str:
     from warehouse.proof import run_proof
 
-    outcome.proof = run_proof(full=False, strict=False)
-    verdicts = [equation["verdict"] for equation in outcome.proof["equations"]]
+    try:
+        outcome.proof = run_proof(full=False, strict=False)
+    except TieoutError as error:
+        outcome.proof = error.done
+        error.done = _verdicts(error.done) if error.done else None
+        raise
+    return _verdicts(outcome.proof)
+
+
+def _verdicts(proof: dict[str, Any]) -> str:
+    verdicts = [equation["verdict"] for equation in proof["equations"]]
     counts = {verdict: verdicts.count(verdict) for verdict in dict.fromkeys(verdicts)}
     return ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) or "nothing to prove yet"
 
 
-def _difference(proof: dict[str, Any]) -> TieoutError:
+def _difference(proof: dict[str, Any] | None) -> TieoutError | None:
     """Return what does not tie out as an error: a round that ends so must not look like any other."""
-    different = [e for e in proof["equations"] if e["verdict"] == "DIFFERENT"]
+    different = [e for e in proof["equations"] if e["verdict"] == "DIFFERENT"] if proof else []
+    if not different:
+        return None
 
     def words(equation: dict[str, Any]) -> str:
         scope = ", ".join(f"{key} {shown(value)}" for key, value in equation["scope"].items() if key != "topic_id")

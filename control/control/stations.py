@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from contracts.entities import load_entities
+from contracts.entities import entity_names, readable_entities
 from contracts.model import Entity
 from control.catching_up import lake_ends
 from control.env import lake_of
@@ -17,6 +17,8 @@ from control.roles import dsn
 from core.errors import TieoutError
 from core.lake import Lake
 from core.layout import Layout
+from core.parts import Parts
+from spark_streaming.failed_entities import read_failed
 from spark_streaming.names import prefix
 
 Station = dict[str, Any]
@@ -33,7 +35,7 @@ def read_stations(layout: Layout, settings: Mapping[str, str]) -> list[Station]:
 
     by_entity: dict[str, Callable[[Entity], Station]] = {
         "topic": lambda entity: _topic(entity, settings),
-        "stream": lambda entity: _stream(entity, lake(), settings),
+        "stream": lambda entity: _stream(entity, lake(), layout, settings),
         "bronze": lambda entity: {"count": lake().table(entity.bronze).count()},
         "dead letters": lambda entity: _dead_letters(entity, lake(), settings),
         "silver": lambda entity: _query(settings, SILVER, entity),
@@ -44,16 +46,23 @@ def read_stations(layout: Layout, settings: Mapping[str, str]) -> list[Station]:
         "proof": lambda: _proof(settings),
         "live": lambda: _live(settings),
     }
+    parts = Parts(entity_names())
+    entities = readable_entities(parts)
     found = [
         _answer(prefix(entity) + name, partial(ask, entity)) | {"entity": entity.name}
         for name, ask in by_entity.items()
-        for entity in load_entities()
+        for entity in entities
     ]
+    found += [_blank("contract") | {"entity": name, "error": error.what} for name, error in parts.failed.items()]
     return found + [_answer(name, ask) for name, ask in asked.items()]
 
 
+def _blank(name: str) -> Station:
+    return {"name": name, "count": None, "lag_seconds": None}
+
+
 def _answer(name: str, ask: Callable[[], Station]) -> Station:
-    blank: Station = {"name": name, "count": None, "lag_seconds": None}
+    blank = _blank(name)
     try:
         return blank | ask()
     except TieoutError as error:
@@ -68,7 +77,8 @@ def _topic(entity: Entity, settings: Mapping[str, str]) -> Station:
     return {"count": sum(ends.values()), "events_per_second": round(rate, 1), "offsets": ends}
 
 
-def _stream(entity: Entity, lake: Lake, settings: Mapping[str, str]) -> Station:
+def _stream(entity: Entity, lake: Lake, layout: Layout, settings: Mapping[str, str]) -> Station:
+    """Return how far the stream has got; an entity that it does not serve is an error of the station."""
     from warehouse.delta_log import committed_at
 
     ends, held = held_back(settings, entity.topic.name)
@@ -78,7 +88,9 @@ def _stream(entity: Entity, lake: Lake, settings: Mapping[str, str]) -> Station:
     waited = None if newest is None else datetime.now(UTC) - committed_at(bronze, newest)
     lag = (None if waited is None else round(waited.total_seconds())) if left else 0
     waiting = {"offsets_in_open_transactions": held} if held else {}
-    return {"count": sum(reached.values()), "lag_seconds": lag, "events_behind": left, **waiting}
+    failed = read_failed(layout).get(entity.name)
+    refused = {"error": f"not served: {failed.what} Next: {failed.next}"} if failed else {}
+    return {"count": sum(reached.values()), "lag_seconds": lag, "events_behind": left, **waiting, **refused}
 
 
 def _dead_letters(entity: Entity, lake: Lake, settings: Mapping[str, str]) -> Station:
@@ -116,9 +128,16 @@ where occurred_on >= (select max(occurred_on) - 1 from {fact})
 
 
 PROOF = """\
+with newest as (
+    select distinct on (entity) entity, status from metadata.load_audit
+    where status <> 'RUNNING' and error_code is distinct from 'TABLE_ACCEPTED' order by entity, load_id desc
+)
 select count(*)::bigint as count, extract(epoch from now() - max(checked_at))::bigint as lag_seconds,
     count(*) filter (where verdict = 'DIFFERENT')::bigint as different,
-    (select status from metadata.load_audit where status <> 'RUNNING' order by load_id desc limit 1) as last_load,
+    string_agg(coalesce(scope ->> 'entity', 'transactions'), ', ') filter (where scope ? 'cannot_be_proven')
+        as not_proven,
+    (select string_agg(entity, ', ') from newest where status = 'FAILED') as failed_loads,
+    (select min(status) from newest) as last_load,
     (select status from metadata.builds where status <> 'RUNNING' order by started_at desc limit 1) as last_build
 from metadata.proof where proof_id = (select proof_id from metadata.proof order by checked_at desc limit 1)
 """
@@ -154,10 +173,15 @@ def _delay(settings: Mapping[str, str]) -> Station:
 def _proof(settings: Mapping[str, str]) -> Station:
     """Return how the newest proof stands; a difference, a failed load or a failed build is an error of the station."""
     row = _query(settings, PROOF)
-    wrong = [f"the last {what} FAILED" for what in ("load", "build") if row.get(f"last_{what}") == "FAILED"]
-    if row.get("different"):
-        wrong.insert(0, f"{row['different']} equations are DIFFERENT: ./scripts/tieout proof")
-    return row | ({"error": "; ".join(wrong)} if wrong else {})
+    not_proven, failed_loads = row.pop("not_proven", None), row.pop("failed_loads", None)
+    wrong = {
+        f"{row.get('different')} equations are DIFFERENT: ./scripts/tieout proof": row.get("different"),
+        f"{not_proven} cannot be proven: ./scripts/tieout proof": not_proven,
+        f"the last load of {failed_loads} FAILED: ./scripts/tieout load": failed_loads,
+        "the last build FAILED": row.get("last_build") == "FAILED",
+    }
+    said = [words for words, is_so in wrong.items() if is_so]
+    return row | ({"error": "; ".join(said)} if said else {})
 
 
 LIVE = """\

@@ -3,15 +3,17 @@ import subprocess
 
 import pytest
 
-from contracts.entities import load_entity
+from contracts.entities import in_force_file, load_entity
 from contracts.model import PAYMENTS
 from control import catching_up, first_load, rounds
 from control.accounts import Accounts
 from control.env import ensure_env, lake_of
 from control.offsets import behind
 from control.processes import Platform
-from core.errors import TieoutError
+from core.errors import OutageError, RefusalError, TieoutError
 from core.layout import find_layout
+from core.parts import Parts, join
+from spark_streaming.failed_entities import read_failed, write_failed
 
 PROVEN = {"ok": True, "equations": [{"verdict": "OK"}, {"verdict": "OPEN"}]}
 
@@ -61,6 +63,72 @@ def test_a_step_that_fails_ends_the_round_and_keeps_what_was_done(layout, steps,
     assert [step["ok"] for step in outcome.steps] == [True, False]
     assert "the database is away" in outcome.as_json()["error"]
     assert not (layout.run / "last-round.json").exists()
+
+
+def part_failed(kind=TieoutError, done=None, what="the log of refunds lacks version 3."):
+    failed = {"refunds": kind(what, "silver is as it was.", "look at the log")}
+    raise join(failed, ["transactions"], done)
+
+
+def test_an_entity_that_fails_in_a_step_is_said_at_the_end_and_the_other_goes_through_all_steps(
+    layout, steps, monkeypatch, capfd
+):
+    monkeypatch.setattr(rounds, "_load", lambda: part_failed(done="7 rows"))
+    outcome = rounds.run_round(layout, {}, service_runs=False)
+    assert steps == ["stream", "build", "proof"]
+    assert [(step["ok"], step.get("failed")) for step in outcome.steps] == [
+        (True, None), (False, ["refunds"]), (True, None), (True, None)
+    ]  # fmt: skip
+    assert "7 rows; refunds FAILED" in capfd.readouterr().err
+    assert not outcome.ok
+    assert outcome.as_json()["proof"] == PROVEN
+    assert "refunds: the log of refunds lacks version 3." in str(outcome.error)
+    assert "transactions went on" in str(outcome.error)
+    assert not (layout.run / "last-round.json").exists()
+
+
+def test_a_round_whose_parts_fail_in_several_steps_says_all_and_is_an_outage_only_when_all_are(
+    layout, steps, monkeypatch
+):
+    monkeypatch.setattr(rounds, "_stream", lambda *_: part_failed(OutageError, what="the broker is away."))
+    monkeypatch.setattr(rounds, "_load", lambda: part_failed(OutageError, what="the store is away."))
+    error = rounds.run_round(layout, {}, service_runs=False).error
+    assert type(error) is OutageError
+    assert error.what.splitlines() == [
+        "stream: refunds: the broker is away.",
+        "load: refunds: the store is away.",
+    ]
+    monkeypatch.setattr(rounds, "_load", part_failed)
+    assert type(rounds.run_round(layout, {}, service_runs=False).error) is TieoutError
+
+
+@pytest.mark.parametrize(("kind", "proven"), [(TieoutError, True), (OutageError, False)])
+def test_a_build_that_failed_at_its_data_is_proven_all_the_same_and_one_without_a_database_is_not(
+    layout, steps, monkeypatch, kind, proven
+):
+    def fail():
+        raise kind("the build failed at fact_refunds.", "each mart is whole.", "./scripts/tieout build")
+
+    monkeypatch.setattr(rounds, "_build", fail)
+    outcome = rounds.run_round(layout, {}, service_runs=False)
+    assert ("proof" in steps) is proven
+    assert (outcome.proof == PROVEN) is proven
+    assert not outcome.ok
+
+
+def test_a_difference_is_said_also_where_another_entity_cannot_be_proven(layout, steps, monkeypatch):
+    side = {"count": 1, "amount": None}
+    equation = {"name": "E2", "scope": {"load_id": 7}, "currency": None, "difference": side, "verdict": "DIFFERENT"}
+    proof = {"ok": False, "equations": [equation]}
+
+    def prove(outcome):
+        outcome.proof = proof
+        part_failed(done="1 DIFFERENT")
+
+    monkeypatch.setattr(rounds, "_proof", prove)
+    outcome = rounds.run_round(layout, {}, service_runs=False)
+    assert "books: the books do not tie out. E2 (load_id 7): 1" in str(outcome.error)
+    assert "refunds: the log of refunds lacks version 3." in str(outcome.error)
 
 
 def test_a_different_equation_makes_the_round_not_fine(layout, steps, monkeypatch):
@@ -118,8 +186,61 @@ def test_a_topic_that_was_made_anew_is_refused_and_not_taken_for_an_old_one(layo
 
 def test_a_stream_that_stands_still_is_an_error_with_the_number_of_events(layout, monkeypatch):
     monkeypatch.setattr(catching_up, "lake_ends", lambda *_: {0: 4})
-    with pytest.raises(TieoutError, match="6 events are not in the lake"):
-        catching_up._wait(layout, [(load_entity(PAYMENTS), {0: 10})], patience=0.2)
+    parts, refunds = Parts([PAYMENTS, "refunds"]), load_entity("refunds")
+    catching_up._wait(
+        layout, None, [(load_entity(PAYMENTS), {0: 10}), (refunds, {0: 4})], parts, patience=0.2
+    )  # fmt: skip
+    assert list(parts.failed) == [PAYMENTS]
+    assert "6 events are not in the lake" in parts.failed[PAYMENTS].what
+
+
+@pytest.fixture
+def two_topics(layout, monkeypatch):
+    """A lake without an event of either entity, and a broker with one of each."""
+    layout.run.mkdir(parents=True)
+    monkeypatch.setattr(catching_up, "topic_id", lambda *_: "T")
+    monkeypatch.setattr(catching_up, "held_back", lambda *_: ({0: 1}, 0))
+    reached = {}
+    monkeypatch.setattr(catching_up, "lake_ends", lambda _, entity: reached.get(entity.name, {}))
+    return reached
+
+
+def test_an_entity_that_the_stream_does_not_serve_is_not_waited_for_and_the_other_is(layout, two_topics, monkeypatch):
+    refusal = RefusalError("Topic refunds was made anew.", "the lake keeps what it has.", "--accept-topic T2")
+    write_failed(layout, {"refunds": refusal})
+    monkeypatch.setattr(catching_up.time, "sleep", lambda _: two_topics.update({PAYMENTS: {0: 1}}))
+    with pytest.raises(RefusalError, match="refunds: Topic refunds was made anew") as caught:
+        catching_up.catch_up(layout, {}, service_runs=True)
+    assert caught.value.is_partial
+    write_failed(layout, {})
+    assert read_failed(layout) == {}
+
+
+def test_a_stream_of_our_own_that_failed_for_one_entity_has_brought_the_other(layout, two_topics, monkeypatch):
+    ended = TieoutError("stream --once ended with exit code 1.", "the lake is whole.", "run again")
+
+    def drain():
+        two_topics[PAYMENTS] = {0: 1}
+        return ended
+
+    monkeypatch.setattr(catching_up, "_drain", drain)
+    with pytest.raises(TieoutError, match="refunds: stream --once ended with exit code 1") as caught:
+        catching_up.catch_up(layout, {}, service_runs=False)
+    assert caught.value.is_partial
+
+
+def test_a_contract_that_cannot_be_read_leaves_the_other_entity_at_work(layout, two_topics, monkeypatch):
+    kept = in_force_file("refunds", layout)
+    kept.parent.mkdir(parents=True)
+    kept.write_text("schema: [")
+    monkeypatch.setattr("contracts.entities.find_layout", lambda: layout)
+    load_entity.cache_clear()
+    try:
+        two_topics[PAYMENTS] = {0: 1}
+        with pytest.raises(TieoutError, match=r"refunds: .*refunds.odcs.yaml:1: it is no YAML"):
+            catching_up.catch_up(layout, {}, service_runs=False)
+    finally:
+        load_entity.cache_clear()
 
 
 def test_nobody_at_work_is_told_from_a_writer_that_holds_the_lake(layout):

@@ -1,5 +1,9 @@
 """The form of every error that a person sees."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
 from core.layout import find_layout
 
 
@@ -10,7 +14,16 @@ class TieoutError(Exception):
         what: what failed, with the value that it failed on.
         left: the state that is left behind.
         next: the command that goes on from here.
+
+    Attributes:
+        failed: each part's error by its name, where it is one for several parts (`core.parts`).
+        is_partial: other parts went well.
+        done: what those gave.
     """
+
+    failed: Mapping[str, "TieoutError"] = MappingProxyType({})
+    is_partial = False
+    done: Any = None
 
     def __init__(self, what: str, left: str, next: str) -> None:
         super().__init__(what, left, next)

@@ -18,7 +18,12 @@ BRONZE, DEAD_LETTERS = "raw_transactions", "dead_letter_queue"
 # What is copied from a store at once, where each file is read only once.
 PORTION_BYTES = 256 << 20
 
+WHOLE = "the lake is as it was found; nothing was skipped."
 _COMMIT = re.compile(r"(\d{20})\.json")
+
+
+class LakeLogError(TieoutError):
+    """The log of a table is damaged, or no longer has what is asked for."""
 
 
 @dataclass(frozen=True)
@@ -98,19 +103,37 @@ class LakeTable:
 
         Raises:
             FileNotFoundError: the log does not have the commit.
+            LakeLogError: the commit is damaged.
         """
-        text = self.place.read(f"{self.name}/_delta_log/{version:020}.json").decode("utf-8")
-        return [json.loads(line) for line in text.splitlines() if line.strip()]
+        file = f"{self.name}/_delta_log/{version:020}.json"
+        try:
+            text = self.place.read(file).decode("utf-8")
+            return [json.loads(line) for line in text.splitlines() if line.strip()]
+        except ValueError:
+            raise LakeLogError(
+                f"version {version} of {self} is damaged: its commit is no JSON.",
+                WHOLE,
+                f"put {self.place.url}/{file} back from a copy",
+            ) from None
 
     def delta(self, version: int | None = None) -> Any:
         """Return delta-rs' DeltaTable of a version, the newest without one. The table must be there.
 
         Its methods ask the place again: call those of a store within `place.answering()`.
+
+        Raises:
+            LakeLogError: delta-rs cannot read it.
         """
         from deltalake import DeltaTable  # noqa: PLC0415  (heavy)
+        from deltalake.exceptions import DeltaError  # noqa: PLC0415
 
-        with self.place.answering():
-            return DeltaTable(self.uri, version, storage_options=self.storage_options or None)
+        try:
+            with self.place.answering():
+                return DeltaTable(self.uri, version, storage_options=self.storage_options or None)
+        except DeltaError as error:
+            raise LakeLogError(
+                f"the log of {self} cannot be read: {str(error).splitlines()[0]}.", WHOLE, f"look at {self}/_delta_log"
+            ) from error
 
     def count(self) -> int:
         """Return the rows of the newest version, by the log; 0 where there is no table."""

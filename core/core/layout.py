@@ -80,6 +80,11 @@ class Layout:
         return self.run / "stream.pid"
 
     @property
+    def stream_failed(self) -> Path:
+        """Says which entities the stream does not serve; not there where it serves all."""
+        return self.run / "stream-failed.json"
+
+    @property
     def batch_files(self) -> Path:
         """Statements, one a business day."""
         return self.data / "batch_files"

@@ -9,19 +9,21 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import Any
 
 from pyspark.sql import SparkSession
 
-from contracts.entities import load_entities, load_entity
+from contracts.entities import entity_names, load_entity
 from contracts.model import Entity
 from core.lake import Lake
 from core.layout import Layout
+from core.locks import is_record_locked
 from core.settings import Settings
-from spark_streaming import broker, failures, lease, lock, names
-from spark_streaming.errors import PartitionsAddedError
+from spark_streaming import broker, failures, lease, lock, requests
+from spark_streaming import names as entity_words
+from spark_streaming.failed_entities import read_failed
 from spark_streaming.gaps import Topic
 from spark_streaming.lease import Lease
 from spark_streaming.queries import Queries
@@ -31,6 +33,8 @@ from spark_streaming.start import Acceptance, open_lake
 from spark_streaming.tables import stream_tables
 
 log = logging.getLogger("tieout.stream")
+# How long the running stream may take until it has finished a batch and asked the topic.
+ACCEPT_SECONDS = 600.0
 
 
 def run_stream(
@@ -49,37 +53,43 @@ def run_stream(
     stop = _stop_on_signals()
     os.umask(0o077)
     settings.kafka_password("stream", "nothing was started or written.")
+    if acceptance and _is_left_out(layout, acceptance.entity):
+        _hand_over(layout, acceptance)
+        return
     timing = {"availableNow": True} if once else {"processingTime": trigger}
     # Two entities may each need an acceptance, and a command has one: neither must wait for the other's.
-    entities = (load_entity(acceptance.entity),) if once and acceptance else load_entities()
+    names = (acceptance.entity,) if once and acceptance else entity_names()
     with lock.take(layout.writer_lock), lease.hold(settings) as held:
         spark = start_session(settings, layout, "tieout stream", ui=not once)
         try:
-            _with_all_partitions(
-                lambda: _run(open_queries(spark, settings, layout, entities, acceptance, held=held), stop, timing)
-            )
+            _run(open_queries(spark, settings, layout, names, acceptance, held=held), stop, timing)
         finally:
             spark.stop()
 
 
-def _with_all_partitions(run: Callable[[], None]) -> None:
-    """Run; begin again when a topic was given partitions after it was asked for them and before Spark was."""
-    while True:
-        try:
-            return run()
-        except PartitionsAddedError as error:
-            log.info("%s It begins again.", error.what)
+def _is_left_out(layout: Layout, name: str) -> bool:
+    """Say whether a stream is at work that does not serve an entity."""
+    return is_record_locked(layout.writer_lock) and name in read_failed(layout)
+
+
+def _hand_over(layout: Layout, acceptance: Acceptance) -> None:
+    """Let the running stream begin with an entity that it has left out."""
+    requests.ask(
+        layout,
+        {"accept": acceptance.as_json()},
+        patience=ACCEPT_SECONDS,
+        still_runs=lambda: is_record_locked(layout.writer_lock),
+    )
+    log.info("%s", f"accepted: the running stream serves {acceptance.entity} again")
 
 
 def _run(queries: Queries, stop: threading.Event, timing: Mapping[str, Any]) -> None:
     if stop.is_set():
         return
-    queries.start(timing)
-    for writer in queries.writers:
-        log.info("%s", f"stream begins at {writer.position} of topic {writer.topic}")
     began, layout = time.monotonic(), queries.layout
-    # For whoever waits: not before the stream has been let in by lock, topics and offsets.
     layout.run.mkdir(parents=True, exist_ok=True)
+    queries.start(timing)
+    # For whoever waits: not before the stream has been let in by lock, topics and offsets.
     layout.stream_ready.write_text(str(os.getpid()), encoding="utf-8")
     try:
         queries.follow(stop)
@@ -92,19 +102,18 @@ def open_queries(
     spark: SparkSession,
     settings: Settings,
     layout: Layout,
-    entities: Sequence[Entity],
+    names: Sequence[str],
     acceptance: Acceptance | None = None,
     *,
     held: Lease | None = None,
 ) -> Queries:
-    """Take over the tables of entities; the queries begin where these end.
-
-    Raises:
-        TieoutError: a topic and its tables do not fit together, or the broker is away.
-    """
+    """Return the queries of entities; each begins where its tables end, once it is started."""
     lake = Lake.of(settings, layout)
-    writers = [_open(spark, settings, lake, entity, acceptance) for entity in entities]
-    return Queries(settings, layout, writers, held)
+
+    def open_writer(name: str, accepted: Acceptance | None) -> LakeWriter:
+        return _open(spark, settings, lake, load_entity(name), accepted)
+
+    return Queries(settings, layout, names, open_writer, acceptance, held)
 
 
 def _open(
@@ -129,7 +138,7 @@ def _open(
             uncommitted=lambda start, end: broker.read_uncommitted(spark, settings, topic.name, start=start, end=end),
             first=lambda: broker.look(spark, settings, topic.name).first,
             is_compacted=lambda: broker.is_compacted(spark, settings, topic.name),
-            option=names.option(entity),
+            option=entity_words.option(entity),
         ),
         acceptance=acceptance,
     )

@@ -19,7 +19,7 @@ from deltalake.exceptions import DeltaError
 
 from contracts.entities import load_entities
 from core import failpoints
-from core.lake import Lake, LiveFile
+from core.lake import Lake, LakeLogError, LiveFile
 from core.layout import Layout
 from core.locks import is_record_locked
 from core.settings import Settings
@@ -136,7 +136,7 @@ def _days_added_after(table: StreamTable, files: Sequence[LiveFile], watermark: 
         return set()
     try:
         passed = {file.path for file in table.lake.files(watermark)}
-    except DeltaError:
+    except LakeLogError:
         log.warning("%s", f"{table.name} no longer knows its version {watermark}: no day of it counts as loaded")
         passed = set()
     return {day_of(file) for file in files if file.path not in passed}

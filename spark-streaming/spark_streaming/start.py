@@ -1,6 +1,8 @@
 """Where the stream begins: by what the tables record, and by what the broker still has."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from contracts.model import PAYMENTS, Entity
 from spark_streaming import names
@@ -37,6 +39,16 @@ class Acceptance:
     losses: tuple[Loss, ...] = ()
     topic_id: str | None = None
     entity: str = PAYMENTS
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as a request to the running stream holds it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> "Acceptance":
+        """Return what a request holds."""
+        losses = tuple(Loss(**loss) for loss in told["losses"])
+        return cls(told["reason"], losses, told["topic_id"], told["entity"])
 
 
 def open_lake(

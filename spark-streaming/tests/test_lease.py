@@ -48,7 +48,7 @@ class Writer:
 
     def __init__(self, services: Any) -> None:
         self.services, self.batches, self.ended = services, list[int](), 0
-        self.topic = "transactions"
+        self.entity = SimpleNamespace(name="transactions")
 
     def write(self, _messages: Any, batch: int, _end: Any) -> str:
         self.batches.append(batch)
@@ -62,14 +62,13 @@ def test_a_lease_that_is_lost_while_a_batch_is_written_ends_the_stream_before_th
     monkeypatch.setattr(Queries, "_end", lambda *_: {})
     writer = Writer(services)
     with lease.hold(settings) as held:
-        stream = Queries(settings, SimpleNamespace(), [writer], held)  # type: ignore[arg-type, list-item]
+        stream = Queries(settings, SimpleNamespace(), (), SimpleNamespace(), lease=held)  # type: ignore[arg-type]
         stream._batch(writer, None, 0)  # type: ignore[arg-type]
         assert (writer.batches, writer.ended) == ([0], 1)
         with pytest.raises(LeaseLostError, match="The lease of the lake is lost"):
             stream._batch(writer, None, 1)  # type: ignore[arg-type]
     assert (writer.batches, stream.stopping) == ([0], True)
-    assert stream._failure is not None
-    assert isinstance(stream._failure[0], LeaseLostError)
+    assert isinstance(stream._errors["transactions"], LeaseLostError)
     stream._batch(writer, None, 2)  # type: ignore[arg-type]
     assert writer.batches == [0]
     with lease.hold(settings, patience=5) as again:

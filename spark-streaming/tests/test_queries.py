@@ -6,12 +6,13 @@ import signal
 import time
 import tokenize
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
 from deltalake import DeltaTable
 from real_stream import ended, stream
 
@@ -20,14 +21,16 @@ from contracts.entities import load_entities, load_entity
 from contracts.event_json import to_json
 from contracts.faults import HEAVY, fault_kinds, sound_event
 from contracts.model import Entity
-from control.catching_up import behind
-from control.offsets import end_offsets
+from control.catching_up import behind, stream_is_ready
+from control.offsets import end_offsets, topic_id
+from control.stations import read_stations
 from control.testing import Handle, temporary_platform
-from core.errors import RefusalError
+from core.errors import RefusalError, TieoutError
 from core.kafka_login import librdkafka_login
 from core.lake import Lake
 from core.places import LocalPlace
 from spark_streaming.broker import TopicState
+from spark_streaming.failed_entities import read_failed
 from spark_streaming.start import Acceptance, Loss, open_lake
 from spark_streaming.tables import stream_tables
 
@@ -111,11 +114,94 @@ def test_a_kill_between_the_two_commits_of_refunds_repeats_and_loses_nothing_of_
 def wait_until_caught_up(services: Handle, running: Any) -> None:
     lake = Lake(LocalPlace(services.home / "data"))
     wanted = [(entity, end_offsets(services.env, entity.topic.name)) for entity in load_entities()]
+    wait_for(lambda: not behind(lake, wanted), running)
+
+
+def made_anew(env: dict[str, str], entity: Entity) -> str:
+    """Delete the topic of an entity and make it again; return its id."""
+    admin = AdminClient(librdkafka_login(env["KAFKA_BOOTSTRAP"], "admin", env["KAFKA_PASSWORD_ADMIN"]))
+    name = entity.topic.name
+    admin.delete_topics([name], operation_timeout=30)[name].result()
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            admin.create_topics([NewTopic(name, entity.topic.partitions, 1)])[name].result()
+            return topic_id(env, name)
+        except (KafkaException, TieoutError):
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+
+
+@pytest.mark.services
+def test_an_entity_that_is_refused_waits_for_a_decision_while_the_other_flows_and_comes_back_by_it(
+    services: Handle,
+) -> None:
+    payments, refunds = load_entities()
+    layout = services.platform.layout
+    running = stream(services.env, "--once")
+    assert ended(running)[0] == 0
+    before = {entity.name: rows_of(services, entity) for entity in (payments, refunds)}
+    found = made_anew(services.env, refunds)
+    send(services.env, payments, 4)
+    send(services.env, refunds, 3)
+    code, log = ended(stream(services.env, "--once"))
+    assert (code, "Traceback" in log) == (78, False), log
+    assert re.search(
+        r"refunds: Topic refunds was made anew[^\n]*\nLeft as it is: [^\n]* transactions went on\.", log
+    ), log
+    assert rows_of(services, payments) > before[payments.name] + 4
+    assert rows_of(services, refunds) == before[refunds.name]
+    running = stream(services.env, "--trigger", "1s")
+    wait_for(lambda: stream_is_ready(layout, running.pid), running)
+    assert isinstance(read_failed(layout)["refunds"], RefusalError)
+    known = rows_of(services, payments)
+    send(services.env, payments, 2)
+    wait_for(lambda: rows_of(services, payments) > known, running)
+    by_name = {row["name"]: row for row in read_stations(layout, services.env)}
+    assert "not served: Topic refunds was made anew" in by_name["refunds stream"]["error"]
+    assert "error" not in by_name["stream"]
+    accepted = stream(services.env, "--entity", "refunds", "--accept-topic", found, "--reason", "a test")
+    code, log = ended(accepted)
+    assert code == 0, log
+    assert "the running stream serves refunds again" in log
+    wait_until_caught_up(services, running)
+    assert read_failed(layout) == {}
+    assert rows_of(services, refunds) > before[refunds.name] + 3
+    running.send_signal(signal.SIGTERM)
+    code, log = ended(running)
+    assert (code, "Traceback" in log) == (0, False), log
+
+
+def rows_of(services: Handle, entity: Entity) -> int:
+    return sum(len(rows) for rows in in_lake(services.home, entity).values())
+
+
+def wait_for(is_so: Callable[[], bool], running: Any) -> None:
     deadline = time.monotonic() + 300
-    while behind(lake, wanted):
+    while not is_so():
         assert running.poll() is None, ended(running)
         assert time.monotonic() < deadline
         time.sleep(0.5)
+
+
+@pytest.mark.services
+def test_a_damaged_log_of_one_entity_is_an_error_that_names_it_and_the_other_is_drained(services: Handle) -> None:
+    payments, refunds = load_entities()
+    log_folder = services.home / "data" / payments.bronze / "_delta_log"
+    newest = max(log_folder.glob("*.json"))
+    whole = newest.read_bytes()
+    known = rows_of(services, refunds)
+    send(services.env, refunds, 2)
+    newest.write_bytes(b"{")
+    try:
+        code, log = ended(stream(services.env, "--once"))
+    finally:
+        newest.write_bytes(whole)
+    assert (code, "Traceback" in log) == (1, False), log
+    assert re.search(r"transactions: [^\n]*is damaged: its commit is no JSON", log), log
+    assert rows_of(services, refunds) > known + 2
+    assert ended(stream(services.env, "--once"))[0] == 0
+    assert read_failed(services.platform.layout) == {}
 
 
 def test_what_is_accepted_is_accepted_for_the_entity_that_the_refusal_names(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from test_proof import DAILY, FACT, made_marts
 
 from contracts.entities import load_entity
 from contracts.model import PAYMENTS
+from core.errors import TieoutError
 from core.layout import CHECKOUT, Layout
 from warehouse.feed.books import list_feeds
 from warehouse.feed.cli import _show
@@ -99,6 +100,41 @@ def test_an_entity_without_an_event_adds_no_line(
     assert len(found["equations"]) > 3
     assert {e["scope"].get("entity") for e in found["equations"]} == {None}
     assert query("select entity from metadata.proof_forward") == [(PAYMENTS,)]
+
+
+@services
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize(("broken", "well"), [(PAYMENTS, "refunds"), ("refunds", PAYMENTS)])
+def test_an_entity_whose_books_cannot_be_read_is_named_and_the_other_is_proven(
+    both: None, prove: Prove, query: Query, layout: Layout, full: bool, broken: str, well: str
+) -> None:
+    before = prove()
+    newest = max((layout.data / load_entity(broken).bronze / "_delta_log").glob("*.json"))
+    newest.write_bytes(b"{")
+    with pytest.raises(TieoutError, match=rf"^{broken}: .* is damaged") as caught:
+        prove(full=full)
+    found = caught.value.done
+    assert not found["ok"]
+    (line,) = [e for e in found["equations"] if "cannot_be_proven" in e["scope"]]
+    assert (line["verdict"], line["scope"].get("entity", PAYMENTS)) == ("OPEN", broken)
+    assert lines(found, entity=broken) == [("E1", None, 0, 0, "OPEN")]
+    if not full:
+        assert lines(found, entity=well) == lines(before, entity=well)
+    assert len(lines(found, entity=well)) > 3
+    newest_proof = "proof_id = (select proof_id from metadata.proof order by checked_at desc limit 1)"
+    kept = query(f"select count(*) from metadata.proof where scope ? 'cannot_be_proven' and {newest_proof}")
+    assert kept == [(1,)]
+
+
+@services
+def test_tables_that_an_entity_lacks_stop_its_proof_alone(both: None, prove: Prove, query: Query) -> None:
+    query("alter table raw.refunds rename to elsewhere")
+    try:
+        with pytest.raises(TieoutError, match=r'^refunds: its books cannot be read: UndefinedTable, .*"raw.refunds"'):
+            prove(full=True)
+    finally:
+        query("alter table raw.elsewhere rename to refunds")
+    assert prove(full=True)["ok"]
 
 
 @services

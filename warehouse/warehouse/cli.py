@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from core.errors import TieoutError
+
 RunId = Annotated[str | None, typer.Option("--run-id", metavar="RUN", help="The run that asks, kept in the books.")]
 
 
@@ -39,11 +41,24 @@ def load(
         if not reason.strip():
             raise typer.BadParameter("say why: it goes to the books", param_hint="--reason")
         accept(accept_table, reason)
-    loads = run_loads(run_id=run_id)
+    error = None
+    try:
+        loads = run_loads(run_id=run_id)
+    except TieoutError as failed:
+        if failed.done is None:
+            raise
+        loads, error = failed.done, failed
     if as_json:
-        typer.echo(json.dumps({"loads": loads}))
-    elif not loads:
+        typer.echo(json.dumps({"loads": loads, **({"failed": _said(error)} if error else {})}))
+    elif not loads and error is None:
         typer.echo("nothing to load")
+    if error:
+        raise error
+
+
+def _said(error: TieoutError) -> dict[str, str]:
+    """Return what failed, by entity."""
+    return {name: each.what for name, each in error.failed.items()}
 
 
 def proof(
@@ -63,11 +78,19 @@ def proof(
     """
     from warehouse.proof import run_proof, show_proof
 
-    result = run_proof(full=full, strict=strict, deep=deep, explain=explain, run_id=run_id)
+    error = None
+    try:
+        result = run_proof(full=full, strict=strict, deep=deep, explain=explain, run_id=run_id)
+    except TieoutError as failed:
+        if failed.done is None:
+            raise
+        result, error = failed.done, failed
     if as_json:
         typer.echo(json.dumps(result))
     else:
         show_proof(result)
+    if error:
+        raise error
     raise typer.Exit(0 if result["ok"] else 1)
 
 

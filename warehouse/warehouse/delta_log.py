@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
-from contracts.entities import load_entities
+from contracts.entities import entity_names, load_entity
 from core.errors import TieoutError
 from core.lake import LakeTable
 
@@ -123,7 +123,7 @@ def _added(action: dict[str, Any]) -> AddedFile:
 
 def _is_retention(table: LakeTable, recorded: dict[str, Any]) -> bool:
     """Say whether a commit took old days of dead letters, as it says itself; no row of bronze ever expires."""
-    dead_letters = (entity.dead_letters for entity in load_entities())
+    dead_letters = (load_entity(name).dead_letters for name in entity_names())
     return bool(recorded.get("expired_before")) and table.name in dead_letters
 
 

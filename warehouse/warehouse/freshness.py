@@ -5,9 +5,10 @@ from typing import Any
 
 import psycopg
 
-from contracts.entities import load_entities, load_entity
+from contracts.entities import entity_names, load_entity, readable_entities
 from core.lake import Lake, LakeTable
 from core.layout import Layout
+from core.parts import Parts
 from core.settings import Settings
 from warehouse.delta_log import Commit, commits_after, committed_at, read_commit, table_id
 from warehouse.errors import DatabaseAwayError
@@ -26,13 +27,22 @@ def look_at_bronze(layout: Layout, settings: Settings, now: datetime) -> dict[st
     for days. entities says the same of each.
 
     Raises:
-        TieoutError: the database is away, or the lake's log cannot be read.
+        TieoutError: the database is away, or the lake's log cannot be read. Where that is so of some entities only,
+            `done` of the error says the same of the others.
     """
-    lake = Lake.of(settings, layout)
-    found = [
-        {"entity": entity.name, **_look_at_table(lake.table(entity.bronze), layout, settings, now)}
-        for entity in load_entities()
-    ]
+    lake, parts = Lake.of(settings, layout), Parts(entity_names())
+    found = []
+    for entity in readable_entities(parts):
+        with parts.part(entity.name):
+            seen = _look_at_table(lake.table(entity.bronze), layout, settings, now)
+            found.append({"entity": entity.name, **seen})
+    if found:
+        parts.raise_failed(_of_all(found))
+    parts.raise_failed()
+    return _of_all(found)
+
+
+def _of_all(found: list[dict[str, Any]]) -> dict[str, Any]:
     first = next((each for each in found if each["age_seconds"] is not None), found[0])
     return {
         "rows_waiting": sum(each["rows_waiting"] for each in found),
@@ -61,6 +71,8 @@ def _look_at_table(bronze: LakeTable, layout: Layout, settings: Settings, now: d
 def look_at_loads(layout: Layout, settings: Settings, run_id: str, now: datetime) -> dict[str, Any]:
     """Return the loads of a run, what they read, what the lake's log holds for them, and what they left behind.
 
+    An entity whose load failed in the run leaves nothing behind in silence: it is not counted.
+
     Raises:
         TieoutError: the database is away, or the lake's log cannot be read.
     """
@@ -74,6 +86,7 @@ def look_at_loads(layout: Layout, settings: Settings, run_id: str, now: datetime
     except psycopg.OperationalError as error:
         raise DatabaseAwayError(error, NOTHING_READ) from None
     held, silent = 0, []
+    failed = {entity for _, status, *_, entity in rows if status == "FAILED"}
     lake = Lake.of(settings, layout)
     for load_id, status, first, last, read, entity in rows:
         if status != "SUCCESS" or first is None or first > last:
@@ -84,9 +97,10 @@ def look_at_loads(layout: Layout, settings: Settings, run_id: str, now: datetime
         held += there
         if there and not read:
             silent.append(load_id)
+    entities = readable_entities(Parts(entity_names()))
     left = [
         commit
-        for bronze in (lake.table(entity.bronze) for entity in load_entities())
+        for bronze in (lake.table(entity.bronze) for entity in entities if entity.name not in failed)
         for commit in (_waiting(bronze, settings) if bronze.exists() else ())
         if commit.rows and (now - committed_at(bronze, commit.version)).total_seconds() > JUST_NOW_SECONDS
     ]

@@ -7,11 +7,13 @@ from typing import Any
 
 import psycopg
 
-from contracts.entities import load_entities, load_platform
+from contracts.entities import entity_names, load_platform, readable_entities
 from contracts.model import PAYMENTS
-from core.lake import Lake
+from core.errors import OutageError
+from core.lake import Lake, LakeTable
 from core.layout import Layout, find_layout
 from core.niceness import pass_on
+from core.parts import Parts
 from core.pooler import open_session
 from core.settings import Settings, load_settings
 from core.text import shown_lines
@@ -44,17 +46,23 @@ def run_loads(
     Returns:
         one entry a load, as `tieout load --json` shows it; empty when there is nothing new, or no lake yet.
 
+    An entity whose load fails does not stop the others: they are loaded, and its error comes at the end.
+
     Raises:
-        TieoutError: the database is away, another load runs, the lake's log has a gap, or a load failed. Loads that
-            were finished before stay; the failed one left nothing but its audit row.
+        TieoutError: the database is away, another load runs, or entities failed: a contract, the lake's log or a load.
+            Loads that were finished stay, `done` of the error has them; a failed one left nothing but its audit row.
     """
     layout = layout or find_layout()
     settings = settings or load_settings(layout)
     say = say or _say_on_stderr
-    lake, entities = Lake.of(settings, layout), load_entities()
-    if not any(lake.table(entity.bronze).exists() for entity in entities):
+    lake, parts = Lake.of(settings, layout), Parts(entity_names())
+    entities = readable_entities(parts)
+    if not any(_is_there(lake.table(entity.bronze)) for entity in entities):
+        parts.raise_failed([])
         say("there is no lake yet: nothing to load")
         return []
+    # A total may be of any entity: all wait until every contract can be read.
+    senders = {} if parts.failed else load_platform().control_topics
     loads: list[dict[str, Any]] = []
     tell = _once(say)
     with _connect(settings) as connection:
@@ -65,7 +73,7 @@ def run_loads(
                 with ExitStack() as open_topics:
                     control = {
                         sender: open_topics.enter_context(closing(ControlTopic(settings, topic.name, tell)))
-                        for sender, topic in load_platform().control_topics.items()
+                        for sender, topic in senders.items()
                     }
                     context = Context(
                         connection,
@@ -78,14 +86,23 @@ def run_loads(
                         try_fresh=try_fresh,
                         run_id=run_id,
                     )
-                    loader = Loader(context)
+                    loader = Loader(context, parts)
                     while (load := loader.load_next()) is not None:
                         loads.append(load)
                         say(_summary(load))
                 prune_quality(connection)
         except psycopg.Error as error:
             raise _database_away(error) from None
+    parts.raise_failed(loads)
     return loads
+
+
+def _is_there(bronze: LakeTable) -> bool:
+    """Say whether there is a table, or something that cannot be read: the entity's load will say what."""
+    try:
+        return bronze.exists()
+    except (OutageError, OSError):
+        return True
 
 
 def _once(say: Callable[[str], None]) -> Callable[[str], None]:

@@ -1,7 +1,7 @@
 """One load after the other: the next of whichever entity has something, planned, read, written and counted."""
 
-from collections.abc import Callable, Container, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from contracts.model import Entity
 from core import failpoints
 from core.errors import TieoutError
 from core.lake import Lake
+from core.parts import Parts
 from core.settings import Settings
 from warehouse import audit, control_totals, cuts, feeds, gaps, losses, settle, totals
 from warehouse.control_topic import ControlTopic, NewTotals, read_control_watermark, write_control_watermark
@@ -53,39 +54,66 @@ class Context:
     run_id: str | None
 
 
-class Loader:
-    """Plans and runs loads on a connection that holds the loader's lock."""
+@dataclass
+class _Attempt:
+    """A load of an entity as far as it has got."""
 
-    def __init__(self, context: Context) -> None:
+    load: LoadRange | None = None
+    load_id: int | None = None
+
+
+class Loader:
+    """Plans and runs loads on a connection that holds the loader's lock.
+
+    Args:
+        context: what all loads share.
+        parts: the entities; one whose load fails is passed over from then on.
+    """
+
+    def __init__(self, context: Context, parts: Parts) -> None:
         self._context = context
+        self._parts = parts
         self._connection = context.connection
         self._entity = context.entities[0]
 
     def load_next(self) -> dict[str, Any] | None:
-        """Run the next load; None when there is nothing more of any entity."""
-        load_id, load = None, None
-        try:
+        """Run the next load; None when there is nothing more of any entity that has not failed.
+
+        Raises:
+            psycopg.Error: the database went away.
+        """
+        while True:
             load = self._plan()
             # After the plan: a total that says less than what the load brings is then known to it.
             new = self._read_control()
             load = load or self._plan_without_lake(new)
-            if load is not None:
-                load_id = audit.open_audit(self._connection, load, self._entity.name, self._context.run_id)
-                return self._run(load, load_id, new)
-        except TieoutError as error:
-            self._mark_failed(load_id, type(error).__name__, error.what)
-            raise
-        except psycopg.Error as error:
-            if self._connection.closed:
-                raise  # the database went away and cannot be told; the next load finds the orphan
-            code, detail = error.sqlstate or type(error).__name__, _place_of(error, load)
-            self._mark_failed(load_id, code, detail)
-            full = " (the database's disk is full)" if code == DISK_FULL else ""
-            raise _failed(load_id, f"{code}{full}: {detail}") from None
-        except (duckdb.Error, OSError, ValueError) as error:  # Arrow and the encoder raise the last two
-            self._mark_failed(load_id, type(error).__name__, "while the lake's files were read")
-            raise _failed(load_id, str(error).splitlines()[0]) from None
-        return None
+            if load is None:
+                return None
+            with self._attempt() as attempt:
+                attempt.load = load
+                attempt.load_id = audit.open_audit(self._connection, load, self._entity.name, self._context.run_id)
+                return self._run(load, attempt.load_id, new)
+
+    @contextmanager
+    def _attempt(self) -> Iterator[_Attempt]:
+        """Load the entity; where that fails, its audit row and its part say why, and the other entities go on."""
+        attempt = _Attempt()
+        with self._parts.part(self._entity.name):
+            try:
+                yield attempt
+            except TieoutError as error:
+                self._mark_failed(attempt.load_id, type(error).__name__, error.what)
+                raise
+            except psycopg.Error as error:
+                if self._connection.closed:
+                    raise  # the database went away and cannot be told; the next load finds the orphan
+                code, detail = error.sqlstate or type(error).__name__, _place_of(error, attempt.load)
+                self._mark_failed(attempt.load_id, code, detail)
+                full = " (the database's disk is full)" if code == DISK_FULL else ""
+                raise _failed(attempt.load_id, f"{code}{full}: {detail}") from None
+            except (duckdb.Error, OSError, ValueError) as error:  # Arrow and the encoder raise the last two
+                self._mark_failed(attempt.load_id, type(error).__name__, "while the lake's files were read")
+                raise _failed(attempt.load_id, str(error).splitlines()[0]) from None
 
     def _mark_failed(self, load_id: int | None, code: str, detail: str) -> None:
         # A database that cannot even take this, as with a full disk, must not hide why: the next load marks the orphan.
@@ -93,14 +121,21 @@ class Loader:
             run_id = self._context.run_id
             audit.fail_audit(self._connection, load_id, code, detail, entity=self._entity.name, run_id=run_id)
 
+    def _entities(self) -> Iterator[Entity]:
+        """Yield those that have not failed, and remember each."""
+        for entity in self._context.entities:
+            if entity.name not in self._parts.failed:
+                self._entity = entity
+                yield entity
+
     def _plan(self) -> LoadRange | None:
         """Return what the first entity with something new has, and remember the entity."""
-        for entity in self._context.entities:
-            self._entity = entity
-            while (load := self._plan_entity()) is not None and load.is_empty:
-                self._pass_over(load)
-            if load is not None:
-                return load
+        for _ in self._entities():
+            with self._attempt():
+                while (load := self._plan_entity()) is not None and load.is_empty:
+                    self._pass_over(load)
+                if load is not None:
+                    return load
         return None
 
     def _plan_entity(self) -> LoadRange | None:
@@ -118,11 +153,10 @@ class Loader:
         lost = losses.find_lost_with_topic(self._connection)
         if not lost and not new:
             return None
-        for entity in self._context.entities:
+        for entity in self._entities():
             loaded = read_watermark(self._connection, entity.bronze)
             if loaded is None or (lost and entity.name != lost.entity):
                 continue
-            self._entity = entity
             nothing = plan_nothing(loaded, read_watermark(self._connection, entity.dead_letters))
             return plan_lost(nothing, lost.topic_id, lost.ends, lost.lost) if lost else nothing
         return None

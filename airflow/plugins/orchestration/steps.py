@@ -177,6 +177,15 @@ class Publish(BaseOperator):
         return build.get("build_id")
 
 
+class Verdict(BaseOperator):
+    """End the run as red as what it waits for."""
+
+    def execute(self, context: Any) -> str:
+        """Say that nothing failed: otherwise the task would not run."""
+        del context
+        return "nothing failed"
+
+
 class Backfill(Tieout):
     """Read a range again; a line a day in the log, and what is done is never done twice."""
 

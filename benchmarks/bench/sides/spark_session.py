@@ -67,7 +67,7 @@ class Work:
         layout = Layout(CHECKOUT, Path(home))
         layout.data.mkdir(parents=True)
         begun = time.perf_counter()
-        queries = open_queries(self.spark, self.settings, layout, [load_entity(PAYMENTS)])
+        queries = open_queries(self.spark, self.settings, layout, [PAYMENTS])
         queries.start({"availableNow": True})
         queries.follow(threading.Event())
         return {"seconds": time.perf_counter() - begun}

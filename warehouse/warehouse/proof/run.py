@@ -1,26 +1,29 @@
 """Run the equations on one snapshot of the warehouse, and write down what they gave."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+import duckdb
 import psycopg
 from psycopg.types.json import Jsonb
 
-from contracts.entities import load_entities
+from contracts.entities import entity_names, readable_entities
 from contracts.model import Entity
+from core.errors import TieoutError
 from core.layout import Layout, find_layout
 from core.niceness import pass_on
+from core.parts import Parts
 from core.settings import Settings, load_settings
-from warehouse.errors import DatabaseAwayError
+from warehouse.errors import DatabaseAwayError, without_rows
 from warehouse.proof import books
 from warehouse.proof.audit_gaps import explain_missing, unexplained_loads
 from warehouse.proof.context import Context
 from warehouse.proof.deep import prove_with_kafka
 from warehouse.proof.entity_proof import EntityProof
-from warehouse.proof.equation import DIFFERENT, OPEN, UNATTESTED, Equation, name_entity
+from warehouse.proof.equation import DIFFERENT, OPEN, UNATTESTED, Equation, Side, name_entity
 from warehouse.proof.explain import explain_differences, name_days
 from warehouse.proof.forward import Forward, read_forward, write_forward
 
@@ -51,24 +54,33 @@ def run_proof(
         settings: the warehouse's; read from the home when not given.
         layout: where the lake is.
 
+    An entity whose books cannot be read does not stop the others: a line says so, and its error comes at the end.
+
     Returns:
         what `tieout proof --json` prints.
 
     Raises:
-        TieoutError: the database is away, or the lake or Kafka cannot be read.
+        TieoutError: the database is away, or the lake or Kafka cannot be read. Where that is so of some entities only,
+            the others are proven, and `done` of the error is what would have been returned.
     """
     layout = layout or find_layout()
     settings = settings or load_settings(layout)
     checked_at = datetime.now(UTC)
     explained: list[dict[str, Any]] | None = None
+    parts = Parts(entity_names())
     try:
-        with _snapshot(settings, checked_at, full=full) as (connection, before):
-            proofs = [
-                EntityProof(Context(connection, settings, layout, entity), before.get(entity.name))
-                for entity in load_entities()
-            ]
-            begun = [proof for proof in proofs if proof.has_begun()]
-            equations = [equation for proof in begun for equation in _equations(proof, deep=deep)]
+        with _snapshot(settings, checked_at, parts, full=full) as (connection, before, entities):
+            begun: list[EntityProof] = []
+            equations: list[Equation] = []
+            for entity in entities:
+                with _reading_books(parts, connection, entity):
+                    proof = EntityProof(Context(connection, settings, layout, entity), before.get(entity.name))
+                    if proof.has_begun():
+                        equations += list(_equations(proof, deep=deep))
+                        begun.append(proof)
+            if not parts.well:
+                parts.raise_failed()
+            equations += [line for name, error in parts.failed.items() for line in _not_proven(name, error)]
             if explain:
                 explained = explain_differences(connection, layout, settings, equations)
             forward = None
@@ -84,12 +96,46 @@ def run_proof(
     except psycopg.OperationalError as error:
         raise DatabaseAwayError(error, "nothing was proven or written.") from None
     bad = {DIFFERENT, OPEN} if strict else {DIFFERENT}
-    return {
-        "ok": not any(equation.verdict in bad for equation in equations),
+    result = {
+        "ok": not parts.failed and not any(equation.verdict in bad for equation in equations),
         "checked_at": checked_at.isoformat(),
         "equations": [equation.as_json() for equation in equations],
         **({} if explained is None else {"explained": explained}),
     }
+    parts.raise_failed(result)
+    return result
+
+
+@contextmanager
+def _reading_books(parts: Parts, connection: psycopg.Connection[Any], entity: Entity) -> Iterator[None]:
+    """Read an entity's books; where that fails, its part says why, and the snapshot still serves the others."""
+    with parts.part(entity.name):
+        try:
+            with connection.transaction():
+                yield
+        except psycopg.OperationalError:
+            raise
+        except (psycopg.Error, duckdb.Error) as error:
+            raise _unreadable(error) from None
+
+
+def _unreadable(error: Exception) -> TieoutError:
+    said = str(error)
+    if isinstance(error, psycopg.Error):
+        # Only what speaks of tables and rights: other messages may quote rows.
+        is_of_schema = (error.sqlstate or "").startswith("42")
+        said = str(error.diag.message_primary) if is_of_schema else ", ".join(without_rows(error)) or "no more is said"
+    return TieoutError(
+        f"its books cannot be read: {type(error).__name__}, {said.splitlines()[0]}.",
+        "nothing of it was proven.",
+        "./scripts/start.sh, which makes what an entity lacks; then ./scripts/tieout proof --full",
+    )
+
+
+def _not_proven(name: str, error: TieoutError) -> Iterator[Equation]:
+    """Yield the line of an entity whose books cannot be read."""
+    line = Equation("E1", {"cannot_be_proven": error.what}, None, Side(), Side(), is_open=True)
+    return name_entity(name, [line])
 
 
 def _equations(proof: EntityProof, *, deep: bool) -> Iterator[Equation]:
@@ -103,34 +149,41 @@ def _equations(proof: EntityProof, *, deep: bool) -> Iterator[Equation]:
 
 @contextmanager
 def _snapshot(
-    settings: Settings, checked_at: datetime, *, full: bool
-) -> Iterator[tuple[psycopg.Connection[Any], dict[str, Forward]]]:
-    """Yield a session with one snapshot for all equations, and what the last proof left; nothing for a full one.
+    settings: Settings, checked_at: datetime, parts: Parts, *, full: bool
+) -> Iterator[tuple[psycopg.Connection[Any], dict[str, Forward], Sequence[Entity]]]:
+    """Yield a session with one snapshot for all equations, what the last proof left, and the entities to prove.
+
+    A full proof begins with nothing.
 
     What loads have passed without an event is read again before it. A load that commits in between is in the snapshot
     and was not asked about, so that it is done once more.
     """
     asked: set[int] = set()
+    entities = readable_entities(parts)
     for tries_left in reversed(range(_TRIES)):
         with psycopg.connect(settings.dsn("dbt")) as connection:
             pass_on(connection)
-            before = _read_forward(connection, checked_at, full=full)
-            for entity in load_entities():
-                asked |= explain_missing(connection, settings, entity, _after(before, entity))
+            before = _read_forward(connection, entities, checked_at, full=full)
+            for entity in entities:
+                with parts.part(entity.name):
+                    asked |= explain_missing(connection, settings, entity, _after(before, entity))
+            entities = tuple(entity for entity in entities if entity.name in parts.well)
         with psycopg.connect(settings.dsn("dbt")) as connection:
             pass_on(connection)
             # The lake is read behind the snapshot, and so never older than it.
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             connection.execute("set timezone = 'UTC'")
-            before = _read_forward(connection, checked_at, full=full)
-            missing = [unexplained_loads(connection, entity, _after(before, entity)) for entity in load_entities()]
+            before = _read_forward(connection, entities, checked_at, full=full)
+            missing = [unexplained_loads(connection, entity, _after(before, entity)) for entity in entities]
             if not tries_left or asked >= set().union(*missing):
-                yield connection, before
+                yield connection, before, entities
                 return
 
 
-def _read_forward(connection: psycopg.Connection[Any], now: datetime, *, full: bool) -> dict[str, Forward]:
-    return {} if full else {entity.name: read_forward(connection, entity.name, now) for entity in load_entities()}
+def _read_forward(
+    connection: psycopg.Connection[Any], entities: Iterable[Entity], now: datetime, *, full: bool
+) -> dict[str, Forward]:
+    return {} if full else {entity.name: read_forward(connection, entity.name, now) for entity in entities}
 
 
 def _after(before: Mapping[str, Forward], entity: Entity) -> int:
