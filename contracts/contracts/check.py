@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 TYPES = {"string": "text", "number": "numeric(20,4)", "boolean": "boolean", "timestamp": "timestamptz"}
+Place = list[str | int]
 NEEDED = ("key", "statuses", "money", "eventTime", "identity", "messageKey", "topic")
 
 
@@ -50,6 +51,20 @@ class Document:
                 break
             node, line = found, found.start_mark.line + 1
         return Problem(self.file, line, what, repair)
+
+    def has(self, path: Iterable[str | int]) -> bool:
+        """Say whether there is such a part."""
+        node: Any = self._root
+        for step in path:
+            node = _child(node, step)
+        return node is not None
+
+
+def property_place(document: Document, name: str) -> Place:
+    """Return where the event's property of a name has its value; of one that is not there, where it would be."""
+    listed = document.value["schema"][0]["customProperties"]
+    names = [each["property"] for each in listed]
+    return ["schema", 0, "customProperties", names.index(name) if name in names else len(names), "value"]
 
 
 def _child(node: Any, step: str | int) -> Any:

@@ -1,17 +1,14 @@
-"""What an entity's files contradict themselves in, and each other."""
+"""What an entity's files contradict themselves in."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
-from contracts.check import Document, Problem
+from contracts.check import Document, Place, Problem
+from contracts.check import property_place as _property
 from contracts.model import Entity, Platform
 
 # The columns with a role have one name for every entity, so that SQL can be written for all of them.
 ROLES = {"amount": "amount", "currency": "currency", "status": "status", "event time": "occurred_at"}
-
-
-Place = list[str | int]
 
 
 def entity_problems(document: Document, entity: Entity, platform: Platform) -> Iterator[Problem]:
@@ -22,11 +19,6 @@ def entity_problems(document: Document, entity: Entity, platform: Platform) -> I
         return
     yield from _roles(document, entity)
     yield from _lists(document, entity, platform)
-
-
-def _property(document: Document, name: str) -> Place:
-    listed = document.value["schema"][0]["customProperties"]
-    return ["schema", 0, "customProperties", [each["property"] for each in listed].index(name), "value"]
 
 
 def _field(entity: Entity, name: str) -> Place:
@@ -127,25 +119,3 @@ def sample_problems(entity: Entity, samples: Document, contract: Document) -> It
                 yield samples.problem(
                     ["breaks", code, number], f"the sample {what}", f"it must break {code}, and nothing else"
                 )
-
-
-def shared_names(entities: Iterable[Entity], files: dict[str, Path]) -> Iterator[Problem]:
-    """Yield topics and tables that two entities name."""
-    owners: dict[str, str] = {}
-    for entity in entities:
-        topics = [entity.topic.name, *([entity.alerts_topic.name] if entity.alerts_topic else [])]
-        tables = [
-            entity.bronze,
-            entity.dead_letters,
-            entity.silver,
-            entity.rejected,
-            entity.duplicates,
-            entity.fact,
-            entity.daily,
-        ]
-        for name in [*(f"topic {topic}" for topic in topics), *(f"table {table}" for table in tables)]:
-            if name in owners:
-                yield Problem(
-                    files[entity.name], 1, f"{name} is {owners[name]}'s already", "give the entity names of its own"
-                )
-            owners.setdefault(name, entity.name)

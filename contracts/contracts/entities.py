@@ -10,8 +10,9 @@ from typing import Any
 import yaml
 
 from contracts.check import Document, Problem, contract_problems, unreadable
-from contracts.consistency import entity_problems, sample_problems, shared_names
+from contracts.consistency import entity_problems, sample_problems
 from contracts.model import Entity, Field, JsonLimits, Platform, Rule, Statuses, Topic
+from contracts.names import name_problems, shared_names
 from core.errors import TieoutError
 from core.layout import Layout, find_layout
 from core.parts import Parts
@@ -113,7 +114,7 @@ def lake_tables() -> tuple[str, ...]:
 def find_problems() -> list[Problem]:
     """Return all that is wrong with the entities' files."""
     found: list[Problem] = []
-    entities, files = [], {}
+    stated: list[tuple[Document, Entity]] = []
     platform = load_platform()
     for name in entity_names():
         file = contract_file(name)
@@ -121,14 +122,13 @@ def find_problems() -> list[Problem]:
         wrong = contract_problems(file, text)
         if not wrong:
             contract, entity = Document(file, text), parse_entity(text, platform)
-            wrong = list(entity_problems(contract, entity, platform))
-            entities.append(entity)
-            files[name] = file
+            wrong = [*name_problems(contract, entity), *entity_problems(contract, entity, platform)]
+            stated.append((contract, entity))
             samples = file.with_name("samples.yaml")
             if not wrong:
                 wrong = _wrong_samples(entity, samples, contract)
         found += wrong
-    return [*found, *shared_names(entities, files)]
+    return [*found, *shared_names(stated)]
 
 
 def require_sound_contracts() -> None:
