@@ -17,6 +17,7 @@ from core.files import write_file
 from core.layout import Layout
 from core.locks import exclusive
 from core.parts import join
+from core.schema_revision import SchemaChangedError
 from core.text import shown
 
 
@@ -180,12 +181,18 @@ def follow_rounds(layout: Layout, settings: Mapping[str, str], *, service_runs: 
     """Repeat rounds in this process until it is told to end; a round that fails is said and tried again.
 
     SIGTERM ends the round as an exception, so that a build gives its lock back.
+
+    Raises:
+        SchemaChangedError: the schema has become another one.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     every = float(settings["RUN_EVERY_SECONDS"])
     while True:
         begun = time.monotonic()
         outcome = run_round(layout, settings, service_runs=service_runs)
+        for error in outcome.errors.values():
+            if isinstance(error, SchemaChangedError):
+                raise error  # its supervisor starts it again, with the code of now
         if outcome.error:
             say(str(outcome.error))
         time.sleep(max(1.0, every - (time.monotonic() - begun)))

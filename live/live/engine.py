@@ -14,6 +14,7 @@ from core.errors import OutageError
 from core.layout import Layout
 from core.locks import AdvisoryKey, advisory_holder, take_advisory
 from core.pooler import open_session
+from core.schema_revision import require_revision
 from core.settings import Settings
 from live import set_aside
 from live.alerts.outbox import Outbox
@@ -133,6 +134,7 @@ class Engine:
                 "it goes on; nothing was changed.",
                 "./scripts/tieout status; stop the service first where you want to run it by hand",
             )
+        require_revision(self._connection)
         # Of an engine that was killed nothing goes on in the database, and the lock is free again.
         self._connection.execute("set client_connection_check_interval = '1s'")
         # A crash of the database may take the last commits back, positions and totals together: they are counted again.

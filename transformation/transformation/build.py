@@ -15,6 +15,7 @@ from core.errors import OutageError, TieoutError
 from core.layout import Layout, find_layout
 from core.log import say
 from core.niceness import gives_way
+from core.schema_revision import require_revision
 from transformation import plan as plans
 from transformation import record
 from transformation.connection import Connection, connect_as_dbt, dbt_environment
@@ -65,6 +66,7 @@ def run_build(
     request = BuildRequest(full_refresh, tuple(days), lookback_days, run_id)
     with connect_as_dbt() as db, hold_build_lock(db, wait_seconds):
         begun = time.monotonic()
+        require_revision(db)
         clear_leftovers(db)
         plan = plans.open_build(db, build_id, project_hash(layout.checkout / "transformation"), request)
         if plan is None:

@@ -166,8 +166,11 @@ def test_a_load_that_the_database_refuses_is_rolled_back_and_the_other_entity_is
     lake.commit([payment("t1")])
     refunds.commit([refund("r1")])
     query("alter table raw.transactions add constraint nothing check (false) not valid")
-    with pytest.raises(TieoutError, match=r"^transactions: load 1 failed with 23514: constraint nothing") as caught:
-        run_loads(database, layout, say=lambda _: None)
+    try:
+        with pytest.raises(TieoutError, match=r"^transactions: load 1 failed with 23514: constraint nothing") as caught:
+            run_loads(database, layout, say=lambda _: None)
+    finally:
+        query("alter table raw.transactions drop constraint nothing")
     assert [load["entity"] for load in caught.value.done] == ["refunds"]
     assert query("select count(*) from raw.transactions") == [(0,)]
 

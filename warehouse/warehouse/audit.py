@@ -8,6 +8,7 @@ import psycopg
 
 from core.errors import OutageError
 from core.locks import AdvisoryKey, hold_advisory
+from core.schema_revision import require_revision
 from warehouse.plan import LoadRange
 from warehouse.read import Found
 
@@ -19,9 +20,10 @@ def only_loader(connection: psycopg.Connection[Any], wait_seconds: float) -> Ite
     A killed loader's session lives until the server notices, so that a short wait is worth it.
 
     Raises:
-        OutageError: another loader holds it for longer than wait_seconds.
+        OutageError: another loader holds it for longer than wait_seconds, or the schema is not this process's.
     """
     with hold_advisory(connection, AdvisoryKey.LOADER, wait_seconds, _busy):
+        require_revision(connection)
         yield
 
 

@@ -1,5 +1,7 @@
 """Bring the warehouse's schema to the newest version: alembic, run from code as the role owner."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,16 @@ from sqlalchemy.pool import NullPool
 
 from core.errors import OutageError, TieoutError
 from core.locks import AdvisoryKey, hold_advisory
+from core.schema_revision import REVISION
 from warehouse.errors import DatabaseAwayError
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 # How long a migration waits for another one.
 LOCK_WAIT_SECONDS = 600.0
-# Up to this revision services of before must not work meanwhile.
+# It takes the locks of loads and of the live view itself, and all that came before it did without.
 HASHED_BY_INSTANT = "0018"
+# Who holds one of these writes what a migration may change.
+WRITERS = (AdvisoryKey.LOADER, AdvisoryKey.LIVE, AdvisoryKey.BUILD, AdvisoryKey.REDRIVE)
 
 
 def migrate(dsn: str) -> None:
@@ -37,8 +42,16 @@ def migrate(dsn: str) -> None:
             psycopg.connect(dsn, autocommit=True) as guard,
             hold_advisory(guard, AdvisoryKey.MIGRATION, LOCK_WAIT_SECONDS, _busy),
         ):
-            _refuse_while_old_code_works(guard)
-            _upgrade(dsn)
+            found = _revision(guard)
+            if found is not None and found < HASHED_BY_INSTANT:
+                with _nobody_writes(guard):
+                    pass
+                _upgrade(dsn, HASHED_BY_INSTANT)
+            if found is None:
+                _upgrade(dsn, "head")
+            elif found != REVISION:
+                with _nobody_writes(guard):
+                    _upgrade(dsn, "head")
     except TieoutError:
         raise
     except Exception as error:
@@ -53,19 +66,24 @@ def _busy(holder: str) -> OutageError:
     )
 
 
-def _refuse_while_old_code_works(guard: psycopg.Connection[Any]) -> None:
-    """Refuse before the first migration where loads or live view of before work on what becomes another.
-
-    0014 to 0018 take tables from old builds and hash anew what old loads compare.
-    """
+def _revision(guard: psycopg.Connection[Any]) -> str | None:
+    """Return the schema's revision; None where there is none yet."""
     if guard.execute("select to_regclass('metadata.alembic_version')").fetchone() == (None,):
-        return
+        return None
     row = guard.execute("select version_num from metadata.alembic_version").fetchone()
-    if row is None or row[0] >= HASHED_BY_INSTANT:
-        return
-    for key in (AdvisoryKey.LOADER, AdvisoryKey.LIVE, AdvisoryKey.BUILD):
-        with hold_advisory(guard, key, 0, _works):
-            pass
+    return None if row is None else str(row[0])
+
+
+@contextmanager
+def _nobody_writes(guard: psycopg.Connection[Any]) -> Iterator[None]:
+    """Hold the locks of all that write, or refuse: code of before must not work on what becomes another.
+
+    Who takes a lock afterwards asks for the revision first, and ends where it is not its own (`core.schema_revision`).
+    """
+    with ExitStack() as held:
+        for key in WRITERS:
+            held.enter_context(hold_advisory(guard, key, 0, _works))
+        yield
 
 
 def _works(holder: str) -> OutageError:
@@ -76,14 +94,14 @@ def _works(holder: str) -> OutageError:
     )
 
 
-def _upgrade(dsn: str) -> None:
+def _upgrade(dsn: str, to: str) -> None:
     engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(dsn), poolclass=NullPool)
     with engine.connect() as connection:
         connection.execute(text("create schema if not exists metadata"))
         connection.commit()
         config = Config(attributes={"connection": connection})
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
         connection.commit()
 
 

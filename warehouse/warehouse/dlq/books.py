@@ -12,6 +12,7 @@ from contracts.model import Entity
 from core.errors import OutageError
 from core.locks import AdvisoryKey, hold_advisory
 from core.pooler import open_session
+from core.schema_revision import require_revision
 from core.settings import Settings
 from warehouse.columns import book_name
 from warehouse.errors import DatabaseAwayError, refused_value
@@ -47,9 +48,10 @@ def only_decider(connection: Connection, wait_seconds: float = LOCK_WAIT_SECONDS
     """Hold the lock of whoever redrives or writes off.
 
     Raises:
-        OutageError: another one holds it for longer than wait_seconds.
+        OutageError: another one holds it for longer than wait_seconds, or the schema is not this process's.
     """
     with hold_advisory(connection, AdvisoryKey.REDRIVE, wait_seconds, _busy):
+        require_revision(connection)
         yield
 
 

@@ -16,6 +16,7 @@ from core.errors import TieoutError
 from core.layout import Layout, find_layout
 from core.niceness import pass_on
 from core.parts import Parts
+from core.schema_revision import require_revision
 from core.settings import Settings, load_settings
 from warehouse.errors import DatabaseAwayError, without_rows
 from warehouse.proof import books
@@ -88,6 +89,7 @@ def run_proof(
                 forward = {proof.context.entity.name: proof.bring_forward() for proof in begun}
         # The snapshot is over: another proof that wrote meanwhile must not turn this one back.
         with psycopg.connect(settings.dsn("dbt")) as connection:
+            require_revision(connection)
             proof_id = _write(connection, checked_at, equations, run_id)
             if forward is not None or full:
                 write_forward(connection, proof_id, checked_at, forward)
