@@ -1,16 +1,26 @@
+# ruff: noqa: S608  (the parts are our own)
 """The SQL of the Books page: metadata, and one summary of the marts."""
 
-PROOF = """\
-select equation, coalesce(currency, '') as currency, scope::text as scope, left_count, left_amount::text as left_amount,
+# Whose books a line is about is a column of its own; events without a feed are (none) of whichever entity.
+_SCOPE = """\
+coalesce(scope ->> 'entity', 'transactions') as entity,
+    (
+        scope - 'entity' || case when scope ->> 'feed' like '(none %%)' then '{"feed": "(none)"}'::jsonb else '{}' end
+    )::text as scope\
+"""
+
+PROOF = f"""\
+select equation, coalesce(currency, '') as currency, {_SCOPE}, left_count, left_amount::text as left_amount,
     right_count, right_amount::text as right_amount, left_count - right_count as difference_count,
     (left_amount - right_amount)::text as difference_amount, verdict, checked_at
 from metadata.proof where proof_id = (select proof_id from metadata.proof order by checked_at desc limit 1)
-order by array_position(array['DIFFERENT', 'OPEN', 'UNATTESTED', 'VOID', 'OK'], verdict), equation, currency, scope
+order by array_position(array['DIFFERENT', 'OPEN', 'UNATTESTED', 'VOID', 'OK'], verdict),
+    coalesce(scope ->> 'entity', ''), equation, currency, scope
 limit 1000
 """
 
-DIFFERENCES = """\
-select checked_at, equation, coalesce(currency, '') as currency, scope::text as scope,
+DIFFERENCES = f"""\
+select checked_at, equation, coalesce(currency, '') as currency, {_SCOPE},
     left_count - right_count as difference_count, (left_amount - right_amount)::text as difference_amount
 from metadata.proof where verdict = 'DIFFERENT' order by checked_at desc, equation limit 200
 """
@@ -19,7 +29,7 @@ select count(distinct proof_id) as proofs, min(checked_at) as since from metadat
 """
 
 LOADS = """\
-select load_id, status, path, started_at, seconds, rows_read, rows_loaded, duplicates, rejected, already_loaded,
+select load_id, entity, status, path, started_at, seconds, rows_read, rows_loaded, duplicates, rejected, already_loaded,
     dead_letters, run_id, error_code
 from metadata.load_audit order by load_id desc limit 200
 """
@@ -27,10 +37,13 @@ from metadata.load_audit order by load_id desc limit 200
 # The rules that were broken most, of the newest loads.
 QUALITY = """\
 with newest as (
-    select load_id, finished_at from metadata.load_audit where status = 'SUCCESS' order by load_id desc limit 200
+    select load_id, entity, finished_at from metadata.load_audit
+    where status = 'SUCCESS' order by load_id desc limit 200
 ),
 broken as (
-    select m.load_id, n.finished_at as at, m.metric || ' ' || m.rule as rule, sum(m.rows_broken)::bigint as rows_broken,
+    select m.load_id, n.finished_at as at,
+        case n.entity when 'transactions' then '' else n.entity || ' ' end || m.metric || ' ' || m.rule as rule,
+        sum(m.rows_broken)::bigint as rows_broken,
         sum(m.rows_checked)::bigint as rows_checked
     from metadata.data_quality_metrics m join newest n using (load_id)
     group by 1, 2, 3
@@ -42,11 +55,12 @@ select at, load_id, rule, rows_broken, rows_checked from broken join ranked usin
 """
 
 LETTERS = """\
-select book, reason, state, coalesce(currency, '') as currency, count(*)::bigint as letters,
+select book, entity, reason, state, coalesce(currency, '') as currency, count(*)::bigint as letters,
     sum(amount)::text as amount, min(arrived_at) as oldest, extract(epoch from now() - min(arrived_at))::bigint as age
 from metadata.dead_letter_book cross join unnest(reasons) as reason
 where state = 'OPEN'
-group by book, reason, state, currency order by book, letters desc, reason, currency
+group by book, entity, reason, state, currency
+order by book, entity = 'transactions' desc, entity, letters desc, reason, currency
 """
 DECIDED = """\
 select decision, book, count(*)::bigint as letters, max(decided_at) as newest

@@ -165,6 +165,46 @@ def test_the_books_page_shows_the_proof_the_loads_and_what_waits(warehouse):
     assert len(hops) == 7
     assert dict(zip(hops["hop"], hops["is"], strict=True))["lake to silver"] == "✔ fresh"
     assert any("run" in frame and "new" in frame for frame in tables)
+    assert not any("entity" in frame for frame in tables), "payments alone need no name"
+
+
+def test_the_books_page_says_whose_books_a_line_is_about_where_there_are_several(warehouse):
+    proof = "5e7c0f0e-9f3c-6d1a-2b53-6d1f5d0f3c12"
+    with psycopg.connect(dsn(warehouse.env, "postgres"), autocommit=True) as db:
+        db.execute(
+            "insert into metadata.proof (proof_id, checked_at, equation, scope, left_count, right_count, verdict)"
+            f" select '{proof}', now(), 'E0', * from (values"
+            """ ('{"feed": "(none)"}'::jsonb, 3, 3, 'UNATTESTED'),"""
+            """ ('{"feed": "(none refunds)", "entity": "refunds"}', 2, 2, 'UNATTESTED')) as v"""
+        )
+        (load,) = db.execute(
+            "insert into metadata.load_audit (entity, status, error_code, finished_at, seconds)"
+            " values ('refunds', 'FAILED', 'TEST', now(), 1) returning load_id"
+        ).fetchone()
+        db.execute(
+            'insert into raw.rejected_refunds (topic_id, partition, "offset", reasons, known_at, status_at, load_id)'
+            " values ('refunds-topic', 0, 5, '{REASON_UNKNOWN}', now(), now(), %s)",
+            [load],
+        )
+    try:
+        with settings_of(warehouse):
+            app = open_page("books")
+    finally:
+        warehouse.sql(f"delete from metadata.proof where proof_id = '{proof}'")
+        warehouse.sql(f"delete from raw.rejected_refunds where load_id = {load}")
+        warehouse.sql(f"delete from metadata.load_audit where load_id = {load}")
+    tables = [frame.value for frame in app.dataframe]
+    shown = tables[0]
+    assert list(zip(shown["entity"], shown["scope"], strict=True)) == [
+        ("transactions", '{"feed": "(none)"}'), ("refunds", '{"feed": "(none)"}')
+    ]  # fmt: skip
+    loads = next(frame for frame in tables if "run" in frame and "new" in frame)
+    assert next(iter(loads["entity"])) == "refunds"
+    letters = next(frame for frame in tables if "put back" in frame)
+    command = letters[letters["book"] == "rejected_refunds"]["put back"]
+    assert list(command) == [
+        "./scripts/tieout dlq redrive --entity refunds --rejected --reason REASON_UNKNOWN --dry-run"
+    ]
 
 
 def test_the_role_of_the_dashboard_can_neither_write_nor_read_raw(warehouse):

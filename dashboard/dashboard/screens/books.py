@@ -1,9 +1,11 @@
 """The Books page: do the numbers tie out, what came in, what did not, and what to do about it."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import streamlit as st
 
+from contracts.model import PAYMENTS
 from dashboard import books_questions as questions
 from dashboard import charts
 from dashboard.blocks import grid, section
@@ -25,6 +27,11 @@ VERDICTS = {
     "VOID": "an operator has ended the feed; nothing is compared",
     "DIFFERENT": "count or amount is not equal",
 }
+
+
+def _entity(rows: Sequence[Row]) -> dict[str, str]:
+    """Return the column that says whose rows these are, where there is more than one entity."""
+    return {"entity": "entity"} if len({row["entity"] for row in rows}) > 1 else {}
 
 
 @st.fragment(run_every=REFRESH_EVERY)
@@ -82,9 +89,9 @@ def _proof() -> None:
     grid(
         "proof",
         [row | {"said": SIGNS[row["verdict"]]} for row in rows],
-        said="verdict", equation="equation", currency="currency", left_count="left", right_count="right",
-        left_amount="left amount", right_amount="right amount", difference_count="difference",
-        difference_amount="difference in amount", scope="scope",
+        said="verdict", **_entity(rows), equation="equation", currency="currency",
+        left_count="left", right_count="right", left_amount="left amount", right_amount="right amount",
+        difference_count="difference", difference_amount="difference in amount", scope="scope",
     )  # fmt: skip
 
 
@@ -131,7 +138,7 @@ def _letters() -> None:
         lines = [row | {"age_said": duration(row["age"]), "command": _redrive(row)} for row in rows]
         grid(
             "dead-letters", lines,
-            book="book", reason="reason", letters="letters", amount="amount", currency="currency",
+            book="book", **_entity(rows), reason="reason", letters="letters", amount="amount", currency="currency",
             age_said="oldest", command="put back",
         )  # fmt: skip
     else:
@@ -145,8 +152,9 @@ def _letters() -> None:
 
 
 def _redrive(row: Row) -> str:
-    rejected = " --rejected" if row["book"] == "rejected_transactions" else ""
-    return f"./scripts/tieout dlq redrive{rejected} --reason {row['reason']} --dry-run"
+    rejected = " --rejected" if row["book"] == f"rejected_{row['entity']}" else ""
+    entity = "" if row["entity"] == PAYMENTS else f" --entity {row['entity']}"
+    return f"./scripts/tieout dlq redrive{entity}{rejected} --reason {row['reason']} --dry-run"
 
 
 def _pending() -> None:
@@ -168,9 +176,9 @@ def _loads() -> None:
         st.altair_chart(charts.durations(frame, "load_id", "seconds", "seconds a load"))
     grid(
         "loads", rows,
-        load_id="load", status="status", started_at="started, UTC", seconds="seconds", rows_read="read",
-        rows_loaded="new", duplicates="duplicates", rejected="rejected", already_loaded="already loaded",
-        dead_letters="dead letters", error_code="error", run_id="run",
+        load_id="load", **_entity(rows), status="status", started_at="started, UTC", seconds="seconds",
+        rows_read="read", rows_loaded="new", duplicates="duplicates", rejected="rejected",
+        already_loaded="already loaded", dead_letters="dead letters", error_code="error", run_id="run",
     )  # fmt: skip
 
 
@@ -189,8 +197,8 @@ def _differences() -> None:
     if rows:
         grid(
             "differences", rows,
-            checked_at="checked, UTC", equation="equation", currency="currency", difference_count="difference",
-            difference_amount="difference in amount", scope="scope",
+            checked_at="checked, UTC", **_entity(rows), equation="equation", currency="currency",
+            difference_count="difference", difference_amount="difference in amount", scope="scope",
         )  # fmt: skip
         return
     proofs = ask(questions.PROOFS)[0]

@@ -83,6 +83,8 @@ def void(
 
 
 def _show(found: dict[str, Any]) -> None:
+    from contracts.control_total import NO_FEED
+    from contracts.entities import load_entity
     from core.console import PlainConsole, PlainTable
 
     console = PlainConsole()
@@ -94,7 +96,7 @@ def _show(found: dict[str, Any]) -> None:
     for each in found["feeds"]:
         numbers = (each["events"], each["stated"], each["agreed"], each["closed"])
         table.add_row(
-            each["feed"],
+            NO_FEED if several and each["feed"] == load_entity(each["entity"]).no_feed else each["feed"],
             *([each["entity"]] if several else []),
             each["verdict"],
             *("" if number is None else f"{number:,}" for number in numbers),

@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
+from contracts.control_total import NO_FEED
 from contracts.entities import load_entity
 from core.text import shown
 from warehouse.proof.equation import entity_of
@@ -47,7 +48,7 @@ def show_proof(result: dict[str, Any]) -> None:
         table.add_row(
             "" if (entity, name) == before else name,
             *([entity] if len(entities) > 1 else []),
-            words({key: value for key, value in equation["scope"].items() if key != "entity"}),
+            words(_without_entity(equation["scope"])),
             equation["currency"] or "",
             *("" if says_nothing else f"{left['count']:,}", _grouped(left["amount"])),
             *(f"{right['count']:,}", _grouped(right["amount"])),
@@ -65,6 +66,14 @@ def show_proof(result: dict[str, Any]) -> None:
     _show_explained(console, result.get("explained", []))
     counted = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in _COLOURS if verdict in verdicts)
     console.print(counted or "nothing to prove yet: no load has run")
+
+
+def _without_entity(scope: dict[str, Any]) -> dict[str, Any]:
+    """Return a scope whose entity is said elsewhere; events without a feed are (none) then, whosever they are."""
+    found = {key: value for key, value in scope.items() if key != "entity"}
+    if found.get("feed") == load_entity(entity_of(scope)).no_feed:
+        found["feed"] = NO_FEED
+    return found
 
 
 def _meanings(name: str, entities: list[str]) -> list[str]:
