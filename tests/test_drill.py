@@ -22,8 +22,9 @@ from core.errors import TieoutError
 from core.lake import Lake
 from core.places import LocalPlace
 from drill import books, harness, large, redriving
-from drill.kills import BUILD, FRONT, LOAD, Deck, Kill
+from drill.kills import BUILD, FRONT, LOAD, Deck
 from drill.proving import Report
+from drill.round import Kill
 from drill.run import NAMES, Result
 from drill.scenarios import Kills
 

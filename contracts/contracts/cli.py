@@ -44,7 +44,8 @@ def check() -> None:
 
     Example: ./scripts/tieout contract check
     """
-    from contracts.entities import ContractError, find_problems, stated_entities
+    from contracts.entities import ContractError, stated_entities
+    from contracts.problems import find_problems
     from contracts.render import find_stale
     from core.layout import CHECKOUT
 

@@ -9,10 +9,8 @@ from typing import Any
 
 import yaml
 
-from contracts.check import Document, Problem, contract_problems, unreadable
-from contracts.consistency import entity_problems, sample_problems
+from contracts.check import contract_problems
 from contracts.model import Entity, Field, JsonLimits, Platform, Rule, Statuses, Topic
-from contracts.names import name_problems, shared_names
 from core.errors import TieoutError
 from core.layout import Layout, find_layout
 from core.parts import Parts
@@ -109,45 +107,6 @@ def load_entities() -> tuple[Entity, ...]:
 def lake_tables() -> tuple[str, ...]:
     """Return the names of the lake's tables, for each entity in the order in which a batch is committed."""
     return tuple(name for entity in load_entities() for name in entity.lake_tables)
-
-
-def find_problems() -> list[Problem]:
-    """Return all that is wrong with the entities' files."""
-    found: list[Problem] = []
-    stated: list[tuple[Document, Entity]] = []
-    platform = load_platform()
-    for name in entity_names():
-        file = contract_file(name)
-        text = file.read_text(encoding="utf-8")
-        wrong = contract_problems(file, text)
-        if not wrong:
-            contract, entity = Document(file, text), parse_entity(text, platform)
-            wrong = [*name_problems(contract, entity), *entity_problems(contract, entity, platform)]
-            stated.append((contract, entity))
-            samples = file.with_name("samples.yaml")
-            if not wrong:
-                wrong = _wrong_samples(entity, samples, contract)
-        found += wrong
-    return [*found, *shared_names(stated)]
-
-
-def require_sound_contracts() -> None:
-    """Refuse to go on with a contract or a sample that is wrong.
-
-    Raises:
-        ContractError: the first one, with file, line and repair.
-    """
-    for problem in find_problems():
-        raise ContractError(str(problem))
-
-
-def _wrong_samples(entity: Entity, file: Path, contract: Document) -> list[Problem]:
-    if not file.is_file():
-        return [Problem(file, 1, "the file is missing", "make it, as in the other entities' folders")]
-    try:
-        return list(sample_problems(entity, Document(file, file.read_text(encoding="utf-8")), contract))
-    except yaml.YAMLError as error:
-        return [unreadable(file, error)]
 
 
 def all_topics(entities: Iterable[Entity]) -> list[Topic]:

@@ -9,8 +9,9 @@ import pytest
 
 import warehouse
 from contracts import entities
-from contracts.entities import ContractError, find_problems, load_entities, load_entity
+from contracts.entities import ContractError, load_entities, load_entity
 from contracts.names import OWN_COLUMNS, OWN_FOLDERS, OWN_TABLES
+from contracts.problems import find_problems
 from contracts.render.postgres import render
 from core.layout import CHECKOUT, Layout
 from spark_streaming.columns import bronze_schema, dead_letter_schema

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from contracts.entities import entity_names, readable_entities
 from contracts.model import Entity
 from control import offsets
-from control.env import lake_of
 from control.offsets import held_back, topic_id
 from control.progress import say
 from core.errors import TieoutError
@@ -16,6 +15,7 @@ from core.lake import Lake
 from core.layout import Layout
 from core.locks import is_record_locked
 from core.parts import Parts
+from core.settings import parse_settings
 from spark_streaming.failed_entities import read_failed
 
 PATIENCE_SECONDS = 300.0
@@ -64,7 +64,7 @@ def catch_up(layout: Layout, settings: Mapping[str, str], *, service_runs: bool)
         TieoutError: the broker is away, the stream stands still, or the stream of our own failed; of which entities,
             where it is not so of all.
     """
-    lake, parts = lake_of(layout, settings), Parts(entity_names())
+    lake, parts = Lake.of(parse_settings(settings, layout), layout), Parts(entity_names())
     asked = []
     for entity in readable_entities(parts):
         with parts.part(entity.name):

@@ -97,13 +97,12 @@ def bronze(
 def _wait_for_stream(layout: Layout) -> TieoutError | None:
     """Wait for a stream that is at work; return the error of some entities. Without one the age of bronze will tell."""
     from control.catching_up import catch_up, writer_is_at_work
-    from control.cli import _settings_of_this_process
-    from control.env import NAMES
+    from control.env import settings_of_this_process
 
     if not writer_is_at_work(layout):
         return None
     try:
-        catch_up(layout, _settings_of_this_process(layout, NAMES), service_runs=True)
+        catch_up(layout, settings_of_this_process(layout), service_runs=True)
     except TieoutError as error:
         if not error.is_partial:
             raise

@@ -5,13 +5,13 @@ import os
 import sys
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from control.env import NAMES
+from control.env import settings_of_this_process
+from control.file_errors import explain_file_error
 from control.registry import profile_names, service_names
 from core.errors import OptionError, OutageError, RefusalError, TieoutError
 from core.layout import Layout, find_layout
@@ -191,7 +191,7 @@ def run(
     from control.rounds import follow_rounds, run_round
 
     session: Session = ctx.obj
-    values = _settings_of_this_process(session.layout, NAMES)
+    values = settings_of_this_process(session.layout)
     service_runs = stream == "service" or session.stream_is_supervised
     if follow:
         follow_rounds(session.layout, values, service_runs=service_runs)
@@ -204,28 +204,6 @@ def run(
         raise outcome.error
     if not outcome.ok:
         raise typer.Exit(1)
-
-
-def _settings_of_this_process(layout: Layout, names: frozenset[str]) -> dict[str, str]:
-    """Return what this process may know: its environment, and the home's file where it may read it.
-
-    Raises:
-        TieoutError: a value is not what its variable needs, or the auditor's password is nowhere to be found.
-    """
-    from control.env import DEFAULTS, read_env
-    from core.settings import parse_settings
-
-    readable = os.access(layout.env_file, os.R_OK)
-    here = {name: os.environ[name] for name in names if os.environ.get(name)}
-    found = DEFAULTS | (read_env(layout.env_file) if readable else {}) | here
-    if "KAFKA_PASSWORD_AUDITOR" not in found:
-        raise TieoutError(
-            f"KAFKA_PASSWORD_AUDITOR is not set: looked in the process environment, then in {layout.env_file}.",
-            "nothing was read or written.",
-            "./scripts/start.sh",
-        )
-    parse_settings(found, layout)
-    return found
 
 
 @app.command()
@@ -284,7 +262,7 @@ def provision() -> None:
     """
     from control.bring_up import provision as bring_to_today
 
-    bring_to_today(_settings_of_this_process(find_layout(), NAMES))
+    bring_to_today(settings_of_this_process(find_layout()))
 
 
 def build_app() -> typer.Typer:
@@ -292,32 +270,6 @@ def build_app() -> typer.Typer:
     for component in COMPONENTS:
         import_module(component).mount(app)
     return app
-
-
-def explain_file_error(error: OSError) -> TieoutError:
-    """Return the error of a file or folder that could not be used: in most cases it is another account's."""
-    from control.accounts import account_name
-    from core.text import shown
-
-    if error.filename is None:
-        return TieoutError(
-            f"the output cannot be written: {error.strerror}.",
-            "what the command did stays; its output is cut off.",
-            "make room, then the same command again",
-        )
-    path = Path(os.fsdecode(error.filename))
-    there = next((each for each in (path, *path.parents) if os.access(each, os.F_OK)), Path("/"))
-    owner = there.stat().st_uid
-    own = f"it is {account_name(owner)}'s, and this is {account_name(os.geteuid())}"
-    if isinstance(error, PermissionError) and owner != os.geteuid():
-        return TieoutError(
-            f"{shown(path)}: {error.strerror}; {own}.",
-            "what was done before that stays.",
-            f"the same command as {account_name(owner)}, or a home of your own in TIEOUT_HOME",
-        )
-    return TieoutError(
-        f"{shown(path)}: {error.strerror}.", "what was done before that stays.", "./scripts/tieout doctor"
-    )
 
 
 def main() -> None:

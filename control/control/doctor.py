@@ -16,7 +16,7 @@ from control import airflow, jars, orphans, supervision
 from control.accounts import choose_accounts
 from control.airflow_rest import Rest
 from control.doctor_places import ask_broker, ask_spark, ask_warehouse
-from control.env import lake_of, settings
+from control.env import settings
 from control.java import INSTALL, SUPPORTED, java_version
 from control.logins import refused_logins
 from control.loop import PIPELINE
@@ -25,8 +25,10 @@ from control.progress import columns
 from control.readiness import ServiceStates, inspect_services
 from control.registry import services_of
 from core.errors import OutageError, TieoutError
+from core.lake import Lake
 from core.layout import Layout
 from core.parts import Parts
+from core.settings import parse_settings
 from spark_streaming.failed_entities import read_failed
 
 MEMORY_GIB = 5
@@ -194,7 +196,7 @@ def _place(name: str, ask: Callable[[Mapping[str, str]], str]) -> Callable[[Layo
 
 def _lake(layout: Layout) -> Finding:
     """Ask the lake's log, wherever it is."""
-    lake, parts = lake_of(layout, settings(layout)), Parts(entity_names())
+    lake, parts = Lake.of(parse_settings(settings(layout), layout), layout), Parts(entity_names())
     newest = []
     for entity in readable_entities(parts):
         with parts.part(entity.name):

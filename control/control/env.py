@@ -20,8 +20,9 @@ from core.files import owner_of, write_file
 from core.lake import Lake
 from core.layout import Layout
 from core.locks import exclusive
+from core.setting_kinds import EMPTY, GIVEN, SECRET, WRITTEN
 from core.setting_types import Port
-from core.settings import EMPTY, GIVEN, SECRET, WRITTEN, names, parse_settings, written_defaults
+from core.settings import names, parse_settings, written_defaults
 
 SECRETS = names(SECRET)
 DEFAULTS = written_defaults()
@@ -157,3 +158,22 @@ def _replace_lines(path: Path, values: Mapping[str, str]) -> None:
     rest = [line for line in old.splitlines() if line.partition("=")[0].strip() not in values]
     text = "\n".join([*rest, *(f"{name}={value}" for name, value in values.items())]) + "\n"
     write_file(path, text, mode=0o600, owner=owner_of(path) if path.exists() else None)
+
+
+def settings_of_this_process(layout: Layout) -> dict[str, str]:
+    """Return what this process may know: its environment, and the home's file where it may read it.
+
+    Raises:
+        TieoutError: a value is not what its variable needs, or the auditor's password is nowhere to be found.
+    """
+    readable = os.access(layout.env_file, os.R_OK)
+    here = {name: os.environ[name] for name in NAMES if os.environ.get(name)}
+    found = DEFAULTS | (read_env(layout.env_file) if readable else {}) | here
+    if "KAFKA_PASSWORD_AUDITOR" not in found:
+        raise TieoutError(
+            f"KAFKA_PASSWORD_AUDITOR is not set: looked in the process environment, then in {layout.env_file}.",
+            "nothing was read or written.",
+            "./scripts/start.sh",
+        )
+    parse_settings(found, layout)
+    return found

@@ -70,7 +70,8 @@ def evolve(
 
 def changed_contracts(layout: Layout) -> list[Evolution]:
     """Return the way from the contract in force to the stated one, for each entity whose contract changed."""
-    from contracts.entities import entity_names, in_force_file, load_entity, require_sound_contracts, stated_entity
+    from contracts.entities import entity_names, in_force_file, load_entity, stated_entity
+    from contracts.problems import require_sound_contracts
 
     require_sound_contracts()
     load_entity.cache_clear()

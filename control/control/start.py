@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
-from contracts.entities import require_sound_contracts
+from contracts.problems import require_sound_contracts
 from control import supervision
 from control.backup.unfinished import refuse_half_restored
 from control.bring_up import bring_up_base, prepare, provision_services

@@ -11,13 +11,13 @@ from typing import Any
 from contracts.entities import entity_names, readable_entities
 from contracts.model import Entity
 from control.catching_up import lake_ends
-from control.env import lake_of
 from control.offsets import behind, ends_and_rate, held_back
 from control.roles import dsn
 from core.errors import TieoutError
 from core.lake import Lake
 from core.layout import Layout
 from core.parts import Parts
+from core.settings import parse_settings
 from spark_streaming.failed_entities import read_failed
 from spark_streaming.names import prefix
 
@@ -31,7 +31,7 @@ def read_stations(layout: Layout, settings: Mapping[str, str]) -> list[Station]:
     """
 
     def lake() -> Lake:
-        return lake_of(layout, settings)
+        return Lake.of(parse_settings(settings, layout), layout)
 
     by_entity: dict[str, Callable[[Entity], Station]] = {
         "topic": lambda entity: _topic(entity, settings),

@@ -17,11 +17,11 @@ from control import airflow, jars, supervision
 from control.accounts import Accounts, hand_over, own_folder, reachable
 from control.drop_privileges import OF_NO_SERVICE, WORK_OF, known_to
 from control.env import SECRETS, ensure_env
+from control.kafka_node import render_properties, scram
 from control.ports import next_free, settle_ports
 from control.processes import WAIT_EXEC, Platform
 from control.registry import plain_services, users_of
 from control.service import BATCH, INTERACTIVE, Acl
-from control.services.kafka import render_properties, scram
 from control.topics import rights
 from core.errors import TieoutError
 from core.layout import find_layout

@@ -5,11 +5,11 @@ import pytest
 from control import store
 from control.accounts import Accounts
 from control.env import ensure_env, read_env, settings
+from control.kafka_node import render_properties
 from control.ports import settle_ports
 from control.processes import Platform
 from control.profiles import choose_profiles
 from control.services.cluster._brokers import NODES
-from control.services.kafka import render_properties
 from control.store import PORTS, holds_lake
 from core.errors import TieoutError
 from core.layout import find_layout

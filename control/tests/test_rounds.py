@@ -3,7 +3,7 @@ import subprocess
 
 import pytest
 
-from contracts.entities import in_force_file, load_entity
+from contracts.entities import in_force_file, load_entities, load_entity
 from contracts.model import PAYMENTS
 from control import catching_up, first_load, rounds
 from control.accounts import Accounts
@@ -235,6 +235,7 @@ def test_a_contract_that_cannot_be_read_leaves_the_other_entity_at_work(layout, 
     kept.write_text("schema: [")
     monkeypatch.setattr("contracts.entities.find_layout", lambda: layout)
     load_entity.cache_clear()
+    load_entities.cache_clear()
     try:
         two_topics[PAYMENTS] = {0: 1}
         with pytest.raises(TieoutError, match=r"refunds: .*refunds.odcs.yaml:1: it is no YAML"):

@@ -8,51 +8,26 @@ import os
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from psycopg.conninfo import make_conninfo
-from pydantic import Field, SecretStr, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from core.env_file import read_env_file
-from core.errors import TieoutError, missing_secret
-from core.kafka_login import KafkaPlace, librdkafka_login
+from core.errors import TieoutError
 from core.layout import Layout, find_layout
-from core.postgres_login import PostgresTls
+from core.setting_kinds import WRITTEN, kind_of
+from core.setting_kinds import empty as _empty
+from core.setting_kinds import given as _given
+from core.setting_kinds import ours as _ours
+from core.setting_kinds import secret as _secret
+from core.setting_kinds import written as _written
+from core.setting_logins import Logins
 from core.setting_types import DuckdbMemory, JavaMemory, LakeEndpoint, LakeUrl, Port, Span
-
-SECRET, GIVEN, WRITTEN, EMPTY, OURS = "secret", "given", "written", "empty", "ours"
-
-
-def _secret(about: str = "") -> Any:
-    """Drawn at set-up; it stands in `.env` alone."""
-    return Field(default=None, description=about, json_schema_extra={"kind": SECRET})
-
-
-def _given(about: str = "") -> Any:
-    """Secret too, and not ours to draw: somebody else gave it."""
-    return Field(default=None, description=about, json_schema_extra={"kind": GIVEN})
-
-
-def _written(default: object, about: str = "", **limits: Any) -> Any:
-    """Written into `.env` at set-up with its default, for people to change."""
-    return Field(default=default, description=about, json_schema_extra={"kind": WRITTEN}, **limits)
-
-
-def _empty(default: object, about: str = "", **limits: Any) -> Any:
-    """Empty in `.env.example`, and not in `.env` until somebody sets it."""
-    return Field(default=default, description=about, json_schema_extra={"kind": EMPTY}, **limits)
-
-
-def _ours(default: object, about: str = "", **limits: Any) -> Any:
-    """Set by what starts a process, such as docker-compose.yml; no setting for people."""
-    return Field(default=default, description=about, json_schema_extra={"kind": OURS}, **limits)
-
 
 # A socket's folder, an address, or a name whose parts are not empty.
 _HOST = r"^(/[^\x00]*|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*|[0-9A-Za-z_-]{1,63}(\.[0-9A-Za-z_-]{1,63})*\.?)$"
 
 
-class Settings(BaseSettings):
+class Settings(Logins, BaseSettings):
     """What the components of a platform need to know. Each process has the secrets of its own part only."""
 
     model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True)
@@ -246,83 +221,6 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Take what is given and nothing else: `load_settings` alone reads the environment and `.env`."""
         return (init_settings,)
-
-    def secret(self, name: str, left: str = "nothing was read or written.") -> str:
-        """Return a secret by its variable's name.
-
-        Raises:
-            TieoutError: it is set nowhere.
-        """
-        value: SecretStr | None = getattr(self, name.lower())
-        if value is None or not value.get_secret_value():
-            raise missing_secret(name.upper(), left)
-        return value.get_secret_value()
-
-    def dsn(self, role: str, *, application: str = "", connect_timeout: int = 10, options: str = "") -> str:
-        """Return the connection string of a role of the warehouse.
-
-        Args:
-            role: its name.
-            application: what the database shows; "tieout" and the role without it.
-            connect_timeout: seconds.
-            options: of the session, such as "-c timezone=UTC".
-
-        Raises:
-            TieoutError: the role's password is nowhere to be found.
-        """
-        return make_conninfo(
-            host=self.postgres_host,
-            port=self.postgres_port,
-            dbname=self.postgres_db,
-            user=role,
-            password=self.secret(f"POSTGRES_PASSWORD_{role.upper()}"),
-            connect_timeout=connect_timeout,
-            application_name=application or f"tieout {role}",
-            **self.postgres_tls.parameters(role),
-            **({"options": options} if options else {}),
-        )
-
-    @property
-    def postgres_tls(self) -> PostgresTls:
-        """How connections to the warehouse are secured."""
-        return PostgresTls(
-            self.postgres_sslmode, self.postgres_ca_file, self.postgres_certificate_file, self.postgres_key_file
-        )
-
-    @property
-    def kafka_place(self) -> KafkaPlace:
-        """Where the broker is, and how its connections are secured."""
-        return KafkaPlace(
-            self.kafka_bootstrap,
-            self.kafka_security_protocol,
-            self.kafka_sasl_mechanism,
-            self.kafka_ca_file,
-            self.kafka_certificate_file,
-            self.kafka_key_file,
-            self.kafka_key_password.get_secret_value() if self.kafka_key_password else "",
-        )
-
-    def kafka_password(self, user: str, left: str = "nothing was read or written.") -> str:
-        """Return the password of a user of the broker; none where a certificate is the user.
-
-        Raises:
-            TieoutError: it is set nowhere.
-        """
-        return self.secret(f"KAFKA_PASSWORD_{user.upper()}", left) if self.kafka_place.has_passwords else ""
-
-    def kafka_login(self, user: str) -> dict[str, str]:
-        """Return what librdkafka needs to log in as a user.
-
-        Raises:
-            TieoutError: the user's password or a file is nowhere to be found.
-        """
-        return librdkafka_login(self.kafka_place, user, self.kafka_password(user))
-
-
-def kind_of(field: FieldInfo) -> str:
-    """Return what a setting is: drawn as a secret, written with its default, empty, or ours alone."""
-    extra = field.json_schema_extra
-    return str(extra["kind"]) if isinstance(extra, dict) else OURS
 
 
 def names(*kinds: str) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 import textwrap
 
-from core.settings import EMPTY, OURS, WRITTEN, Settings, kind_of
+from core.setting_kinds import EMPTY, OURS, WRITTEN, kind_of
+from core.settings import Settings
 
 # The first field of each section of `.env.example`.
 _SECTIONS = {

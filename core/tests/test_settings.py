@@ -8,16 +8,8 @@ from pydantic import SecretStr
 from core.env_file import read_env_file
 from core.errors import TieoutError
 from core.layout import CHECKOUT, Layout, find_layout
-from core.settings import (
-    EMPTY,
-    GIVEN,
-    SECRET,
-    WRITTEN,
-    Settings,
-    kind_of,
-    load_settings,
-    names,
-)
+from core.setting_kinds import EMPTY, GIVEN, SECRET, WRITTEN, kind_of
+from core.settings import Settings, load_settings, names
 from core.settings_example import render_example
 
 

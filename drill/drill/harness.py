@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,11 @@ from control.progress import say
 from control.service import Group
 from control.testing import free_ports
 from core import failpoints
-from core.errors import TieoutError
 from core.files import write_file
 from core.lake import Lake
 from core.layout import Layout, find_layout
 from drill.books import ask
+from drill.child import PATIENCE, Child, DrillError
 
 PREFIX = "tieout-drill-"
 GIB = 2**30
@@ -41,57 +41,7 @@ MEMORY_NEEDED, DISK_NEEDED = 3 * GIB, 2 * GIB
 TAKEN = ("PATH", "HOME", "LANG", "LC_ALL", "TERM", "TMPDIR", "TZ", "JAVA_HOME", "NO_COLOR", "PYTHONPATH")
 # A second loader is to be refused at once; a killed loader's session is gone within a second or two.
 OWN_SETTINGS = {"LOADER_LOCK_WAIT_SECONDS": "10", "LOOP": "off"}
-PATIENCE = 600.0
 TOPIC = "transactions"
-
-
-class DrillError(TieoutError):
-    """The drill itself cannot go on; this says nothing about the books."""
-
-
-@dataclass
-class Child:
-    """A command of the platform that the drill has started, in a process group of its own."""
-
-    words: tuple[str, ...]
-    process: subprocess.Popen[bytes]
-    out: Path
-    log: Path
-
-    @property
-    def alive(self) -> bool:
-        """Whether it still runs."""
-        return self.process.poll() is None
-
-    def kill(self) -> bool:
-        """Kill its whole group; False when it had ended before."""
-        if not self.alive:
-            return False
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        return self.process.wait() == -signal.SIGKILL
-
-    def wait(self, seconds: float = PATIENCE) -> int:
-        """Return its exit code; negative: the signal that ended it.
-
-        Raises:
-            DrillError: it does not end.
-        """
-        try:
-            return self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise DrillError(
-                f"tieout {' '.join(self.words)} did not end within {seconds:.0f} s; its last words: {self.last_words}",
-                "it was killed.",
-                f"read {self.log}",
-            ) from None
-
-    @property
-    def last_words(self) -> str:
-        """The end of what it said, on one line."""
-        text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
-        return " | ".join(line.strip() for line in text.splitlines() if line.strip())[-600:] or "none"
 
 
 @dataclass

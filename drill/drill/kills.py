@@ -3,65 +3,17 @@
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from random import Random
 
 import psutil
 
 from control.offsets import end_offsets
-from drill.harness import TOPIC, Child, DrillError, Harness
+from drill.child import Child, DrillError
+from drill.harness import TOPIC
+from drill.round import Round
 
-EVENTS = 400
 KILLED = -signal.SIGKILL
-
-
-@dataclass(frozen=True)
-class Kill:
-    """One SIGKILL that hit.
-
-    Attributes:
-        target: producer, stream, loader, dbt, broker or database.
-        moment: at which failpoint, or how long after which sign of work.
-    """
-
-    target: str
-    moment: str
-
-    def __str__(self) -> str:
-        return f"{self.target} {self.moment}"
-
-
-@dataclass
-class Round:
-    """What a strike may use.
-
-    Attributes:
-        kills: those of this round so far.
-    """
-
-    harness: Harness
-    chance: Random
-    kills: list[Kill] = field(default_factory=list)
-
-    def struck(self, target: str, moment: str) -> None:
-        """Note a kill."""
-        self.kills.append(Kill(target, moment))
-
-    def feed(self, rate: int = 0, total: int = EVENTS) -> tuple[str, ...]:
-        """Return the words of a new feed with broken payments; the same words make the same events again."""
-        start = datetime.now(UTC).isoformat(timespec="milliseconds")
-        seed = str(self.chance.randrange(2**31))
-        size = ("--total", str(total), "--rate", str(rate))
-        return ("produce", *size, "--faults", "0.05", "--seed", seed, "--start", start)
-
-    def pause(self, longest: float) -> float:
-        """Sleep for a random time and return it."""
-        seconds = self.chance.uniform(0, longest)
-        time.sleep(seconds)
-        return seconds
 
 
 # --- In front of the lake. Each of them feeds the platform. -----------------------------------------------------------

@@ -7,8 +7,8 @@ from random import Random
 import psutil
 
 from drill.harness import Harness
-from drill.kills import Round
 from drill.proving import Report, prove
+from drill.round import Round
 
 TEMPORARY_FAILURE = 75
 EXECUTOR, WAITING = "CoarseGrainedExecutorBackend", "waiting for the broker"

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from drill import books
-from drill.harness import DrillError, Harness
-from drill.kills import Kill
+from drill.child import DrillError
+from drill.harness import Harness
+from drill.round import Kill
 
 TEMPORARY_FAILURE = 75
 

@@ -11,8 +11,9 @@ from contracts.entities import load_entities, load_entity
 from contracts.event_json import to_json
 from contracts.faults import sound_event
 from drill.harness import Harness
-from drill.kills import KILLED, Round
+from drill.kills import KILLED
 from drill.proving import Report, drain, prove
+from drill.round import Round
 
 PLACES = ("redrive.after-intent", "redrive.while-producing", "redrive.before-confirm")
 _TABLES = " union all ".join(f"select topic_id, redrive_of from {entity.silver}" for entity in load_entities())

@@ -9,10 +9,12 @@ from random import Random
 from contracts.entities import load_entities
 from control.catching_up import lake_ends
 from drill import books
-from drill.harness import Child, Harness
-from drill.kills import BUILD, FRONT, LOAD, Deck, Round, Strike
+from drill.child import Child
+from drill.harness import Harness
+from drill.kills import BUILD, FRONT, LOAD, Deck, Strike
 from drill.proving import Report, drain, prove
 from drill.redriving import redrive_killed
+from drill.round import Round
 from drill.trouble import clock_set_back, disk_full
 
 REFRESH_EVERY = 10

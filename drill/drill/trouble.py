@@ -12,9 +12,10 @@ from random import Random
 from typing import Any
 
 from core.kafka_login import KafkaPlace, librdkafka_login
-from drill.harness import TOPIC, DrillError, Harness
-from drill.kills import Round
+from drill.child import DrillError
+from drill.harness import TOPIC, Harness
 from drill.proving import Report, prove
+from drill.round import Round
 
 HOURS_BACK = 30
 ROOM = 32_768

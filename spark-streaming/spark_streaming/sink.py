@@ -22,8 +22,9 @@ from spark_streaming.code import fingerprint
 from spark_streaming.ends import Ends, further, moves_on, show
 from spark_streaming.errors import SAME_CHECKOUT, LakeStateError
 from spark_streaming.gaps import Topic, explain_gaps
+from spark_streaming.owned_table import OwnedTable
 from spark_streaming.start import Acceptance, Loss
-from spark_streaming.tables import OwnedTable, offsets_in
+from spark_streaming.tables import offsets_in
 from spark_streaming.task import DELIVERY, MARK, REPORT, Report, WriteFiles
 
 # So many rows are worth a file of their own, as long as a core is free to write it.

@@ -9,7 +9,8 @@ from spark_streaming import names
 from spark_streaming.broker import TopicState
 from spark_streaming.ends import Ends, Recorded, lower
 from spark_streaming.errors import LakeStateError, OffsetsLostError, TopicRecreatedError
-from spark_streaming.tables import OwnedTable, StreamTable
+from spark_streaming.owned_table import OwnedTable
+from spark_streaming.tables import StreamTable
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from spark_streaming import tables
 from spark_streaming.columns import PARTITION_COLUMNS
 from spark_streaming.ends import Recorded
 from spark_streaming.files import DayFiles, WrittenFile
-from spark_streaming.tables import OwnedTable, StreamTable
+from spark_streaming.owned_table import OwnedTable
+from spark_streaming.tables import StreamTable
 
 TOPIC_ID = "T1"
 APP_ID = f"tieout-{{}}-{TOPIC_ID}"

@@ -20,9 +20,9 @@ from spark_streaming import tables
 from spark_streaming.broker import TopicState
 from spark_streaming.ends import Ends
 from spark_streaming.gaps import Topic
+from spark_streaming.owned_table import OwnedTable
 from spark_streaming.sink import BatchReport, LakeWriter
 from spark_streaming.start import Acceptance, open_lake
-from spark_streaming.tables import OwnedTable
 
 ARRIVED = datetime(2025, 11, 21, 23, 59, tzinfo=UTC)
 MESSAGE = (

@@ -15,9 +15,9 @@ from confluent_kafka.admin import AdminClient
 from pyspark.sql import SparkSession
 
 from contracts.entities import load_entities
+from control import kafka_node
 from control.accounts import choose_accounts
 from control.offsets import topic_id
-from control.services import kafka
 from control.testing import free_ports, temporary_home
 from control.topics import ensure_topics
 from core.errors import TieoutError
@@ -97,16 +97,16 @@ def secured() -> Iterator[Secured]:
         values = {f"KAFKA_PASSWORD_{user.upper()}": secrets.token_urlsafe(12) for user in (*USERS, "broker")}
         values |= {"KAFKA_PORT": str(ports["CLIENT"]), "KAFKA_CONTROLLER_PORT": str(ports["CONTROLLER"])}
         values |= {"KAFKA_BOOTSTRAP": f"127.0.0.1:{ports['CLIENT']}"}
-        kafka.prepare_broker(layout, choose_accounts(layout), values)
-        file = kafka.FIRST.properties(layout)
+        kafka_node.prepare_broker(layout, choose_accounts(layout), values)
+        file = kafka_node.FIRST.properties(layout)
         file.write_text(properties(file.read_text(), authority, ports))
         log = (home / "log").open("wb")
         process = subprocess.Popen(
-            kafka.broker_command(layout), stdout=log, stderr=log, env={**os.environ, **kafka.LOCALE}
+            kafka_node.broker_command(layout), stdout=log, stderr=log, env={**os.environ, **kafka_node.LOCALE}
         )
         ready = Secured({**values, **TLS, "KAFKA_CA_FILE": str(authority.file)}, ports, authority)
         try:
-            kafka.wait_for_broker(ready.values)
+            kafka_node.wait_for_broker(ready.values)
             ensure_topics(ready.values, load_entities())
             yield ready
         finally:
@@ -115,7 +115,7 @@ def secured() -> Iterator[Secured]:
 
 
 def by_kafka_python(values: dict[str, str]) -> None:
-    kafka.wait_for_broker(values, 5)
+    kafka_node.wait_for_broker(values, 5)
 
 
 def by_auditor(values: dict[str, str]) -> None:

@@ -26,7 +26,8 @@ from spark_streaming.ends import Recorded, commit_metadata
 from spark_streaming.errors import LakeBusyError, LakeTakenError, StreamError
 from spark_streaming.files import _DayFile
 from spark_streaming.maintenance import expire_days, maintain_table, run_maintenance
-from spark_streaming.tables import OwnedTable, StreamTable
+from spark_streaming.owned_table import OwnedTable
+from spark_streaming.tables import StreamTable
 from warehouse.delta_log import commits_after, table_id
 
 DAY = 24 * 3600

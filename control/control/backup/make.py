@@ -29,7 +29,8 @@ from core.errors import OptionError, TieoutError
 from core.layout import Layout
 from core.locks import exclusive
 from core.places import LocalPlace, Place
-from core.settings import EMPTY, WRITTEN, names
+from core.setting_kinds import EMPTY, WRITTEN
+from core.settings import names
 
 # What says where something is, or may hold a password: each home has its own.
 OWN = (

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from control.kafka_node import Node, broker_command, prepare_broker
 from control.service import Folder, Service, Settings
 from control.services import kafka
-from control.services.kafka import Node
 
 NODES = tuple(Node(number) for number in (1, 2, 3))
 # A majority has each event before it counts as delivered: one broker may die, and nothing waits.
@@ -27,12 +27,10 @@ def broker(node: Node) -> Service:
         kafka.SERVICE,
         name=node.name,
         place=kafka.SERVICE.place + node.number - 1,
-        command=lambda platform: kafka.broker_command(platform.layout, node),
+        command=lambda platform: broker_command(platform.layout, node),
         ports=(node.port, node.controller_port),
         folders=lambda layout, _: [Folder(node.folder(layout)), Folder(node.data(layout))],
-        prepare=lambda platform: kafka.prepare_broker(
-            platform.layout, platform.accounts, platform.settings, node, NODES
-        ),
+        prepare=lambda platform: prepare_broker(platform.layout, platform.accounts, platform.settings, node, NODES),
     )
 
 

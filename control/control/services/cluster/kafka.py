@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
+from control.kafka_node import wait_for_broker
 from control.service import Settings
 from control.services.cluster._brokers import NODES, broker, follows
-from control.services.kafka import wait_for_broker
 
 
 def _wait(settings: Settings, seconds: float) -> None:
