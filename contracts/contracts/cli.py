@@ -69,12 +69,12 @@ def migration(entity: Annotated[str, typer.Argument(help="The new entity.")]) ->
 
     Example: ./scripts/tieout contract migration refunds
     """
-    from contracts.entities import entity_names, load_entities, load_entity
+    from contracts.entities import entity_names, is_no_entity, load_entities, load_entity
     from contracts.render.migration import render
     from core.layout import CHECKOUT
 
     if entity not in entity_names():
-        raise typer.BadParameter(f"there is {', '.join(entity_names())}", param_hint="ENTITY")
+        raise typer.BadParameter(is_no_entity(entity), param_hint="ENTITY")
     folder = CHECKOUT / "warehouse" / "warehouse" / "migrations" / "versions"
     revisions = [path.name.partition("_")[0] for path in folder.glob("[0-9]*_*.py")]
     typer.echo(render(load_entity(entity), load_entities(), revisions), nl=False)
@@ -137,11 +137,11 @@ def diff(
     if not old.strip():
         raise typer.BadParameter("it is empty; name a file or a git revision", param_hint="OLD")
     from contracts.diff import compare, version_is_honest
-    from contracts.entities import contract_file, entity_names
+    from contracts.entities import contract_file, entity_names, is_no_entity
     from core.layout import CHECKOUT
 
     if entity not in entity_names():
-        raise typer.BadParameter(f"there is {', '.join(entity_names())}", param_hint="--entity")
+        raise typer.BadParameter(is_no_entity(entity), param_hint="--entity")
     before, after = _parsed(old, entity), _parsed(new or str(contract_file(entity)), entity)
     changes = compare(before, after)
     for change in changes:

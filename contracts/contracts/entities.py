@@ -14,6 +14,7 @@ from contracts.model import Entity, Field, JsonLimits, Platform, Rule, Statuses,
 from core.errors import TieoutError
 from core.layout import Layout, find_layout
 from core.parts import Parts
+from core.text import shown
 
 PLATFORM_FILE = Path(__file__).with_name("platform.yaml")
 # Another folder with contracts, instead of the checkout's.
@@ -38,6 +39,11 @@ def entity_names() -> tuple[str, ...]:
     """Return the names of all entities: payments first, then by name."""
     names = sorted(path.parent.name for path in FOLDER.glob(f"*/{CONTRACT}"))
     return tuple(sorted(names, key=lambda name: name != "transactions"))
+
+
+def is_no_entity(name: str) -> str:
+    """Return what to say of a name that is none of an entity."""
+    return f"{shown(name)} is no entity; there are {' and '.join(entity_names())}"
 
 
 @cache

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from contracts.entities import entity_names, load_entity
+from contracts.entities import entity_names, is_no_entity, load_entity
 from contracts.model import PAYMENTS, Entity
 from control.progress import say
 from core.layout import find_layout
@@ -43,7 +43,7 @@ def backfill(
     if bool(days) == bool(spans):
         raise typer.BadParameter("give --from and --to, or --offsets", param_hint="backfill")
     if entity not in entity_names():
-        raise typer.BadParameter(f"there is {', '.join(entity_names())}", param_hint="--entity")
+        raise typer.BadParameter(is_no_entity(entity), param_hint="--entity")
     first, last = days[0] if days else (None, None)
     report = run_backfill(first, last, spans, run_id, load_entity(entity))
     typer.echo(json.dumps(report) if as_json else f"backfill {report['backfill_id']}: {len(report['days'])} days done")

@@ -53,7 +53,7 @@ def stream(  # noqa: PLR0917  (a command's options are its interface)
 
     Example: ./scripts/tieout stream --once
     """
-    from contracts.entities import entity_names
+    from contracts.entities import entity_names, is_no_entity
     from contracts.model import PAYMENTS
     from core.layout import find_layout
     from core.settings import load_settings
@@ -69,12 +69,12 @@ def stream(  # noqa: PLR0917  (a command's options are its interface)
         losses.append(Loss(*map(int, match.groups())))
     if accept_topic is not None and not accept_topic.strip():
         raise typer.BadParameter("it is empty; name the topic's id", param_hint="--accept-topic")
+    if entity is not None and entity not in entity_names():
+        raise typer.BadParameter(is_no_entity(entity), param_hint="--entity")
     if entity is not None and not (losses or accept_topic):
         raise typer.BadParameter(
             "it says whose loss or topic is accepted; the stream itself serves all", param_hint="--entity"
         )
-    if entity is not None and entity not in entity_names():
-        raise typer.BadParameter(f"{entity} is none of {', '.join(entity_names())}", param_hint="--entity")
     if (losses or accept_topic) and not reason.strip():
         raise typer.BadParameter("say why: it goes to the books", param_hint="--reason")
     _log_to_stderr()
