@@ -12,9 +12,9 @@ def assert_every_offset_once(platform: Any) -> int:
     """Each offset in bronze or dead letters once, each bronze offset in one silver table once; return their number."""
     lake = lake_of(find_layout({"TIEOUT_HOME": str(platform.home)}), platform.settings)
     offsets, differences = books.differences(platform.settings, lake)
-    assert offsets
+    assert sum(offsets.values())
     assert differences == []
-    return offsets
+    return sum(offsets.values())
 
 
 def amounts_by_currency(platform: Any) -> dict[str, tuple[int, Decimal]]:

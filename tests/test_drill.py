@@ -50,7 +50,8 @@ def test_five_kills_change_nothing() -> None:
     told = drill("--rounds", "1", "--seed", FIVE)
     assert told["kills_by_target"] == {"stream": 1, "loader": 1, "database": 1, "dbt": 2}
     (only,) = told["rounds"]
-    assert only["offsets"] > 400
+    assert only["offsets_by_entity"]["transactions"] > 400
+    assert only["offsets_by_entity"]["refunds"] > 20
     assert only["proof"]["OK"] > 10
     assert set(only["proof"]) <= {"OK", "UNATTESTED"}
 
@@ -210,12 +211,16 @@ def test_a_mended_letter_is_an_event_of_its_own_entity_under_a_key_of_its_own() 
 
 
 def test_a_drill_is_only_well_when_rounds_were_played_and_nothing_differs() -> None:
-    told = Report("kills", 1, [Kill("stream", "at stream.after-dead-letters")], verdicts={"OK": 9}, offsets=40)
+    told = Report("kills", 1, [Kill("stream", "at stream.after-dead-letters")], verdicts={"OK": 9})
+    told.offsets = {"transactions": 1_038, "refunds": 2}
     result = Result(7, "./scripts/tieout drill --seed 7")
     assert not result.ok
     result.rounds.append(told)
     assert result.ok
     assert result.as_json()["kills_by_target"] == {"stream": 1}
+    assert result.as_json()["offsets_by_entity"] == {"transactions": 1_038, "refunds": 2}
+    assert told.as_json()["offsets"] == 1_040
+    assert "1,038 offsets of transactions and 2 offsets of refunds: every offset once" in str(result)
     assert "stream at stream.after-dead-letters" in str(told)
     told.differences.append("E2 (load_id 4) INR DIFFERENT")
     assert not result.ok

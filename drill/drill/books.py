@@ -76,16 +76,15 @@ def marts(settings: Mapping[str, str]) -> dict[str, tuple[int, str]]:
     return {name: ask(settings, hashed.format(name))[0] for (name,) in tables}
 
 
-def differences(settings: Mapping[str, str], lake: Lake) -> tuple[int, list[str]]:
+def differences(settings: Mapping[str, str], lake: Lake) -> tuple[dict[str, int], list[str]]:
     """Follow every offset: once in bronze or the dead letters, and from bronze into exactly one table of silver.
 
     Returns:
-        how many offsets the broker has, and a line for each kind of difference.
+        how many offsets the broker has of each entity, and a line for each kind of difference.
     """
-    offsets, told = 0, []
+    offsets, told = {}, []
     for entity in load_entities():
-        count, found = _differences(settings, lake, entity)
-        offsets += count
+        offsets[entity.name], found = _differences(settings, lake, entity)
         told += [f"{entity.name}: {line}" for line in found]
     return offsets, told
 

@@ -23,7 +23,7 @@ class Report:
         kills: every SIGKILL that hit.
         notes: what was done besides, and what the platform answered.
         verdicts: how many equations of `proof --full` have which verdict.
-        offsets: how many the broker has; each of them was followed.
+        offsets: how many the broker has of each entity; each of them was followed.
         differences: what does not tie out; empty is what the drill is for.
     """
 
@@ -33,7 +33,7 @@ class Report:
     notes: list[str] = field(default_factory=list)
     seconds: float = 0
     verdicts: dict[str, int] = field(default_factory=dict)
-    offsets: int = 0
+    offsets: dict[str, int] = field(default_factory=dict)
     differences: list[str] = field(default_factory=list)
 
     @property
@@ -51,15 +51,21 @@ class Report:
             "notes": self.notes,
             "seconds": round(self.seconds, 1),
             "proof": self.verdicts,
-            "offsets": self.offsets,
+            "offsets": sum(self.offsets.values()),
+            "offsets_by_entity": self.offsets,
             "differences": self.differences,
         }
 
     def __str__(self) -> str:
         done = "; ".join([*map(str, self.kills), *self.notes]) or "nothing was hit"
         proof = ", ".join(f"{count} {verdict}" for verdict, count in self.verdicts.items())
-        found = f"{self.offsets:,} offsets, each once" if self.ok else f"{len(self.differences)} DIFFERENCES"
+        found = f"{counted(self.offsets)}, each once" if self.ok else f"{len(self.differences)} DIFFERENCES"
         return f"  {self.scenario:<18} {self.number:>3}  {done}\n{'':24}proof: {proof}; {found}; {self.seconds:.0f} s"
+
+
+def counted(offsets: dict[str, int]) -> str:
+    """Return how many offsets of each entity were followed, in words."""
+    return " and ".join(f"{count:,} offsets of {name}" for name, count in offsets.items())
 
 
 def report(scenario: str, number: int, work: Callable[[Report], None]) -> Report:
@@ -80,8 +86,8 @@ def prove(harness: Harness, told: Report, *, refresh: bool = False) -> None:
         told.differences.append("the proof has no equation")
     told.offsets, found = books.differences(harness.settings, harness.lake)
     told.differences += found
-    if not told.offsets:
-        told.differences.append("the broker has no event: nothing was drilled")
+    for name in [name for name, count in told.offsets.items() if not count]:
+        told.differences.append(f"the broker has no event of {name}: they were not drilled")
     if refresh:
         told.differences += compute_anew(harness)
 

@@ -8,6 +8,8 @@ from random import Random
 from drill.harness import Harness
 
 EVENTS = 400
+# Of successful payments; many enough that each feed has some in every status, and broken ones.
+REFUNDS = "0.2"
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,11 @@ class Round:
         self.kills.append(Kill(target, moment))
 
     def feed(self, rate: int = 0, total: int = EVENTS) -> tuple[str, ...]:
-        """Return the words of a new feed with broken payments; the same words make the same events again."""
+        """Return the words of a new feed, broken events and refunds in it; the same words make the same events."""
         start = datetime.now(UTC).isoformat(timespec="milliseconds")
         seed = str(self.chance.randrange(2**31))
         size = ("--total", str(total), "--rate", str(rate))
-        return ("produce", *size, "--faults", "0.05", "--seed", seed, "--start", start)
+        return ("produce", *size, "--faults", "0.05", "--refunds", REFUNDS, "--seed", seed, "--start", start)
 
     def pause(self, longest: float) -> float:
         """Sleep for a random time and return it."""

@@ -14,7 +14,7 @@ from control.progress import say
 from core.errors import TieoutError
 from drill import large
 from drill.harness import Harness, drill_ground
-from drill.proving import Report, compute_anew, report
+from drill.proving import Report, compute_anew, counted, report
 from drill.scenarios import SCENARIOS, Kills, Scenario
 
 KILLS = "kills"
@@ -54,6 +54,7 @@ class Result:
             "repeat": self.command,
             "kills": sum(self.kills.values()),
             "kills_by_target": dict(sorted(self.kills.items())),
+            "offsets_by_entity": self.rounds[-1].offsets if self.rounds else {},
             "rounds": [each.as_json() for each in self.rounds],
             **({"error": str(self.error)} if self.error else {}),
         }
@@ -65,7 +66,8 @@ class Result:
         for each in self.rounds:
             lines += [f"{each.scenario} {each.number}: {difference}" for difference in each.differences]
         if self.ok:
-            lines.append("every offset once, every equation OK, every mart as computed anew: the books tie out")
+            lines.append(f"{counted(self.rounds[-1].offsets)}: every offset once")
+            lines.append("every equation OK, every mart as computed anew: the books tie out")
         else:
             lines.append(f"the same again: {self.command}")
         return "\n".join(lines)
