@@ -70,7 +70,12 @@ def _compare_fields(old: Entity, new: Entity) -> list[Change]:
 def _compare_rules(old: Entity, new: Entity) -> list[Change]:
     before, after = {r.code: r for r in old.rules}, {r.code: r for r in new.rules}
     changes = [Change(True, code, "reason code removed") for code in before if code not in after]
-    changes += [Change(True, code, "rule added: events that passed may fail") for code in after if code not in before]
+    known = {None, *(field.name for field in old.fields)}
+    for code, rule in after.items():
+        if code not in before:
+            # No event of before has a field that is new: none of them fails its rules.
+            breaks = rule.field in known
+            changes.append(Change(breaks, code, f"rule added{': events that passed may fail' if breaks else ''}"))
     for code in before.keys() & after.keys():
         if (before[code].sql, before[code].kind, before[code].scope) != (
             after[code].sql,

@@ -185,6 +185,6 @@ def shared_names(stated: Iterable[tuple[Document, Entity]]) -> Iterator[Problem]
         mine = {name.key: name for name in names_of(document, entity)}
         for key, name in mine.items():
             if key in owners:
-                what = f"{name} is {owners[key]}'s already"
+                what = f"{name} is a name of {owners[key]} too"
                 yield document.problem(name.place, what, "give the entity names of its own")
             owners.setdefault(key, entity.name)

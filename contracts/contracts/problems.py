@@ -23,7 +23,8 @@ def find_problems() -> list[Problem]:
         if not wrong:
             contract, entity = Document(file, text), parse_entity(text, platform)
             wrong = [*name_problems(contract, entity), *entity_problems(contract, entity, platform)]
-            stated.append((contract, entity))
+            if entity.name == name:  # otherwise it is a copy, and all its names are another's
+                stated.append((contract, entity))
             samples = file.with_name("samples.yaml")
             if not wrong:
                 wrong = _wrong_samples(entity, samples, contract)

@@ -77,7 +77,7 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
     "the topic of control totals": (
         CONTRACT, "physicalName: refunds", "physicalName: transactions_control", "the platform's own"),
     "a topic that differs in a point": (
-        CONTRACT, "physicalName: refunds", "physicalName: transactions_alerts", "is transactions's already"),
+        CONTRACT, "physicalName: refunds", "physicalName: transactions_alerts", "is a name of transactions too"),
     "a column of the platform": (
         CONTRACT, "name: reason\n", "name: partition\n", "column partition, which is the platform's"),
     "a column that is a word of SQL": (CONTRACT, "name: reason\n", "name: order\n", "cannot be the column order"),
@@ -97,6 +97,13 @@ def test_what_is_wrong_is_named_with_file_line_and_repair(folder: Path, name: st
     assert any(said in problem.what for problem in problems), [str(problem) for problem in problems]
     assert all(problem.repair and problem.line >= 1 for problem in problems)
     assert all(problem.file.parent == folder / "refunds" for problem in problems)
+
+
+def test_a_copied_folder_is_one_problem_of_the_copy(folder: Path) -> None:
+    copytree(folder / "refunds", folder / "chargebacks")
+    (problem,) = find_problems()
+    assert problem.file == folder / "chargebacks" / CONTRACT
+    assert "the folder is chargebacks, and the event's name is refunds" in problem.what
 
 
 def test_the_line_of_a_name_is_where_it_is_stated(folder: Path) -> None:

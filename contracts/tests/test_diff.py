@@ -64,3 +64,23 @@ def test_a_longer_text_breaks_no_consumer_but_its_rule_is_named() -> None:
 
 def test_no_change_is_no_change() -> None:
     assert compare(load_entity(PAYMENTS), parsed(TEXT)) == []
+
+
+def test_an_optional_field_breaks_nobody_with_its_own_rules_and_a_rule_of_a_known_field_does() -> None:
+    field = """      - name: device_model
+        logicalType: string
+        physicalType: text
+        classification: internal
+        description: The model.
+        examples: [M1]
+        logicalTypeOptions: {maxLength: 40}
+"""
+    old, new = load_entity(PAYMENTS), parsed(edited("      - name: ip_address\n", f"{field}      - name: ip_address\n"))
+    changes = compare(old, new)
+    assert {change.subject for change in changes} == {"device_model", "DEVICE_MODEL_TYPE", "DEVICE_MODEL_TOO_LONG"}
+    assert not any(change.breaks for change in changes)
+    rule = "          - name: ON_NOTHING\n            type: custom\n            engine: tieout\n"
+    rule += '            description: x\n            implementation: "is_fraud or amount > 1"\n'
+    place = "        quality:\n          - name: IS_FRAUD_MISSING\n"
+    held = compare(old, parsed(edited(place, f"        quality:\n{rule}          - name: IS_FRAUD_MISSING\n")))
+    assert [(change.subject, change.breaks) for change in held] == [("ON_NOTHING", True)]
