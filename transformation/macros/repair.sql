@@ -38,13 +38,14 @@
 {% endmacro %}
 
 
-{# Refunds that silver does not have, on days that a build computes again. What it has is merged by the model itself. #}
-{% macro forget_unknown_refunds() %}
+{# Rows of a fact that silver does not have, on days that a build computes again. What it has is merged by the model
+   itself. #}
+{% macro forget_unknown(entity, key) %}
     {% set days = build_days() %}
     {% if days and is_incremental() %}
         delete from {{ this }} as d
         where {{ on_days('d.occurred_on', days) }} and not exists (
-            select from {{ source('raw', 'refunds') }} as s where s.refund_id = d.refund_id
+            select from {{ source('raw', entity) }} as s where s.{{ key }} = d.{{ key }}
         );
     {% endif %}
 {% endmacro %}

@@ -6,7 +6,7 @@
         unique_key='refund_id',
         on_schema_change='fail',
         indexes=[{'columns': ['occurred_on']}, {'columns': ['transaction_id']}, {'columns': ['load_id']}],
-        pre_hook=["{{ forget_unknown_refunds() }}", "{{ plan_the_merge() }}"],
+        pre_hook=["{{ forget_unknown('refunds', 'refund_id') }}", "{{ plan_the_merge() }}"],
         post_hook="{{ record_loads('refunds') }}",
     )
 }}
