@@ -9,7 +9,8 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date
 from typing import Any
 
@@ -22,6 +23,7 @@ from core import failpoints
 from core.lake import Lake, LakeLogError, LiveFile
 from core.layout import Layout
 from core.locks import is_record_locked
+from core.parts import Parts
 from core.settings import Settings
 from spark_streaming import lock, requests, tables
 from spark_streaming.columns import PARTITION_COLUMNS
@@ -69,30 +71,46 @@ def maintain(settings: Settings, lake: Sequence[StreamTable], expire_before: str
         for each table: entity, watermark, days compacted, files before and after; for dead letters days_expired too.
 
     Raises:
-        TieoutError: the warehouse does not answer, another process writes the lake, or a file is damaged.
+        TieoutError: the warehouse does not answer, another process writes the lake, or a file is damaged; where that is
+            so of one entity, the others are maintained.
     """
     passed = watermarks(settings)
     before = date.fromisoformat(expire_before) if expire_before else None
+    parts = Parts(dict.fromkeys(table.entity.name for table in lake))
+    done: dict[str, Any] = {}
+    for name in parts.well:
+        with parts.part(name), _failing_with_words():
+            done |= _maintain_entity([table for table in lake if table.entity.name == name], passed, before)
+    parts.raise_failed(done)
+    return done
+
+
+@contextmanager
+def _failing_with_words() -> Iterator[None]:
     try:
-        expired = {
-            table.name: {"days_expired": expire_days(table, passed.get(table.lake.name), before) if before else 0}
-            for table in lake
-            if table.holds_dead_letters
-        }
-        return {
-            table.name: {
-                "entity": table.entity.name,
-                **maintain_table(table, passed.get(table.lake.name)),
-                **expired.get(table.name, {}),
-            }
-            for table in lake
-        }
+        yield
     except (DeltaError, OSError, pa.ArrowException) as error:
         raise StreamError(
             f"Maintenance failed: {str(error).splitlines()[0]}",
             "the lake is whole; what was merged and not committed does not count.",
             "./scripts/tieout maintain, when the cause is gone",
         ) from error
+
+
+def _maintain_entity(lake: Sequence[StreamTable], passed: Mapping[str, int], before: date | None) -> dict[str, Any]:
+    expired = {
+        table.name: {"days_expired": expire_days(table, passed.get(table.lake.name), before) if before else 0}
+        for table in lake
+        if table.holds_dead_letters
+    }
+    return {
+        table.name: {
+            "entity": table.entity.name,
+            **maintain_table(table, passed.get(table.lake.name)),
+            **expired.get(table.name, {}),
+        }
+        for table in lake
+    }
 
 
 def expire_days(table: StreamTable, watermark: int | None, before: date) -> int:

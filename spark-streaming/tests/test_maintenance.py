@@ -17,13 +17,14 @@ import pytest
 from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import CommitFailedError
 
+from core.errors import TieoutError
 from core.layout import CHECKOUT, Layout
 from core.locks import is_record_locked
 from core.settings import Settings
 from spark_streaming import lock, maintenance, tables
 from spark_streaming.columns import PARTITION_COLUMNS as DAYS
 from spark_streaming.ends import Recorded, commit_metadata
-from spark_streaming.errors import LakeBusyError, LakeTakenError, StreamError
+from spark_streaming.errors import LakeBusyError, LakeTakenError
 from spark_streaming.files import _DayFile
 from spark_streaming.maintenance import expire_days, maintain_table, run_maintenance
 from spark_streaming.owned_table import OwnedTable
@@ -390,10 +391,28 @@ def test_a_full_disk_is_one_error_with_the_next_command_and_the_lake_is_whole(
 
     monkeypatch.setattr(_DayFile, "close", full)
     before = set(home.data.rglob("*.parquet"))
-    with pytest.raises(StreamError, match=r"Maintenance failed: .*No space left on device") as failed:
+    with pytest.raises(TieoutError, match=r"^transactions: Maintenance failed: .*No space left on device") as failed:
         run_maintenance(Settings(), home, patience=1)
     assert "tieout maintain" in failed.value.next
     assert set(home.data.rglob("*.parquet")) == before
+
+
+def test_a_table_that_cannot_be_maintained_leaves_those_of_another_entity_to_be(
+    home: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def one(table: StreamTable, _: int | None) -> dict[str, Any]:
+        seen.append(table.name)
+        if table.entity.name == "transactions":
+            raise OSError(errno.EIO, "Input/output error")
+        return {"watermark": None}
+
+    monkeypatch.setattr(maintenance, "maintain_table", one)
+    with pytest.raises(TieoutError, match="^transactions: Maintenance failed: .*Input/output error") as failed:
+        run_maintenance(Settings(), home, patience=1)
+    assert seen == ["bronze", "bronze_refunds", "dead_letters_refunds"]
+    assert sorted(failed.value.done) == ["bronze_refunds", "dead_letters_refunds"]
 
 
 def test_maintenance_needs_no_spark() -> None:
