@@ -409,7 +409,7 @@ def test_a_table_that_cannot_be_maintained_leaves_those_of_another_entity_to_be(
         return {"watermark": None}
 
     monkeypatch.setattr(maintenance, "maintain_table", one)
-    with pytest.raises(TieoutError, match="^transactions: Maintenance failed: .*Input/output error") as failed:
+    with pytest.raises(TieoutError, match=r"^transactions: Maintenance failed: .*Input/output error") as failed:
         run_maintenance(Settings(), home, patience=1)
     assert seen == ["bronze", "bronze_refunds", "dead_letters_refunds"]
     assert sorted(failed.value.done) == ["bronze_refunds", "dead_letters_refunds"]
