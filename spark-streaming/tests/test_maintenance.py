@@ -397,24 +397,6 @@ def test_a_full_disk_is_one_error_with_the_next_command_and_the_lake_is_whole(
     assert set(home.data.rglob("*.parquet")) == before
 
 
-def test_a_table_that_cannot_be_maintained_leaves_those_of_another_entity_to_be(
-    home: Layout, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen = []
-
-    def one(table: StreamTable, _: int | None) -> dict[str, Any]:
-        seen.append(table.name)
-        if table.entity.name == "transactions":
-            raise OSError(errno.EIO, "Input/output error")
-        return {"watermark": None}
-
-    monkeypatch.setattr(maintenance, "maintain_table", one)
-    with pytest.raises(TieoutError, match=r"^transactions: Maintenance failed: .*Input/output error") as failed:
-        run_maintenance(Settings(), home, patience=1)
-    assert seen == ["bronze", "bronze_refunds", "dead_letters_refunds"]
-    assert sorted(failed.value.done) == ["bronze_refunds", "dead_letters_refunds"]
-
-
 def test_maintenance_needs_no_spark() -> None:
     program = "import sys, spark_streaming.maintenance; print([name for name in sys.modules if 'pyspark' in name])"
     assert subprocess.check_output([sys.executable, "-c", program], text=True) == "[]\n"
