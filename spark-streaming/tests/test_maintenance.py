@@ -4,8 +4,6 @@ import errno
 import json
 import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -395,8 +393,3 @@ def test_a_full_disk_is_one_error_with_the_next_command_and_the_lake_is_whole(
         run_maintenance(Settings(), home, patience=1)
     assert "tieout maintain" in failed.value.next
     assert set(home.data.rglob("*.parquet")) == before
-
-
-def test_maintenance_needs_no_spark() -> None:
-    program = "import sys, spark_streaming.maintenance; print([name for name in sys.modules if 'pyspark' in name])"
-    assert subprocess.check_output([sys.executable, "-c", program], text=True) == "[]\n"

@@ -1,6 +1,8 @@
 """Maintenance goes entity by entity: a table that cannot be maintained leaves those of another entity to be."""
 
 import errno
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -33,3 +35,8 @@ def test_an_entity_that_cannot_be_maintained_is_named_and_the_other_is_maintaine
         maintenance.maintain(Settings(), lake)
     assert seen == ["bronze", "bronze_refunds", "dead_letters_refunds"]
     assert sorted(failed.value.done) == ["bronze_refunds", "dead_letters_refunds"]
+
+
+def test_maintenance_needs_no_spark() -> None:
+    program = "import sys, spark_streaming.maintenance; print([name for name in sys.modules if 'pyspark' in name])"
+    assert subprocess.check_output([sys.executable, "-c", program], text=True) == "[]\n"
