@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import streamlit as st
 
@@ -29,7 +30,7 @@ VERDICTS = {
 }
 
 
-def _entity(rows: Sequence[Row]) -> dict[str, str]:
+def _entity(rows: Sequence[Row]) -> dict[str, Any]:
     """Return the column that says whose rows these are, where there is more than one entity."""
     return {"entity": "entity"} if len({row["entity"] for row in rows}) > 1 else {}
 
