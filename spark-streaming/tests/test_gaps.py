@@ -6,32 +6,14 @@ from typing import Any
 import pytest
 from small_lake import SmallLake, dies_before_bronze, topic_of
 
-from core.layout import find_layout
-from core.settings import load_settings
 from core.spans import OFFSETS
 from spark_streaming.errors import LakeStateError, OffsetsMissingError
-from spark_streaming.failures import explain
-from spark_streaming.job import _with_all_partitions
 from spark_streaming.start import Acceptance, Loss
 
 
 @pytest.fixture
 def lake(spark: Any, tmp_path: Path) -> SmallLake:
     return SmallLake(spark, tmp_path)
-
-
-def test_partitions_that_are_added_while_the_stream_begins_are_begun_with() -> None:
-    said = "assertion failed: If startingOffsets contains specific offsets, you must specify all TopicPartitions"
-    errors = [explain(RuntimeError(said), load_settings(find_layout()), "transactions")]
-    begun = []
-
-    def run() -> None:
-        begun.append(1)
-        if errors:
-            raise errors.pop()
-
-    _with_all_partitions(run)
-    assert len(begun) == 2
 
 
 def test_a_batch_without_gaps_asks_kafka_nothing_and_says_nothing_of_them(lake: SmallLake) -> None:
