@@ -76,7 +76,8 @@ def migration(entity: Annotated[str, typer.Argument(help="The new entity.")]) ->
     if entity not in entity_names():
         raise typer.BadParameter(is_no_entity(entity), param_hint="ENTITY")
     folder = CHECKOUT / "warehouse" / "warehouse" / "migrations" / "versions"
-    revisions = [path.name.partition("_")[0] for path in folder.glob("[0-9]*_*.py")]
+    # An empty file is the one that the shell has made for what is printed here.
+    revisions = [path.name.partition("_")[0] for path in folder.glob("[0-9]*_*.py") if path.stat().st_size]
     typer.echo(render(load_entity(entity), load_entities(), revisions), nl=False)
 
 
