@@ -92,7 +92,7 @@ class Sender:
         lines = []
         for place, value in enumerate(events):
             seq = seqs[place] if seqs else place + 1
-            own = [["run", run], ["seq", str(seq)], ["contract", "1.0.0"], *map(list, (headers or {}).get(seq, ()))]
+            own = [["run", run], ["seq", str(seq)], ["contract", "1.1.0"], *map(list, (headers or {}).get(seq, ()))]
             key = re.findall(rb'"customer_id": "([^"]*)"', value)[0].decode()  # a value may be no JSON for a parser
             lines.append({"key": key, "headers": own, "value_base64": base64.b64encode(value).decode()})
         if closing is not None:
@@ -104,7 +104,7 @@ class Sender:
                 "closed": True,
                 "amounts": amounts,
             }
-            more = {"broken": {}, "last_offsets": {}, "topic_id": None, "contract": "1.0.0"}
+            more = {"broken": {}, "last_offsets": {}, "topic_id": None, "contract": "1.1.0"}
             lines.append({"closing": {**total, **more, "sent_at": "2025-03-02T00:00:00+00:00"}})
         file = self.folder / "to-send.jsonl"
         file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")

@@ -38,7 +38,7 @@ def contracts(tmp_path: Path) -> Path:
     folder = tmp_path / "entities"
     copytree(entities.FOLDER, folder)
     contract, samples = folder / "transactions" / "contract.odcs.yaml", folder / "transactions" / "samples.yaml"
-    text = contract.read_text().replace("version: 1.0.0", "version: 1.1.0", 1)
+    text = contract.read_text().replace("version: 1.1.0", "version: 1.2.0", 1)
     contract.write_text(text.replace("      - name: ip_address\n", FIELD + "      - name: ip_address\n", 1))
     samples.write_text(samples.read_text() + '  MERCHANT_ID_BLANK: [{merchant_id: ""}, {merchant_id: " "}]\n')
     return folder

@@ -58,11 +58,13 @@ def _roles(document: Document, entity: Entity) -> Iterator[Problem]:
         if not entity.field(name).structural:
             repair = "customProperties: {property: structural, value: true}"
             yield document.problem(_field(entity, name), f"{name} may be absent", repair)
-    for kind, only in (("decimal", entity.amount), ("timestamp", entity.event_time)):
-        for field in entity.fields:
-            if field.type == kind and field.name != only:
-                what, repair = f"{field.name} is a second {kind}", f"only {only} may be one: make it a string"
-                yield document.problem(_field(entity, field.name), what, repair)
+    for field in entity.fields:
+        if field.type == "timestamp" and field.name != entity.event_time:
+            what, repair = (
+                f"{field.name} is a second timestamp",
+                f"only {entity.event_time} may be one: make it a string",
+            )
+            yield document.problem(_field(entity, field.name), what, repair)
 
 
 def _lists(document: Document, entity: Entity, platform: Platform) -> Iterator[Problem]:

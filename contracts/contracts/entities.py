@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from contracts.check import contract_problems
-from contracts.model import Entity, Field, JsonLimits, Platform, Rule, Statuses, Topic
+from contracts.model import NUMBER_DECIMALS, Entity, Field, JsonLimits, Platform, Rule, Statuses, Topic
 from core.errors import TieoutError
 from core.layout import Layout, find_layout
 from core.parts import Parts
@@ -168,7 +168,7 @@ def parse_entity(text: str, platform: Platform) -> Entity:
     rules = [Rule(code, "malformed", None, said, None, "event") for code, said in platform.whole_value_rules.items()]
     rules += [Rule(code, "invalid", None, said, None, "warehouse") for code, said in platform.history_rules.items()]
     for node, field in zip(event["properties"], fields, strict=True):
-        rules += _derived_rules(field, platform)
+        rules += _derived_rules(field, platform, is_money=field.name == money["amount"])
         rules += [_stated_rule(quality, field, platform.blanks) for quality in node.get("quality", [])]
     tables = custom.get("tables", {})
     alerts = custom.get("alertsTopic")
@@ -247,7 +247,7 @@ def _stated_rule(node: Mapping[str, Any], field: Field, blanks: str) -> Rule:
     return Rule(node["name"], "invalid", field.name, " ".join(node["description"].split()), sql, "event", stated=True)
 
 
-def _derived_rules(field: Field, platform: Platform) -> list[Rule]:
+def _derived_rules(field: Field, platform: Platform, *, is_money: bool) -> list[Rule]:
     """Return the rules that follow from a field's type and limits."""
     name, code = field.name, field.name.upper()
     json_type = {"decimal": "number", "boolean": "boolean"}.get(field.type, "text")
@@ -255,9 +255,14 @@ def _derived_rules(field: Field, platform: Platform) -> list[Rule]:
     if field.structural:
         malformed = {f"{code}_MISSING": f"{name} is null or absent.", **malformed}
     if field.type == "decimal":
+        most = (
+            "than the currency has minor digits "
+            f"({platform.unknown_currency_digits} for a currency outside this contract)"
+            if is_money
+            else f"than {NUMBER_DECIMALS}"
+        )
         malformed[f"{code}_SCALE"] = (
-            f"{name} has more significant digits behind the point than the currency has minor digits "
-            f"({platform.unknown_currency_digits} for a currency outside this contract); zeros at the end do not count."
+            f"{name} has more significant digits behind the point {most}; zeros at the end do not count."
         )
         malformed[f"{code}_OVERFLOW"] = (
             f"{name} has more than {platform.amount_integer_digits} digits before the point."

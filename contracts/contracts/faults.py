@@ -1,6 +1,6 @@
 """Events broken on purpose: one kind for each rule of a contract that a single event can break.
 
-A fault takes the fields of a sound event (the amount as Decimal) and a variant number. It returns fields that break its
+A fault takes the fields of a sound event (numbers as Decimal) and a variant number. It returns fields that break its
 rule and no other, or the bytes where no fields could. What a contract's own rules are broken by is data: the entity's
 samples.yaml. What follows from a field's type or from the form of JSON is here, for all entities.
 """
@@ -17,7 +17,7 @@ import yaml
 
 from contracts.entities import contract_file
 from contracts.event_json import to_json
-from contracts.model import Entity, Field, Rule
+from contracts.model import NUMBER_DECIMALS, Entity, Field, Rule
 
 Fields = dict[str, Any]
 Broken = Fields | bytes | None
@@ -44,7 +44,7 @@ def load_samples(name: str) -> dict[str, Any]:
 
 
 def sound_event(entity: Entity, samples: Samples | None = None) -> Fields:
-    """Return the fields of an event that breaks nothing, the amount as Decimal.
+    """Return the fields of an event that breaks nothing, numbers as Decimal.
 
     Args:
         entity: whose event.
@@ -54,7 +54,8 @@ def sound_event(entity: Entity, samples: Samples | None = None) -> Fields:
 
 
 def _typed(fields: Mapping[str, Any], entity: Entity) -> Fields:
-    return {name: Decimal(value) if name == entity.amount and isinstance(value, str) else value
+    numbers = {field.name for field in entity.fields if field.type == "decimal"}
+    return {name: Decimal(value) if name in numbers and isinstance(value, str) else value
             for name, value in fields.items()}  # fmt: skip
 
 
@@ -80,7 +81,7 @@ def _null_or_absent(name: str) -> Fault:
 def _wrong_type(field: Field) -> Fault:
     def broken(fields: Fields, variant: int) -> Broken:
         if field.type == "decimal":
-            wrong: tuple[object, ...] = (str(fields[field.name]), True, [1], {"value": 1})
+            wrong: tuple[object, ...] = (str(fields.get(field.name, 1)), True, [1], {"value": 1})
         elif field.type == "boolean":
             wrong = ("true", 1, 0, ["false"])
         elif field.type == "timestamp":
@@ -98,22 +99,24 @@ def _too_long(field: Field) -> Fault:
     return lambda fields, _: {**fields, field.name: text}
 
 
-def _too_many_digits(entity: Entity) -> Fault:
+def _too_many_digits(name: str, entity: Entity) -> Fault:
     def broken(fields: Fields, _: int) -> Broken:
-        digits = entity.currencies.get(fields[entity.currency], entity.platform.unknown_currency_digits)
-        return {**fields, entity.amount: fields[entity.amount] + Decimal(1).scaleb(-digits - 1)}
+        digits = NUMBER_DECIMALS
+        if name == entity.amount:
+            digits = entity.currencies.get(fields[entity.currency], entity.platform.unknown_currency_digits)
+        return {**fields, name: (fields.get(name) or Decimal(1)) + Decimal(1).scaleb(-digits - 1)}
 
     return broken
 
 
-def _overflow(entity: Entity) -> Fault:
+def _overflow(name: str, entity: Entity) -> Fault:
     digits = entity.platform.amount_integer_digits
-    return lambda fields, variant: {**fields, entity.amount: Decimal(10) ** (digits + variant % 3)}
+    return lambda fields, variant: {**fields, name: Decimal(10) ** (digits + variant % 3)}
 
 
-def _inexact(entity: Entity) -> Fault:
+def _inexact(name: str) -> Fault:
     numbers = (b"1e400", b"1.5e-3", b"12E1")
-    return lambda fields, variant: {**fields, entity.amount: orjson.Fragment(numbers[variant % 3])}
+    return lambda fields, variant: {**fields, name: orjson.Fragment(numbers[variant % 3])}
 
 
 def _bad_time(name: str) -> Fault:
@@ -161,7 +164,7 @@ def _bad_utf8(text: str) -> Fault:
 def _nul(texts: Sequence[str]) -> Fault:
     def broken(fields: Fields, variant: int) -> Broken:
         name = texts[variant % len(texts)]
-        return {**fields, name: f"{fields[name]}\0"}
+        return {**fields, name: f"{fields.get(name, '')}\0"}
 
     return broken
 
@@ -191,9 +194,9 @@ def _derived(rule: Rule, entity: Entity) -> Fault | None:
         "TYPE": lambda: _wrong_type(field),
         "MISSING": lambda: _null_or_absent(field.name),
         "TOO_LONG": lambda: _too_long(field),
-        "SCALE": lambda: _too_many_digits(entity),
-        "OVERFLOW": lambda: _overflow(entity),
-        "INEXACT": lambda: _inexact(entity),
+        "SCALE": lambda: _too_many_digits(field.name, entity),
+        "OVERFLOW": lambda: _overflow(field.name, entity),
+        "INEXACT": lambda: _inexact(field.name),
         "FORMAT": lambda: _bad_time(field.name),
     }
     return known[kind]() if kind in known and not rule.stated else None

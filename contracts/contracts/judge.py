@@ -101,7 +101,11 @@ class Judge:
                 ("unknown_fields", pa.int32()),
             ]
         )
-        self._shapes = [_Shape(entity, self._names)]
+        # A producer sends optional fields or leaves them out.
+        added = {field.name for field in entity.optional_fields}
+        orders = dict.fromkeys((tuple(name for name in self._names if name not in added), self._names))
+        self._shapes = [_Shape(entity, keys) for keys in orders]
+        self._most = len(self._shapes) + MOST_LEARNT
 
     def __reduce__(self) -> tuple[type["Judge"], tuple[Entity]]:
         return Judge, (self.entity,)
@@ -183,7 +187,10 @@ class Judge:
     def _ask_the_parser(self, values: pa.BinaryArray, rows: Rows, parts: list[Any]) -> list[Verdict]:
         found = [verdict.judge(each, self.entity) for each in values.take(pa.array(rows)).to_pylist()]
         if found:
-            columns = [pa.array(_stated(field, found), ARROW_TYPES[field.type]) for field in self.entity.fields]
+            columns = [
+                pa.array([_fit(each.stated(field)) for each in found], ARROW_TYPES[field.type])
+                for field in self.entity.fields
+            ]
             reasons = pa.array([sorted(each.reasons) for each in found], pa.list_(pa.string()))
             zones = pa.array([each.utc_offset_minutes for each in found], pa.int32())
             unknown = pa.array([each.unknown_fields for each in found], pa.int32())
@@ -195,7 +202,7 @@ class Judge:
         orders = Counter(tuple(each.event) for each in found if each.event is not None)
         known = {shape.keys for shape in self._shapes}
         for keys, count in orders.most_common():
-            if count < FREQUENT or len(self._shapes) > MOST_LEARNT:
+            if count < FREQUENT or len(self._shapes) >= self._most:
                 return
             if keys not in known and all(key and _PLAIN_KEY.issuperset(key) for key in keys):
                 self._shapes.append(_Shape(self.entity, keys))
@@ -262,18 +269,12 @@ def _value(field: Field | None, entity: Entity) -> str:
     return kinds[field.type] if field.structural else f"(?:{kinds[field.type]}|null)"
 
 
-def _stated(field: Field, found: Sequence[Verdict]) -> list[Any]:
-    if field.type == "decimal":
-        return [None if each.amount is None else _fit(each.amount) for each in found]
-    if field.type == "timestamp":
-        return [each.occurred_at for each in found]
-    return [each.event.get(field.name) if each.event else None for each in found]
-
-
-def _fit(amount: Decimal) -> Decimal:
+def _fit(value: Any) -> Any:
+    if not isinstance(value, Decimal):
+        return value
     with localcontext() as exact:
         exact.prec = 60
-        return amount.quantize(Decimal("0.0001"))
+        return value.quantize(Decimal("0.0001"))
 
 
 def _minutes(zone: str) -> int:

@@ -6,6 +6,9 @@ Code that is not about a particular entity takes an `Entity` and names no table,
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+# The most digits behind the point of a number that is not money.
+NUMBER_DECIMALS = 4
+
 # The first kind of event. What is about payments by nature, such as the live view, names it.
 PAYMENTS = "transactions"
 

@@ -7,9 +7,9 @@ from typing import Any
 import duckdb
 
 from contracts.event_json import to_json
-from contracts.model import Entity, Field
+from contracts.model import Entity
 from contracts.rules import event_rules
-from contracts.verdict import Verdict, judge
+from contracts.verdict import judge
 
 # An arrival that any sound sample lies before.
 ARRIVED = datetime(2026, 12, 1, tzinfo=UTC)
@@ -32,15 +32,7 @@ def reasons_of(
             if verdict.reasons:
                 found.append(set(verdict.reasons))
                 continue
-            values = [_stored(field, verdict) for field in entity.fields]
+            values = [verdict.stated(field) for field in entity.fields]
             passed = connection.execute(query, [*values, arrived_at]).fetchall()[0]
             found.append({code for code, is_true in zip(rules, passed, strict=True) if not is_true})
     return found
-
-
-def _stored(field: Field, verdict: Verdict) -> object:
-    if field.type == "decimal":
-        return verdict.amount
-    if field.type == "timestamp":
-        return verdict.occurred_at
-    return (verdict.event or {}).get(field.name)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from contracts.model import Entity, JsonLimits
+from contracts.model import NUMBER_DECIMALS, Entity, Field, JsonLimits
 
 TIMESTAMP = re.compile(
     r"(\d{4})-(\d{2})-(\d{2})T(\d{2}):(\d{2}):(\d{2})(?:\.(\d{1,6}))?(?:Z|([+-])(\d{2}):(\d{2}))", re.ASCII
@@ -39,6 +39,13 @@ class Verdict:
     occurred_at: datetime | None = None
     utc_offset_minutes: int | None = None
     unknown_fields: int | None = None
+
+    def stated(self, field: Field) -> Any:
+        """Return what the value states for a field: a Decimal, an instant, a text or a boolean; None where nothing."""
+        if field.type == "timestamp":
+            return self.occurred_at
+        value = self.event.get(field.name) if self.event else None
+        return Decimal(value.text) if isinstance(value, Number) else value
 
 
 class DuplicateKeyError(Exception):
@@ -182,7 +189,8 @@ def _field_reasons(event: dict[str, Any], entity: Entity, instants: dict[str, tu
             if field.structural:
                 yield f"{name.upper()}_MISSING"
         elif kind == "decimal":
-            yield from _amount_reasons(name.upper(), value, event.get(entity.currency), entity)
+            decimals = _money_decimals(event.get(entity.currency), entity) if name == entity.amount else NUMBER_DECIMALS
+            yield from _number_reasons(name.upper(), value, decimals, entity)
         elif kind == "boolean":
             if not isinstance(value, bool):
                 yield f"{name.upper()}_TYPE"
@@ -199,7 +207,12 @@ def _field_reasons(event: dict[str, Any], entity: Entity, instants: dict[str, tu
                     instants[name] = instant
 
 
-def _amount_reasons(code: str, value: Any, currency: Any, entity: Entity) -> Iterator[str]:
+def _money_decimals(currency: Any, entity: Entity) -> int:
+    known = entity.currencies.get(currency) if isinstance(currency, str) else None
+    return entity.platform.unknown_currency_digits if known is None else known
+
+
+def _number_reasons(code: str, value: Any, decimals: int, entity: Entity) -> Iterator[str]:
     if not isinstance(value, Number):
         yield f"{code}_TYPE"
         return
@@ -210,8 +223,7 @@ def _amount_reasons(code: str, value: Any, currency: Any, entity: Entity) -> Ite
         return
     if len(whole) > entity.platform.amount_integer_digits:
         yield f"{code}_OVERFLOW"
-    digits = entity.currencies.get(currency) if isinstance(currency, str) else None
-    if len(fraction.rstrip("0")) > (entity.platform.unknown_currency_digits if digits is None else digits):
+    if len(fraction.rstrip("0")) > decimals:
         yield f"{code}_SCALE"
 
 

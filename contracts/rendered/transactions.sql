@@ -1,4 +1,4 @@
--- Contract 1.0.0.
+-- Contract 1.1.0.
 create table raw.transactions (
     transaction_id text not null,
     customer_id text not null,
@@ -17,7 +17,10 @@ create table raw.transactions (
     currency text not null,
     device_type text,
     ip_address text,
-    is_fraud boolean not null,
+    is_fraud boolean,
+    processing_seconds numeric(20,4),
+    customer_segment text,
+    fee_percent numeric(20,4),
     utc_offset_minutes smallint not null,
     run text,
     seq bigint,
@@ -55,7 +58,9 @@ create table raw.transactions (
     constraint currency_unknown check (currency in ('USD', 'INR', 'EUR', 'GBP', 'JPY', 'KWD')),
     constraint device_type_too_long check (coalesce(length(device_type), 0) <= 50),
     constraint ip_address_too_long check (coalesce(length(ip_address), 0) <= 45),
-    constraint is_fraud_missing check (is_fraud is not null)
+    constraint processing_time_negative check (coalesce(processing_seconds, 0) >= 0),
+    constraint customer_segment_too_long check (coalesce(length(customer_segment), 0) <= 50),
+    constraint fee_percent_out_of_range check (coalesce(fee_percent, 0) between 0 and 100)
 );
 create unique index transactions_statuses on raw.transactions (transaction_id, (status <> 'PENDING'));
 comment on index raw.transactions_statuses is 'One PENDING row and one final row a transaction at most.';
@@ -100,6 +105,9 @@ create table raw.rejected_transactions (
     device_type text,
     ip_address text,
     is_fraud boolean,
+    processing_seconds numeric(20,4),
+    customer_segment text,
+    fee_percent numeric(20,4),
     utc_offset_minutes smallint,
     run text,
     seq bigint,

@@ -11,6 +11,8 @@ GOOD = {
     "device_type": "web", "ip_address": "1.2.3.4", "is_fraud": False,
 }  # fmt: skip
 BASE = json.dumps(GOOD).encode()
+# With the optional fields.
+WHOLE = {**GOOD, "processing_time": 1.25, "customer_segment": "SMB", "fee_percent": 2.5}
 
 TOKENS = (
     "null", "5", "-5", "5.5", "1e3", "1E400", "-1e400", "true", "false", "{}", "[]", '{"a":1}', '{"a":1,"a":2}', "[1]",
@@ -52,19 +54,20 @@ DOCUMENTS: tuple[bytes | None, ...] = (
 
 def every_field_with_every_token() -> Iterator[bytes]:
     """Yield the good event with each token in each field's place, and without each field."""
-    for field in GOOD:
+    for field in WHOLE:
+        event = GOOD if field in GOOD else WHOLE
         for token in TOKENS:
-            yield json.dumps({**GOOD, field: "@@"}).replace('"@@"', token).encode()
-        yield json.dumps({name: value for name, value in GOOD.items() if name != field}).encode()
+            yield json.dumps({**event, field: "@@"}).replace('"@@"', token).encode()
+        yield json.dumps({name: value for name, value in event.items() if name != field}).encode()
 
 
 def random_values(dice: random.Random, count: int) -> Iterator[bytes]:
     """Yield events with several fields changed, in several ways of writing JSON, some with broken bytes."""
     for _ in range(count):
-        event = dict(GOOD)
-        for field in dice.sample(list(GOOD), dice.randint(0, 4)):
+        event = dict(dice.choice((GOOD, WHOLE)))
+        for field in dice.sample(list(event), dice.randint(0, 4)):
             event[field] = f"@{dice.randrange(len(TOKENS))}@"
-        for name in dice.sample(list(GOOD), dice.choice((0, 0, 0, 1, 2))):
+        for name in dice.sample(list(event), dice.choice((0, 0, 0, 1, 2))):
             del event[name]
         if dice.random() < 0.2:
             event[dice.choice(("extra", "CITY", "a:b", 'q"city'))] = dice.choice((None, 1, "x:y", {"city": 5}, [None]))
@@ -117,7 +120,7 @@ def mutations(dice: random.Random, count: int) -> Iterator[bytes]:
     """Yield good events, each changed a little where readers differ: bytes, instants, amounts, tokens, ends, blanks."""
     for number in range(count):
         event = {
-            **GOOD,
+            **dice.choice((GOOD, WHOLE)),
             "transaction_id": f"t{number}",
             "customer_name": dice.choice(("A", "\u00c5sa", "\u2028", "\U0001f600")),
         }
@@ -128,7 +131,7 @@ def mutations(dice: random.Random, count: int) -> Iterator[bytes]:
         elif kind < 0.45:
             event |= {"amount": "@@", "currency": dice.choice(_CURRENCIES)}
         elif kind < 0.6:
-            event[dice.choice(list(GOOD))] = "@@"
+            event[dice.choice(list(event))] = "@@"
         if dice.random() < 0.1:
             event = dict(sorted(event.items()))
         layout = dice.choice(((",", ":"), (", ", ": "), (" ,\n", "\t:")))

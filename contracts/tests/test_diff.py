@@ -45,8 +45,8 @@ def test_a_breaking_change_is_named_and_needs_a_major_version(name: str) -> None
     changes = compare(old, parsed(text))
     assert any(change.breaks for change in changes)
     assert not version_is_honest(old, parsed(text), changes)
-    assert not version_is_honest(old, parsed(text.replace("version: 1.0.0", "version: 1.1.0", 1)), changes)
-    assert version_is_honest(old, parsed(text.replace("version: 1.0.0", "version: 2.0.0", 1)), changes)
+    assert not version_is_honest(old, parsed(text.replace("version: 1.1.0", "version: 1.2.0", 1)), changes)
+    assert version_is_honest(old, parsed(text.replace("version: 1.1.0", "version: 2.0.0", 1)), changes)
 
 
 def test_a_reworded_meaning_breaks_nobody_but_needs_a_version() -> None:
@@ -54,7 +54,7 @@ def test_a_reworded_meaning_breaks_nobody_but_needs_a_version() -> None:
     changes = compare(old, parsed(text))
     assert [change.breaks for change in changes] == [False]
     assert not version_is_honest(old, parsed(text), changes)
-    assert version_is_honest(old, parsed(text.replace("version: 1.0.0", "version: 1.0.1", 1)), changes)
+    assert version_is_honest(old, parsed(text.replace("version: 1.1.0", "version: 1.1.1", 1)), changes)
 
 
 def test_a_longer_text_breaks_no_consumer_but_its_rule_is_named() -> None:

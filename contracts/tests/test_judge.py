@@ -33,7 +33,7 @@ def usual(values: Sequence[bytes | None]) -> int:
 
 def wanted(value: bytes | None) -> dict[str, Any]:
     said = verdict.judge(value, CONTRACT)
-    row = {field.stored_as: (said.event or {}).get(field.name) for field in CONTRACT.fields}
+    row = {field.stored_as: said.stated(field) for field in CONTRACT.fields}
     at = said.occurred_at and (said.occurred_at - EPOCH) // timedelta(microseconds=1)
     return row | {
         "reasons": sorted(said.reasons),

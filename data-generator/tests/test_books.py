@@ -61,7 +61,7 @@ def test_headers_name_feed_number_status_time_and_contract(
             ("run", b"some-run"),
             ("seq", str(wanted).encode()),
             ("status_at", event.status_at.encode()),
-            ("contract", b"1.0.0"),
+            ("contract", b"1.1.0"),
         ]
 
 

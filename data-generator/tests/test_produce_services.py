@@ -79,7 +79,7 @@ def test_another_client_reads_back_every_event_with_key_headers_and_no_hole(serv
     assert summary["events"] == summary["acknowledged"] == len(records) > 3000
     assert seqs(records) == list(range(1, len(records) + 1))
     assert {record.headers["run"].decode() for record in records} == {summary["run"]}
-    assert {record.headers["contract"] for record in records} == {b"1.0.0"}
+    assert {record.headers["contract"] for record in records} == {b"1.1.0"}
     assert all(record.headers["status_at"] for record in records)
     assert in_order_within_keys(records)
     last = {str(p): max(r.offset for r in records if r.partition == p) for p in {r.partition for r in records}}

@@ -147,7 +147,7 @@ def _row(name: str, event: Event, standing: PaymentState, channels: Mapping[str,
         name, standing.status, standing.has_pending, event.amount, event.text("currency"), event.text("customer_id"),
         event.text("merchant_name"), event.text("merchant_category"), method, channels[method],
         event.maybe("device_type"), event.maybe("city"), event.maybe("state"), event.maybe("country"),
-        event.maybe("failure_reason"), (event.fields or {})["is_fraud"], event.occurred_at, event.utc_offset_minutes,
+        event.maybe("failure_reason"), event.maybe("is_fraud"), event.occurred_at, event.utc_offset_minutes,
         event.status_at, standing.arrived_at, event.arrived_at, standing.identity_hash, first.topic_id,
         first.partition, first.offset,
     )  # fmt: skip

@@ -85,7 +85,7 @@ class Event:
         """Return a field that a sound event always has."""
         return str((self.fields or {})[name])
 
-    def maybe(self, name: str) -> str | None:
+    def maybe(self, name: str) -> Any:
         """Return a field that may be null or absent."""
         return (self.fields or {}).get(name)
 

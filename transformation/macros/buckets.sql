@@ -22,6 +22,16 @@
 {%- endmacro %}
 
 
+{# How long the provider took over a payment; null where nobody said it. #}
+{% macro processing_bucket(seconds) -%}
+    case
+        when {{ seconds }} < 1 then 'FAST'
+        when {{ seconds }} < 3 then 'MEDIUM'
+        when {{ seconds }} is not null then 'SLOW'
+    end
+{%- endmacro %}
+
+
 {# Days since the customer was last seen, counted back from the data's newest payment, not from today. #}
 {% macro customer_segment(first_seen, last_seen, newest) -%}
     case

@@ -5,7 +5,8 @@
     {{ return([
         'occurred_on', 'occurred_at', 'currency', 'amount', 'status', 'fee_revenue', 'customer_id', 'merchant_key',
         'merchant_name', 'merchant_category', 'payment_method', 'payment_channel', 'country', 'state', 'city',
-        'region', 'city_tier', 'is_fraud', 'hour_of_day', 'settlement_seconds', 'known_at', 'load_id',
+        'region', 'city_tier', 'is_fraud', 'hour_of_day', 'settlement_seconds',
+        'processing_seconds', 'given_segment', 'known_at', 'load_id',
     ]) }}
 {% endmacro %}
 

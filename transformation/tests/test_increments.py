@@ -30,7 +30,7 @@ def statuses_of(rng: random.Random, number: int) -> list[dict[str, Any]]:
         "city": city,
         "state": state,
         "country": country,
-        "is_fraud": rng.random() < 0.1,
+        "is_fraud": rng.choice([True, *[False] * 9, None]),
     }
     final = rng.choice(["SUCCESS", "SUCCESS", "FAILED"])
     path = rng.choice([[final], [final], ["PENDING"], ["PENDING", final], [final, "PENDING"]])
@@ -43,6 +43,10 @@ def statuses_of(rng: random.Random, number: int) -> list[dict[str, Any]]:
             "utc_offset_minutes": rng.choice([0, 330, -480]),
             "status_at": occurred_at + rng.choice(delays),
             "known_at": occurred_at + delay,
+            # Nothing holds two statuses to the same optional fields.
+            "processing_seconds": rng.choice([None, "0.25", "1.5", "12"]),
+            "customer_segment": rng.choice([None, "Retail", "SMB"]),
+            "fee_percent": rng.choice([None, None, "2.5", "0.0125"]),
             **same,
         }
         for status, delay in zip(path, delays, strict=True)

@@ -69,8 +69,8 @@ def test_without_header_the_status_was_reached_at_arrival(load: Load, lake: Lake
         ({"occurred_at": datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)}, ["TIMESTAMP_IN_FUTURE"]),
         ({"occurred_at": datetime(1, 1, 1, tzinfo=UTC)}, ["TIMESTAMP_TOO_EARLY"]),
         (
-            {"amount": Decimal(-1), "customer_id": None, "is_fraud": None, "merchant_name": "x" * 201},
-            ["CUSTOMER_ID_MISSING", "MERCHANT_NAME_TOO_LONG", "AMOUNT_NOT_POSITIVE", "IS_FRAUD_MISSING"],
+            {"amount": Decimal(-1), "customer_id": None, "processing_seconds": Decimal(-1), "merchant_name": "x" * 201},
+            ["CUSTOMER_ID_MISSING", "MERCHANT_NAME_TOO_LONG", "AMOUNT_NOT_POSITIVE", "PROCESSING_TIME_NEGATIVE"],
         ),
     ],
 )

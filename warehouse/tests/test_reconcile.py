@@ -209,7 +209,11 @@ def test_a_line_that_we_rejected_says_why_and_is_no_missing_one(
     mine = {**rows[0], "amount": "0.00"}
     new = [{**mine, "transaction_id": name} for name in ("r1", "r2", "r2", "nobody")]
     rejected = [("r1", ["AMOUNT_NOT_POSITIVE"]), ("r2", ["AMOUNT_NOT_POSITIVE", "MERCHANT_NAME_MISSING"])]
-    rejected += [("r2", ["CUSTOMER_NAME_TOO_LONG"]), (known, ["CONFLICTING_DUPLICATE"]), ("r3", ["IS_FRAUD_MISSING"])]
+    rejected += [
+        ("r2", ["CUSTOMER_NAME_TOO_LONG"]),
+        (known, ["CONFLICTING_DUPLICATE"]),
+        ("r3", ["FEE_PERCENT_OUT_OF_RANGE"]),
+    ]
     with filled.connect() as db:
         db.cursor().executemany(_REJECT, rejected)
         try:

@@ -1,6 +1,7 @@
 """Silver's migrated tables are those of the contracts, for every entity: columns, checks, indexes, comments, grants."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -11,6 +12,7 @@ from contracts.entities import load_entities
 from contracts.model import Entity
 from contracts.render.migration import render as render_migration
 from contracts.render.postgres import render, render_book
+from warehouse.schema import prepare_silver
 
 Query = Callable[..., list[tuple[Any, ...]]]
 
@@ -79,3 +81,17 @@ def test_the_command_prints_a_migration_that_makes_the_contracts_tables() -> Non
         assert (printed["revision"], printed["down_revision"]) == ("0017", "0016")
         assert printed["TABLES"] == f"\n{render(entity)}"
         assert printed["BOOK"] == f"\n{render_book(entities)}"
+
+
+@pytest.mark.services
+def test_a_column_whose_rule_is_gone_takes_rows_without_a_value(database: OwnDatabase) -> None:
+    entity = load_entities()[0]
+    code = "MERCHANT_NAME_MISSING"
+    relaxed = replace(entity, rules=tuple(rule for rule in entity.rules if rule.code != code))
+    with database.connect("owner") as connection, connection.transaction(force_rollback=True):
+        done = prepare_silver(connection, relaxed, [code])
+        assert done == [
+            f"{entity.silver} takes rows without merchant_name",
+            f"{entity.silver} no longer holds rows to the {code} of before",
+        ]
+        assert prepare_silver(connection, relaxed, [code]) == []

@@ -11,13 +11,13 @@ from psycopg import sql
 
 from contracts.entities import load_entities
 from contracts.model import Entity
-from contracts.render.postgres import checks
+from contracts.render.postgres import checks, is_needed
 
 Connection = psycopg.Connection[Any]
 
 
 def prepare_silver(connection: Connection, entity: Entity, loosened: Iterable[str] = ()) -> list[str]:
-    """Add what a contract's optional fields need, and drop the conditions of rules that change; return what was done.
+    """Add what a contract's optional fields need, and drop what rules that change asked for; return what was done.
 
     Loads by the contract of before go on: they leave the new columns empty.
 
@@ -27,6 +27,7 @@ def prepare_silver(connection: Connection, entity: Entity, loosened: Iterable[st
         loosened: codes of rules whose condition is another from now on, or that are gone.
     """
     done = []
+    may_be_null = {field.stored_as for field in entity.fields if not is_needed(field, entity)}
     with connection.transaction():
         connection.execute("set local lock_timeout = '60s'")
         for table in (entity.silver, entity.rejected):
@@ -36,6 +37,10 @@ def prepare_silver(connection: Connection, entity: Entity, loosened: Iterable[st
                     statement = "alter table {} add column {} " + field.postgres_type
                     connection.execute(_named(statement, table, field.stored_as))
                     done.append(f"{table} has the column {field.stored_as}")
+        for name, is_not_null in _columns(connection, entity.silver).items():
+            if is_not_null and name in may_be_null:
+                connection.execute(_named("alter table {} alter column {} drop not null", entity.silver, name))
+                done.append(f"{entity.silver} takes rows without {name}")
         for code in loosened:
             if code.lower() in _constraints(connection, entity.silver):
                 connection.execute(_named("alter table {} drop constraint {}", entity.silver, code.lower()))
@@ -99,11 +104,14 @@ def _named(statement: str, table: str, name: str) -> sql.Composed:
     return sql.SQL(statement).format(_identifier(table), sql.Identifier(name))
 
 
-def _columns(connection: Connection, table: str) -> set[str]:
+def _columns(connection: Connection, table: str) -> dict[str, bool]:
+    """Return a table's columns by name: whether each must have a value."""
     rows = connection.execute(
-        "select attname from pg_attribute where attrelid = %s::regclass and attnum > 0 and not attisdropped", [table]
+        "select attname, attnotnull from pg_attribute "
+        "where attrelid = %s::regclass and attnum > 0 and not attisdropped",
+        [table],
     ).fetchall()
-    return {name for (name,) in rows}
+    return dict(rows)
 
 
 def _constraints(connection: Connection, table: str) -> dict[str, str]:

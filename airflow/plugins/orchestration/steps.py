@@ -186,6 +186,21 @@ class Verdict(BaseOperator):
         return "nothing failed"
 
 
+class PublishBatch(BaseOperator):
+    """Tell the world that a batch moved gold: proven, and by which build."""
+
+    def __init__(self, *, build: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.build = build
+
+    def execute(self, context: Any) -> Any:
+        """Emit the gold event, where there was something to build."""
+        done = context["ti"].xcom_pull(task_ids=self.build) or {}
+        build = done.get("build_id")
+        announce(context, gold, bool(build), build_id=build, loads=done.get("loads"), run_id=context["run_id"])
+        return build
+
+
 class Backfill(Tieout):
     """Read a range again; a line a day in the log, and what is done is never done twice."""
 

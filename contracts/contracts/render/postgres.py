@@ -12,8 +12,12 @@ _NO_REASON = "reasons text[] not null check (cardinality(reasons) > 0)"
 
 def column(field: Field, entity: Entity) -> str:
     """Return the definition of a field's column in the entity's table of valid events."""
-    not_null = " not null" if field.structural or field.name in required_fields(entity) else ""
-    return f"{field.stored_as} {field.postgres_type}{not_null}"
+    return f"{field.stored_as} {field.postgres_type}{' not null' if is_needed(field, entity) else ''}"
+
+
+def is_needed(field: Field, entity: Entity) -> bool:
+    """Say whether every valid event has a value for a field."""
+    return field.structural or field.name in required_fields(entity)
 
 
 def checks(entity: Entity) -> list[Rule]:

@@ -60,7 +60,7 @@ joined as (
         currencies.minor_digits,
         coalesce(states.region, 'Unknown') as region,
         coalesce(cities.city_tier, 'Unranked') as city_tier,
-        dated.amount * channels.fee_percent * 0.01 as exact_fee
+        dated.amount * coalesce(dated.given_fee_percent, channels.fee_percent) * 0.01 as exact_fee
     from dated
     left join channels on dated.payment_method = channels.payment_method
     left join currencies on dated.currency = currencies.currency
@@ -103,6 +103,9 @@ select
     {{ part_of_day('hour_of_day') }} as part_of_day,
     settlement_seconds,
     {{ settlement_delay_bucket('status', 'settlement_seconds') }} as settlement_delay_bucket,
+    processing_seconds,
+    {{ processing_bucket('processing_seconds') }} as processing_bucket,
+    coalesce(given_segment, 'Unknown') as given_segment,
     known_at,
     load_id
 from joined

@@ -12,11 +12,23 @@ newest as (
     select max(last_seen_at) as newest_at
     from customers
 
+),
+
+given as (
+
+    select distinct on (customer_id)
+        customer_id,
+        given_segment
+    from {{ ref('int_customer_given_segments') }}
+    where transaction_count > 0
+    order by customer_id asc, last_seen_at desc, given_segment asc
+
 )
 
 select
     customers.customer_id,
     {{ customer_segment('customers.first_seen_at', 'customers.last_seen_at', 'newest.newest_at') }} as segment,
+    coalesce(given.given_segment, 'Unknown') as given_segment,
     customers.home_city,
     customers.home_state,
     customers.home_country,
@@ -29,3 +41,4 @@ select
     customers.fraud_count
 from customers
 cross join newest
+left join given on customers.customer_id = given.customer_id

@@ -17,7 +17,8 @@
     'transaction_id', 'occurred_on', 'occurred_at', 'status', 'status_at', 'amount', 'currency', 'fee_revenue',
     'customer_id', 'merchant_key', 'merchant_name', 'merchant_category', 'payment_method', 'payment_channel', 'city',
     'state', 'country', 'region', 'city_tier', 'device_type', 'is_fraud', 'failure_reason', 'hour_of_day', 'weekday',
-    'is_weekend', 'part_of_day', 'settlement_seconds', 'settlement_delay_bucket', 'known_at', 'load_id',
+    'is_weekend', 'part_of_day', 'settlement_seconds', 'settlement_delay_bucket', 'processing_seconds',
+    'processing_bucket', 'given_segment', 'known_at', 'load_id',
 ] %}
 
 with transactions as (

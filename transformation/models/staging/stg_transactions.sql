@@ -22,7 +22,14 @@ ranked as (
         first_value(utc_offset_minutes) over (
             partition by transaction_id, occurred_at
             order by load_id, known_at, status
-        ) as first_utc_offset_minutes
+        ) as first_utc_offset_minutes,
+        -- A figure once said stays, so that a payment never leaves the totals that it stands in.
+        first_value(customer_segment) over (
+            partition by transaction_id, occurred_at
+            order by load_id, known_at, status
+        ) as given_segment,
+        max(processing_seconds) over (partition by transaction_id, occurred_at) as longest_seconds,
+        max(fee_percent) over (partition by transaction_id, occurred_at) as highest_fee_percent
     from statuses
 
 )
@@ -47,6 +54,9 @@ select
     country,
     device_type,
     is_fraud,
+    cast(longest_seconds as numeric(20, 4)) as processing_seconds,
+    given_segment,
+    cast(coalesce(fee_percent, highest_fee_percent) as numeric(20, 4)) as given_fee_percent,
     known_at,
     load_id
 from ranked
