@@ -85,7 +85,7 @@ class _Grounds(AbstractContextManager["_Grounds"]):
         with connect(env) as db:
             db.execute("create schema bench")
             columns = ", ".join(field.stored_as for field in load_entity(PAYMENTS).fields)
-            db.execute(f"create table bench.silver as select {columns}, known_at from raw.transactions limit 0")
+            db.execute(f"create table bench.silver as select {columns}, known_at from raw.transactions limit 0")  # noqa: S608
         home = tempfile.mkdtemp(dir=self.ground.handle.home)
         told: dict[str, Any] = {
             "driver": str(driver),

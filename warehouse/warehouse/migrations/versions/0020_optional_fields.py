@@ -1,13 +1,13 @@
 """Payments may say how long the provider took, the customer's segment and the fee; nobody has to say what is a fraud.
 
-Revision ID: 0019
-Revises: 0018
+Revision ID: 0020
+Revises: 0019
 """
 
 from alembic import op
 
-revision = "0019"
-down_revision = "0018"
+revision = "0020"
+down_revision = "0019"
 branch_labels = None
 depends_on = None
 

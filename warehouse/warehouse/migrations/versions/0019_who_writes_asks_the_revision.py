@@ -1,12 +1,12 @@
 """Live view and redrive may ask which revision the schema has, as loader and dbt may already.
 
-Revision ID: 0022
+Revision ID: 0019
 Revises: 0018
 """
 
 from alembic import op
 
-revision = "0022"
+revision = "0019"
 down_revision = "0018"
 branch_labels = None
 depends_on = None
