@@ -44,7 +44,7 @@ def read_dags() -> dict[str, Any]:
             "tasks": {task.task_id: describe(task) for task in dag.tasks},
             "groups": [key for key, child in dag.task_group.children.items() if not hasattr(child, "execute")],
             "loose": [key for key, child in dag.task_group.children.items() if hasattr(child, "execute")],
-            "schedule": dag.schedule,
+            "schedule": dag.schedule if isinstance(dag.schedule, str | None) else dag.schedule.expression,
             "catchup": dag.catchup,
             "max_active_runs": dag.max_active_runs,
             "params": dag.params.dump(),

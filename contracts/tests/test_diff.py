@@ -81,6 +81,6 @@ def test_an_optional_field_breaks_nobody_with_its_own_rules_and_a_rule_of_a_know
     assert not any(change.breaks for change in changes)
     rule = "          - name: ON_NOTHING\n            type: custom\n            engine: tieout\n"
     rule += '            description: x\n            implementation: "is_fraud or amount > 1"\n'
-    place = "        quality:\n          - name: IS_FRAUD_MISSING\n"
-    held = compare(old, parsed(edited(place, f"        quality:\n{rule}          - name: IS_FRAUD_MISSING\n")))
+    place = "        quality:\n          - name: AMOUNT_NOT_POSITIVE\n"
+    held = compare(old, parsed(edited(place, f"        quality:\n{rule}          - name: AMOUNT_NOT_POSITIVE\n")))
     assert [(change.subject, change.breaks) for change in held] == [("ON_NOTHING", True)]

@@ -58,14 +58,13 @@ def whole_value(value: bytes | None) -> str | dict[str, Any]:
     return found if isinstance(found, dict) else "NOT_AN_OBJECT"
 
 
-def amount_reasons(entity: Entity, text: str, currency: object) -> set[str]:
+def number_reasons(entity: Entity, code: str, text: str, digits: int) -> set[str]:
     if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text) is None:
-        return {"AMOUNT_INEXACT"}
+        return {f"{code}_INEXACT"}
     whole, _, fraction = text.lstrip("-").partition(".")
-    digits = entity.currencies.get(str(currency), entity.platform.unknown_currency_digits)
     codes = {
-        "AMOUNT_OVERFLOW": len(whole) > entity.platform.amount_integer_digits,
-        "AMOUNT_SCALE": len(fraction) > digits,
+        f"{code}_OVERFLOW": len(whole) > entity.platform.amount_integer_digits,
+        f"{code}_SCALE": len(fraction) > digits,
     }
     return {code for code, broken in codes.items() if broken}
 
@@ -92,7 +91,8 @@ def malformed_reasons(entity: Entity, event: dict[str, Any]) -> set[str]:
         ):
             reasons.add(f"{code}_TYPE")
         elif kind == "decimal":
-            reasons |= amount_reasons(entity, value, event.get("currency"))
+            known = entity.currencies.get(str(event.get("currency")), entity.platform.unknown_currency_digits)
+            reasons |= number_reasons(entity, code, value, known if code == "AMOUNT" else 4)
         elif kind == "timestamp" and not is_time(value):
             reasons.add("TIMESTAMP_FORMAT")
     if any("\0" in value for value in event.values() if isinstance(value, str)):

@@ -72,7 +72,8 @@ def test_an_original_replay_holds_the_file_s_ids_times_and_exact_amounts(
 def test_events_have_the_contract_s_fields_in_its_order_and_nothing_else_of_the_card(
     plan: Plans, feed: Feeds, sample: CardFile
 ) -> None:
-    names = [field.name for field in load_entity(PAYMENTS).fields]
+    entity = load_entity(PAYMENTS)
+    names = [field.name for field in entity.fields if field not in entity.optional_fields]
     made = feed(plan())
     events = list(made)
     assert made.replayed == 1_400
