@@ -15,6 +15,8 @@ from bench.jars import jdbc_driver
 from bench.readback import DAILY, read_gold
 from bench.silver_rows import connect
 from bench.stock_dbt import StockDbt
+from contracts.entities import load_entity
+from contracts.model import PAYMENTS
 
 RUN = "tieout run"
 STOCK = "Spark Parquet sink, Spark JDBC, stock dbt merge"
@@ -82,11 +84,8 @@ class _Grounds(AbstractContextManager["_Grounds"]):
         driver = jdbc_driver()
         with connect(env) as db:
             db.execute("create schema bench")
-            db.execute(
-                "create table bench.silver as select transaction_id, customer_id, customer_name, customer_email,"
-                " merchant_name, merchant_category, amount, payment_method, status, failure_reason, occurred_at, city,"
-                " state, country, currency, device_type, ip_address, is_fraud, known_at from raw.transactions limit 0"
-            )
+            columns = ", ".join(field.stored_as for field in load_entity(PAYMENTS).fields)
+            db.execute(f"create table bench.silver as select {columns}, known_at from raw.transactions limit 0")  # noqa: S608
         home = tempfile.mkdtemp(dir=self.ground.handle.home)
         told: dict[str, Any] = {
             "driver": str(driver),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from contracts.entities import load_entity
 from contracts.model import PAYMENTS
-from core.layout import find_layout
+from core.layout import Layout, find_layout
 from core.settings import load_settings
 from spark_streaming import broker
 from spark_streaming.session import start_session
@@ -22,13 +22,14 @@ def main() -> None:
     os.environ["PYSPARK_SUBMIT_ARGS"] = f"--driver-class-path {told['driver']} pyspark-shell"
     layout, entity = find_layout(), load_entity(PAYMENTS)
     settings = load_settings(layout)
-    spark = start_session(settings, layout, "bench stock", ui=False)
+    home = Path(told["home"])
+    # Another account's than the services': they could not enter its folders in the platform's home.
+    spark = start_session(settings, Layout(layout.checkout, home), "bench stock", ui=False)
     spark.sparkContext.setLogLevel("ERROR")
     options = broker.client_options(settings)
     kinds = {"decimal": "DECIMAL(20,4)", "boolean": "BOOLEAN", "timestamp": "TIMESTAMP"}
     schema = ", ".join(f"{field.name} {kinds.get(field.type, 'STRING')}" for field in entity.fields)
     names = [f"e.{field.name} AS {field.stored_as}" for field in entity.fields]
-    home = Path(told["home"])
     query = (
         spark.readStream.format("kafka")
         .options(**{f"kafka.{name}": value for name, value in options.items()})
