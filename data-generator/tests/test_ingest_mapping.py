@@ -289,7 +289,7 @@ def test_parquet_is_read_as_exact_text_and_binary_money_only_where_the_mapping_s
     pq.write_table(floats, file)
     with pytest.raises(SourceError, match="the column amount has the type double"):
         read_file(Source(file, "file"), mapping)
-    mapping = write_mapping(tmp_path, "format: parquet", written="float: shortest")
+    mapping = write_mapping(tmp_path, "format: parquet", written="binary: shortest")
     found = read_file(Source(file, "file"), mapping)
     assert [json.loads(value, parse_float=Decimal)["amount"] for value in found.sent] == [
         Decimal("107.23"),

@@ -22,7 +22,7 @@ class AmountForm(Form):
         negative: how a negative amount is marked.
         minor_units: whether it is a whole number of the currency's smallest unit.
         negate: whether what is paid is written as a negative amount.
-        float: shortest: the amounts of a Parquet file may be binary, and each is its shortest decimal.
+        binary: shortest: the amounts of a Parquet file may be binary, and each is its shortest decimal.
     """
 
     decimal: Literal[".", ","] = "."
@@ -31,7 +31,7 @@ class AmountForm(Form):
     negative: Literal["minus", "parentheses", "minus after"] = "minus"
     minor_units: bool = False
     negate: bool = False
-    float: Literal["refuse", "shortest"] = "refuse"
+    binary: Literal["refuse", "shortest"] = "refuse"
 
     @model_validator(mode="after")
     def _has_two_signs(self) -> "AmountForm":

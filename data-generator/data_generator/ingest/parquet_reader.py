@@ -67,7 +67,7 @@ class ParquetRows:
                 raise SourceError(
                     self._source.name,
                     f"the column {name} has the type {schema.field(name).type}, in which most amounts are not exact",
-                    "export it as decimal; or `float: shortest` in the mapping takes the shortest decimal of each",
+                    "export it as decimal; or `binary: shortest` in the mapping takes the shortest decimal of each",
                 )
 
     def _records(self, file: pq.ParquetFile) -> Iterator[Record]:

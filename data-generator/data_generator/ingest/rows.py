@@ -31,7 +31,7 @@ def open_rows(source: Source, mapping: FileMapping) -> Rows:
         exact = [
             column
             for name in amounts
-            if name in form.fields and form.fields[name].amounts.float == "refuse"
+            if name in form.fields and form.fields[name].amounts.binary == "refuse"
             for column in form.fields[name].columns
         ]
         return ParquetRows(source, wanted, exact)
