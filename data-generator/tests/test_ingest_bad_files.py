@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from ingest_files import GOOD, HEADER, read, write_mapping
 
+from data_generator.ingest.check_pass import check_file
 from data_generator.ingest.errors import SourceError
+from data_generator.ingest.source import Source
 
 ROW = "b1,c1,Shop,1.00,USD,2024-05-01 10:00:00\n"
 SEMICOLON = "csv: {delimiter: ';'}"
@@ -141,6 +143,30 @@ def test_a_file_that_cannot_be_read_as_a_whole_is_refused_in_one_sentence(name: 
     with pytest.raises(SourceError, match=said) as error:
         read(tmp_path, content, write_mapping(tmp_path, keys))
     assert "Next: " in str(error.value)
+
+
+FOOTER = "csv: {footer: {begins: TOTAL, rows: 2, amount: 3}}"
+
+
+@pytest.mark.parametrize(
+    ("footer", "said"),
+    [
+        ("TOTAL,2,17.50\n", None),
+        ("TOTAL,3,17.50\n", "its footer says 3 rows, and there are 2"),
+        ("TOTAL,2,17.49\n", "its footer says 17.49 USD, and the rows sum to 17.50"),
+        ("TOTAL,2\n", "its footer has 2 values, and value 3 is asked for"),
+        ("", "no line begins with TOTAL: its footer is missing"),
+    ],
+)
+def test_a_footer_that_the_mapping_names_has_to_be_right(footer: str, said: str | None, tmp_path: Path) -> None:
+    file = tmp_path / "file.csv"
+    file.write_text(HEADER + GOOD + footer, encoding="utf-8")
+    mapping = write_mapping(tmp_path, FOOTER)
+    if said is None:
+        assert check_file(Source(file, "file.csv"), mapping, "", 0).sums.rows == 2
+        return
+    with pytest.raises(SourceError, match=said):
+        check_file(Source(file, "file.csv"), mapping, "", 0)
 
 
 def test_there_are_as_many_bad_files_as_promised() -> None:

@@ -23,6 +23,7 @@ from data_generator.ingest.expressions import Expression, ExpressionError
 from data_generator.ingest.forms import CsvForm
 from data_generator.ingest.mapping import find_mapping, mapping_files, read_mapping
 from data_generator.ingest.row_ids import RowIds
+from data_generator.ingest.sketch import Sketch, shared_percent
 from data_generator.ingest.source import Source
 from data_generator.ingest.times import TimeForm, TimeReader, WrongTimeError
 
@@ -322,3 +323,17 @@ def test_the_first_fault_of_a_row_does_not_hide_the_others(tmp_path: Path) -> No
     assert {problem.column for problem in refused.problems} == {"amount", "at"}
     assert (refused.record.line, refused.record.offset, refused.record.raw) == (2, len(HEADER), bad.strip())
     assert (refused.currency, refused.amount) == (None, None)
+
+
+def test_a_sketch_tells_how_many_rows_two_files_share() -> None:
+    def sketch(rows: range) -> bytes:
+        found = Sketch(200)
+        for number in [*rows, *rows]:  # equal rows count once
+            found.add(b"%d" % number)
+        return found.as_bytes()
+
+    whole = sketch(range(10_000))
+    assert shared_percent(whole, whole, 200) == 100
+    assert shared_percent(whole, sketch(range(10_000, 20_000)), 200) == 0
+    assert 35 <= shared_percent(whole, sketch(range(5_000, 15_000)), 200) <= 65
+    assert shared_percent(sketch(range(50)), sketch(range(40, 90)), 200) == 20

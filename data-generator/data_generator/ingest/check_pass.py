@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
-from contracts.control_total import Money, amounts_as_json
+from contracts.control_total import Money, amounts_as_json, sum_amounts
 from core.text import shown
+from data_generator.ingest.csv_reader import CsvRows
 from data_generator.ingest.errors import BadRowsError, ChangedFileError, SourceError
+from data_generator.ingest.footer import check_footers
 from data_generator.ingest.mapper import Mapped, Outcome, Refused, RowMapper
 from data_generator.ingest.mapping import FileMapping
 from data_generator.ingest.rows import open_rows
@@ -71,6 +73,11 @@ class FileSums:
     _events: Counter[str] = field(default_factory=Counter)
 
     @property
+    def amounts(self) -> dict[str, Money]:
+        """Count and sum of all rows by currency."""
+        return sum_amounts(part.amounts for part in (self.sent, self.refused, self.left_out))
+
+    @property
     def rows(self) -> int:
         """All rows of the file but blank ones."""
         return self.sent.rows + self.refused.rows + self.left_out.rows
@@ -107,12 +114,16 @@ class Checked:
         size: its bytes.
         sums: what it holds.
         blank: rows without any value.
+        sketch: of the rows of a file without ids.
+        columns: all columns of the file, where its form has columns.
     """
 
     sha256: str
     size: int
     sums: FileSums
     blank: int
+    sketch: bytes | None = None
+    columns: tuple[str, ...] = ()
 
     def is_same(self, other: "Checked") -> bool:
         """Say whether another pass over the file has found the same."""
@@ -149,6 +160,9 @@ class Pass:
         self._key = card_hash_key
         self.sums = FileSums()
         self.blank = 0
+        self.sketch: bytes | None = None
+        self.columns: tuple[str, ...] = ()
+        self.footers: list[tuple[int, list[str]]] = []
 
     def outcomes(self) -> Iterator[Outcome]:
         """Yield what becomes of each row, in the order of the file.
@@ -157,12 +171,15 @@ class Pass:
             SourceError: the file cannot be read, or is not what the mapping says.
         """
         rows = open_rows(self._source, self._mapping)
-        mapper = RowMapper(self._mapping, self._source.name, self._key)
+        mapper = RowMapper(self._mapping, self._source.id_name or self._source.name, self._key)
         for outcome in mapper.map(rows):
             self.sums.add(outcome)
             yield outcome
         self.sums.finish(dict(self._mapping.entity.currencies))
         self.blank = rows.blank
+        self.sketch = mapper.sketch
+        self.columns = rows.header
+        self.footers = rows.footers if isinstance(rows, CsvRows) else []
 
 
 def check_file(
@@ -183,7 +200,7 @@ def check_file(
         tell: told of the rows so far.
 
     Raises:
-        SourceError: it cannot be read, is not what the mapping says, or has no rows.
+        SourceError: it cannot be read, is not what the mapping or its own footer says, or has no rows.
         BadRowsError: more rows are refused.
         ChangedFileError: somebody wrote it at the same time.
     """
@@ -194,11 +211,12 @@ def check_file(
     if source.sha256() != sha256:
         raise ChangedFileError(source.name)
     sums = reading.sums
+    check_footers(source, mapping, reading.footers, sums)
     if not sums.rows:
         raise SourceError(source.name, "it holds no rows", "fetch the file again; an empty day needs no file")
     if max_bad_rows is not None and sums.refused.rows > max_bad_rows:
         raise BadRowsError(source.name, sums.refused.rows, sums.first, max_bad_rows)
-    return Checked(sha256, size, sums, reading.blank)
+    return Checked(sha256, size, sums, reading.blank, reading.sketch, reading.columns)
 
 
 def told(outcomes: Iterable[Outcome], tell: Callable[[int], None]) -> Iterator[Outcome]:

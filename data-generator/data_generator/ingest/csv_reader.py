@@ -78,6 +78,7 @@ class CsvRows:
     Attributes:
         blank: rows without any value, passed over.
         header: the file's columns, once reading has begun.
+        footers: line and values of each footer.
     """
 
     def __init__(self, source: Source, form: CsvForm, wanted: Sequence[str]) -> None:
@@ -86,9 +87,11 @@ class CsvRows:
         self._wanted = tuple(wanted)
         self.blank = 0
         self.header: tuple[str, ...] = ()
+        self.footers: list[tuple[int, list[str]]] = []
 
     def __iter__(self) -> Iterator[Record]:
         self.blank = 0
+        self.footers = []
         with self._source.open() as stream:
             lines = Lines(self._source, stream, self._form.encoding)
             try:
@@ -104,6 +107,7 @@ class CsvRows:
         self.header = self._read_header(feed, reader)
         pick = _picker([self.header.index(name) for name in self._wanted])
         width, begin = len(self.header), feed.begin
+        footer = self._form.footer.begins if self._form.footer else None
         while True:
             begin()
             try:
@@ -113,6 +117,9 @@ class CsvRows:
             except (csv.Error, _TooLongError) as error:
                 feed.give_back()
                 yield _refused(feed, _quote_problem(error))
+                continue
+            if footer is not None and values and values[0].strip() == footer:
+                self.footers.append((feed.taken[0][0], values))
                 continue
             if len(values) != width or not values[0]:
                 if not any(map(str.strip, values)):

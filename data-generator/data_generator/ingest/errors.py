@@ -1,8 +1,9 @@
 """What can go wrong with a file or its mapping, each with its data as attributes."""
 
+import shlex
 from pathlib import Path
 
-from core.errors import OptionError, RefusalError, TieoutError
+from core.errors import OptionError, OutageError, RefusalError, TieoutError
 from core.text import shown
 
 NOTHING_SENT = "nothing was sent."
@@ -78,8 +79,70 @@ class KnownNameError(RefusalError):
         )
 
 
+class GoneRowsError(RefusalError):
+    """The new version of a file lacks rows that the one of before had.
+
+    Args:
+        name: of the file.
+        count: how many rows.
+        money: their sums, for people.
+    """
+
+    def __init__(self, name: str, count: int, money: str) -> None:
+        super().__init__(
+            f"{shown(name)}: {count} rows of its earlier versions are not in this one, {money}.",
+            f"{NOTHING_SENT[:-1]}; those rows stay in the books.",
+            f"--changed --keep-gone {count}, if they are to stay in the books",
+        )
+        self.count = count
+
+
+class NotLoadedError(OutageError):
+    """An earlier version of a file is not wholly in the warehouse yet."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{shown(name)}: its earlier version is not wholly loaded yet, so nobody can say which rows are gone.",
+            NOTHING_SENT,
+            "./scripts/tieout run, then the same command again",
+        )
+
+
+class OverlapError(RefusalError):
+    """A file without ids has rows of another file.
+
+    Args:
+        name: of the file.
+        other: the name of that one.
+        percent: about how many of its rows, in percent.
+    """
+
+    def __init__(self, name: str, other: str, percent: int) -> None:
+        super().__init__(
+            f"{shown(name)}: about {percent} % of its rows equal rows of {shown(other)}, and the file has no ids.",
+            f"{NOTHING_SENT[:-1]}: sent like this, each of them would be a second payment.",
+            f"--overlap {shlex.quote(shown(other))}, if it is that file exported again: equal rows become duplicates; "
+            "--overlap none, if they are other payments",
+        )
+
+
 class LookupFileError(MappingError):
     """A file in which a mapping looks values up cannot be used."""
 
     def __init__(self, file: Path, what: str) -> None:
         super().__init__(str(file), what, "mend that file, or name another one in the mapping")
+
+
+class FilesError(TieoutError):
+    """Some files of several could not be ingested; the others were.
+
+    Args:
+        failed: how many could not.
+        files: how many there were.
+        first: why not the first of them.
+    """
+
+    def __init__(self, failed: int, files: int, first: TieoutError) -> None:
+        super().__init__(
+            f"{failed} of {files} files were not ingested; the first: {first.what}", "the others were.", first.next
+        )

@@ -12,6 +12,22 @@ class Form(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+class FooterForm(Form):
+    """The last lines of a file, which say what it holds.
+
+    Attributes:
+        begins: the first value of such a line.
+        rows: which value says how many rows there are, from 1.
+        amount: which value says the sum of their amounts.
+        currency: which value says of which currency; without it the file has one.
+    """
+
+    begins: Annotated[str, Field(min_length=1)]
+    rows: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    amount: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    currency: Annotated[int, Field(ge=1, le=1_000)] | None = None
+
+
 class CsvForm(Form):
     """How CSV is written.
 
@@ -24,6 +40,7 @@ class CsvForm(Form):
         columns: the names of the columns, where the file has no header.
         skip_blanks: whether blanks after a delimiter are left out.
         line_breaks: whether a line within quotes may look like a row of its own.
+        footer: the lines that say what the file holds; without it there are none.
     """
 
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
@@ -34,6 +51,7 @@ class CsvForm(Form):
     columns: list[str] = Field(default_factory=list)
     skip_blanks: bool = False
     line_breaks: bool = False
+    footer: FooterForm | None = None
 
     @field_validator("encoding")
     @classmethod

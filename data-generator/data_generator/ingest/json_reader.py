@@ -46,6 +46,7 @@ class JsonRows:
         self._paths = [tuple(name.split(".")) for name in wanted]
         self._names = tuple(wanted)
         self.blank = 0
+        self.header: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Record]:
         self.blank = 0

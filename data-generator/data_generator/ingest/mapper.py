@@ -1,5 +1,6 @@
 """Rows to events: each row becomes an event, or is refused with all reasons, or is left out as the mapping says."""
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
@@ -104,6 +105,12 @@ class RowMapper:
             said = with_map(form.status_at, self._text(form.status_at), self._shower)
             self._status_at = compile_time(form.status_at, said, self._shower)
 
+    @property
+    def sketch(self) -> bytes | None:
+        """The sketch of the rows so far; None where the file has ids of its own."""
+        key = self._mapping.form.fields.get(self._entity.key)
+        return self._ids.sketch.as_bytes() if key and key.hash_of is not None else None
+
     def map(self, rows: Iterable[Record]) -> Iterator[Outcome]:
         """Yield what becomes of each row, in their order."""
         waiting = iter(rows)
@@ -160,7 +167,7 @@ class RowMapper:
             if name == self._entity.amount and digits is not None:
                 units = units_of(text, digits)
         if problems:
-            return Refused(record, tuple(problems), *self._money(row))
+            return self._refused(record, tuple(problems))
         return self._event(record, fields, None if units is None else currency, units or 0)
 
     def _event(self, record: Record, fields: dict[str, Any], currency: str | None, units: int) -> Outcome:
@@ -171,13 +178,20 @@ class RowMapper:
             if self._status_at is not None and record.values is not None:
                 status_at = self._status_at(record.values) or status_at
         except WrongValueError as error:
-            return Refused(record, (error.problem,), *self._money(record.values or ()))
+            return self._refused(record, (error.problem,))
         except (TypeError, ValueError):
             problem = Problem(VALUE_FORM, "a text holds half of a character")
-            return Refused(record, (problem,), *self._money(record.values or ()))
+            return self._refused(record, (problem,))
         key = str(fields.get(entity.message_key) or fields.get(entity.key) or "").encode()
         event = Event(PAYMENT, key, value, status_at, currency, units, None, None, entity.name, record.line)
         return Mapped(record, event)
+
+    def _refused(self, record: Record, problems: tuple[Problem, ...]) -> Refused:
+        values = record.values or ()
+        if not record.raw:  # a row of Parquet has no text of its own
+            row = json.dumps(dict(zip(self._columns, values, strict=True)), ensure_ascii=False)
+            record = record._replace(raw=row)
+        return Refused(record, problems, *self._money(values))
 
     def _judged(self, batch: list[Outcome]) -> Iterator[Outcome]:
         """Yield a batch with those rows refused that the contract calls malformed."""
@@ -190,8 +204,7 @@ class RowMapper:
         for each in batch:
             codes = next(reasons) if isinstance(each, Mapped) else None
             if codes and isinstance(each, Mapped):
-                problems = tuple(self._of_contract(code) for code in codes)
-                yield Refused(each.record, problems, *self._money(each.record.values or ()))
+                yield self._refused(each.record, tuple(self._of_contract(code) for code in codes))
             else:
                 yield each
 

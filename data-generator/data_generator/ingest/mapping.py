@@ -45,11 +45,22 @@ class FileMapping:
     sha256: str
 
     @property
+    def asked(self) -> str:
+        """How it is asked for: the name of a shipped one, the full path of another."""
+        return self.name if mapping_files().get(self.name) == self.file else str(self.file.resolve())
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The columns that it needs, each once."""
         sources = [*self.form.fields.values(), *([self.form.status_at] if self.form.status_at else [])]
         found = [column for source in sources for column in source.columns]
         return tuple(dict.fromkeys([*found, *(Expression(self.form.leave_out).columns if self.form.leave_out else ())]))
+
+    @property
+    def is_keyed(self) -> bool:
+        """Whether an expression of it needs the secret key of card numbers."""
+        texts = [self.form.leave_out, *(source.expression for source in self.form.fields.values())]
+        return any(Expression(text).is_keyed for text in texts if text is not None)
 
 
 def mapping_files() -> dict[str, Path]:

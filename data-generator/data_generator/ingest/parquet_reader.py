@@ -38,6 +38,7 @@ class ParquetRows:
         self._wanted = list(wanted)
         self._exact = exact
         self.blank = 0
+        self.header: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Record]:
         self.blank = 0

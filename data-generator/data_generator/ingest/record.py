@@ -59,9 +59,11 @@ class Rows(Protocol):
 
     Attributes:
         blank: rows without any value, passed over so far.
+        header: the columns of a form that has a header; empty for others.
     """
 
     blank: int
+    header: tuple[str, ...]
 
     def __iter__(self) -> Iterator[Record]:
         """Yield the rows in the order of the file."""

@@ -14,6 +14,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
+from data_generator.ingest.sketch import Sketch
+
 # So many different rows are counted in memory, about 150 MB; the counts of further ones go to a file.
 IN_MEMORY: Final = 1_000_000
 
@@ -24,18 +26,24 @@ class RowIds:
     Args:
         name: of the logical file.
         in_memory: how many different rows are counted in memory.
+
+    Attributes:
+        sketch: of the rows so far, whatever the file's name is.
     """
 
     def __init__(self, name: str, in_memory: int = IN_MEMORY) -> None:
         self._begin = blake2b(name.encode("utf-8", "surrogatepass") + b"\0", digest_size=16, person=b"tieout-row")
         self._most = in_memory
+        self.sketch = Sketch()
         self._seen: dict[bytes, int] = {}
         self._spilled: sqlite3.Connection | None = None
 
     def make(self, values: Sequence[str | None]) -> str:
         """Return the id of the next row: 32 hexadecimal digits."""
         hashed = self._begin.copy()
-        hashed.update(json.dumps(values, ensure_ascii=True).encode())
+        row = json.dumps(values, ensure_ascii=True).encode()
+        self.sketch.add(row)
+        hashed.update(row)
         equal = hashed.digest()
         before = self._count(equal)
         hashed.update(b"\0%d" % before)

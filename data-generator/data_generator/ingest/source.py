@@ -31,11 +31,13 @@ class Source:
         path: where it is.
         name: what it is called in the books.
         member: the file inside a zip; None: the only one.
+        id_name: of the file of which this one is another export: ids are made with that name.
     """
 
     path: Path
     name: str
     member: str | None = None
+    id_name: str | None = None
 
     def sha256(self) -> str:
         """Return the hash of the file as it lies there.
