@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from topic_reader import EVENTS, Record, control_totals, read_topic
 
 from control.offsets import end_offsets
 from control.roles import dsn
+from control.store import BUCKET, Store
+from core.bucket import Bucket
 from core.layout import CHECKOUT
 
 pytestmark = pytest.mark.services
@@ -282,3 +285,37 @@ def test_two_at_once_send_a_file_once(services: Any, tmp_path: Path) -> None:
     assert sorted(code for _, code in ended)[0] == 0
     assert all(code in {0, 75} for _, code in ended), ended
     assert numbers(records(services, starts)) == list(range(1, 3_001))
+
+
+def test_objects_of_a_store_and_files_of_a_folder_are_taken_as_they_come_and_once(
+    services: Any, store: Store, tmp_path: Path
+) -> None:
+    mapping = write_mapping(tmp_path)
+    prefix = f"in-{tmp_path.name}"
+    bucket = Bucket(BUCKET, prefix, store.endpoint, "us-east-1", store.access_key, store.secret_key)
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    starts = end_offsets(services.env, EVENTS)
+    bucket.create("a.csv", write_file(tmp_path, 3, "a.csv").read_bytes())
+    words = [f"s3://{BUCKET}/{prefix}/", str(inbox), "--as", str(mapping.file), "--follow", "--json"]
+    command = [sys.executable, "-P", "-m", "control", "ingest", *words]
+    env = {**os.environ, **services.env, **store.settings, "LAKE_URL": services.env.get("LAKE_URL", "file:data")}
+    following = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert following.stdout is not None
+        first = json.loads(following.stdout.readline())
+        assert (first["file"], first["acknowledged"]) == (f"s3://{BUCKET}/{prefix}/a.csv", 3)
+        bucket.create("b.csv", write_file(tmp_path, 4, "b.csv").read_bytes())
+        bucket.create("c.csv", write_file(tmp_path, 4, "b.csv").read_bytes())  # the same bytes
+        (inbox / "d.csv.part").write_bytes(write_file(tmp_path, 5, "d.csv").read_bytes())
+        said = [json.loads(following.stdout.readline()) for _ in range(2)]
+        assert [(each["file"][-5:], each["outcome"]) for each in said] == [("b.csv", "sent"), ("c.csv", "already sent")]
+        (inbox / "bad.csv").write_text("no,such,columns\n1,2,3\n", encoding="utf-8")
+        os.utime(inbox / "d.csv.part", (1_700_000_000, 1_700_000_000))
+        (inbox / "d.csv.part").rename(inbox / "d.csv")
+        assert json.loads(following.stdout.readline())["file"] == str(inbox / "d.csv")
+    finally:
+        following.send_signal(signal.SIGTERM)
+        _, err = following.communicate(timeout=60)
+    assert following.returncode == 0, err
+    assert len(records(services, starts)) == 3 + 4 + 5

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from contracts.control_total import Money, amounts_as_json, sum_amounts
+from contracts.model import Entity
 from core.text import shown
 from data_generator.ingest.csv_reader import CsvRows
 from data_generator.ingest.errors import BadRowsError, ChangedFileError, SourceError
@@ -125,6 +126,10 @@ class Checked:
     sketch: bytes | None = None
     columns: tuple[str, ...] = ()
 
+    def is_judged(self, entity: Entity) -> bool:
+        """Say whether no row was refused for a reason of the contract."""
+        return not self.sums.reasons.keys() & {rule.code for rule in entity.rules}
+
     def is_same(self, other: "Checked") -> bool:
         """Say whether another pass over the file has found the same."""
         mine, theirs = self.sums, other.sums
@@ -149,12 +154,16 @@ class Pass:
         source: the file.
         mapping: what becomes of its columns.
         card_hash_key: CARD_HASH_KEY; empty where no card number is mapped.
+        is_judged: an earlier pass has found no row that the contract calls malformed: it is not asked again.
 
     Attributes:
         sums: what was found; complete at the end.
     """
 
-    def __init__(self, source: Source, mapping: FileMapping, card_hash_key: str = "") -> None:
+    def __init__(
+        self, source: Source, mapping: FileMapping, card_hash_key: str = "", *, is_judged: bool = False
+    ) -> None:  # fmt: skip
+        self._is_judged = is_judged
         self._source = source
         self._mapping = mapping
         self._key = card_hash_key
@@ -171,7 +180,8 @@ class Pass:
             SourceError: the file cannot be read, or is not what the mapping says.
         """
         rows = open_rows(self._source, self._mapping)
-        mapper = RowMapper(self._mapping, self._source.id_name or self._source.name, self._key)
+        name = self._source.id_name or self._source.name
+        mapper = RowMapper(self._mapping, name, self._key, is_judged=self._is_judged)
         for outcome in mapper.map(rows):
             self.sums.add(outcome)
             yield outcome

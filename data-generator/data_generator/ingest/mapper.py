@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from decimal import Decimal
 from hashlib import blake2b, sha512
 from itertools import islice
@@ -12,6 +13,7 @@ import orjson
 import pyarrow as pa
 
 from contracts.judge import Judge
+from contracts.model import Field
 from core.text import shown
 from data_generator.events import PAYMENT, Event
 from data_generator.ingest.amounts import AmountReader, units_of
@@ -78,9 +80,13 @@ class RowMapper:
         mapping: what becomes of which column.
         name: of the logical file: part of made ids.
         card_hash_key: CARD_HASH_KEY, for expressions with card_id; without one they give an empty text.
+        is_judged: an earlier pass has found nothing that the contract calls malformed.
     """
 
-    def __init__(self, mapping: FileMapping, name: str, card_hash_key: str = "") -> None:
+    def __init__(
+        self, mapping: FileMapping, name: str, card_hash_key: str = "", *, is_judged: bool = False
+    ) -> None:  # fmt: skip
+        self._is_judged = is_judged
         self._mapping = mapping
         self._entity = mapping.entity
         self._columns = mapping.columns
@@ -92,9 +98,19 @@ class RowMapper:
         self._leave_out = (
             Expression(form.leave_out).compiled(self._columns, self._keyed) if form.leave_out is not None else None
         )
-        self._fields: list[tuple[str, Value | None]] = [
-            (field.name, self._compile(field.name, form.fields.get(field.name))) for field in self._entity.fields
-        ]
+        self._fields = {
+            name: self._compile(name, form.fields[name])
+            for name in map(_name, self._entity.fields)
+            if name in form.fields
+        }
+        # In the contract's order: the judge reads events with it at once.
+        self._template: dict[str, Any] = dict.fromkeys(map(_name, self._entity.fields))
+        self._changing = list(self._fields.items())
+        for field, value in self._fields.items():
+            if form.fields[field].constant is not None:
+                with suppress(WrongValueError):  # each row says what is wrong
+                    self._template[field] = value(())
+                    self._changing.remove((field, value))
         self._amounts = {
             field.name: AmountReader(form.fields[field.name].amounts)
             for field in self._entity.fields
@@ -116,13 +132,11 @@ class RowMapper:
         waiting = iter(rows)
         try:
             while batch := [self._map(record) for record in islice(waiting, _BATCH)]:
-                yield from self._judged(batch)
+                yield from batch if self._is_judged else self._judged(batch)
         finally:
             self._ids.close()
 
-    def _compile(self, name: str, source: FieldSource | None) -> Value | None:
-        if source is None:
-            return None
+    def _compile(self, name: str, source: FieldSource) -> Value:
         if source.hash_of is not None:
             places = [self._columns.index(column) for column in source.hash_of]
             return lambda row: self._ids.make([row[place] for place in places])
@@ -140,14 +154,13 @@ class RowMapper:
             problem = record.problem or Problem(VALUE_FORM, "it cannot be read")
             return Refused(record, (problem,), None, None)
         row = record.values
-        if self._leave_out is not None and self._leave_out(row):
-            currency, amount = self._money(row)
-            return LeftOut(record, currency, amount)
-        fields: dict[str, Any] = {}
+        if self._leave_out is not None and self._is_left_out(row):
+            return LeftOut(record, *self._money(row))
+        fields = self._template.copy()
         problems: list[Problem] = []
-        for name, value in self._fields:
+        for name, value in self._changing:
             try:
-                fields[name] = value(row) if value else None
+                fields[name] = value(row)
             except WrongValueError as error:
                 fields[name] = None
                 problems.append(error.problem)
@@ -169,6 +182,12 @@ class RowMapper:
         if problems:
             return self._refused(record, tuple(problems))
         return self._event(record, fields, None if units is None else currency, units or 0)
+
+    def _is_left_out(self, row: Row) -> bool:
+        try:
+            return bool(self._leave_out and self._leave_out(row))
+        except (TypeError, ValueError):  # it cannot be said of this row: its fields say more
+            return False
 
     def _event(self, record: Record, fields: dict[str, Any], currency: str | None, units: int) -> Outcome:
         entity = self._entity
@@ -224,8 +243,7 @@ class RowMapper:
 
     def _money(self, row: Row) -> tuple[str | None, Decimal | None]:
         """Return the money of a row that is not sent, as far as it can be read: None, None where it cannot."""
-        values = dict(self._fields)
-        currency_of, amount_of = values.get(self._entity.currency), values.get(self._entity.amount)
+        currency_of, amount_of = self._fields.get(self._entity.currency), self._fields.get(self._entity.amount)
         reader = self._amounts.get(self._entity.amount)
         if not row or currency_of is None or amount_of is None or reader is None:
             return None, None
@@ -239,6 +257,10 @@ class RowMapper:
         exponent = amount.as_tuple().exponent
         fits = isinstance(exponent, int) and exponent >= -_MOST_FRACTION and amount.adjusted() < _MOST_WHOLE
         return (currency, amount) if fits else (None, None)
+
+
+def _name(field: Field) -> str:
+    return field.name
 
 
 def _personal_columns(mapping: FileMapping) -> frozenset[str]:

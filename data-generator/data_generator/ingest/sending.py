@@ -178,7 +178,8 @@ def send_file(
             book.totals.acknowledged(partition, offset - 1)
     found = Sent()
     undelivered = context.undelivered / f"{known.run}.jsonl"
-    events = _events(Pass(source, mapping, context.card_hash_key), checked, source, partial(_keep, registry, known.run))
+    reading = Pass(source, mapping, context.card_hash_key, is_judged=checked.is_judged(entity))
+    events = _events(reading, checked, source, partial(_keep, registry, known.run))
     lane = Lane(book, channel)
     with showing(checked.sums.sent.rows) as show:
         try:
