@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -319,3 +320,35 @@ def test_objects_of_a_store_and_files_of_a_folder_are_taken_as_they_come_and_onc
         _, err = following.communicate(timeout=60)
     assert following.returncode == 0, err
     assert len(records(services, starts)) == 3 + 4 + 5
+
+
+@pytest.mark.slow
+def test_a_broker_that_goes_away_leaves_a_file_that_the_next_ingest_completes(services: Any, tmp_path: Path) -> None:
+    mapping = write_mapping(tmp_path)
+    file = write_file(tmp_path, 9_000, "away.csv")
+    starts = end_offsets(services.env, EVENTS)
+    pause = tmp_path / "pause"
+    words = [str(file), "--as", str(mapping.file), "--json"]
+    env = {**os.environ, **services.env, "TIEOUT_FAILPOINT": f"ingest.while-sending:4 {pause}"}
+    command = [sys.executable, "-P", "-m", "control", "ingest", *words]
+    sending = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not pause.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    services.stop("kafka")
+    pause.unlink()
+    time.sleep(1)
+    sending.send_signal(signal.SIGTERM)
+    out, err = sending.communicate(timeout=60)
+    services.start("kafka")
+    assert sending.returncode == 1, err
+    said = json.loads(out)
+    assert (said["outcome"], said["closed"]) == ("failed", False)
+    saved = Path(services.home) / "data" / "undelivered" / f"{said['run']}.jsonl"
+    assert saved.exists()
+    assert not control_totals(services.env, said["run"])
+    again = report(run(services, str(file), "--as", str(mapping.file)))
+    assert (again["acknowledged"], again["closed"]) == (9_000, True)
+    assert not saved.exists()
+    assert numbers(records(services, starts)) == list(range(1, 9_001))
