@@ -16,7 +16,7 @@ from data_generator.ingest.amounts import AmountForm, AmountReader
 from data_generator.ingest.errors import SourceError
 from data_generator.ingest.lines import Lines
 from data_generator.ingest.source import Source
-from data_generator.ingest.times import DAYS, TimeForm, TimeReader
+from data_generator.ingest.times import TimeForm, TimeReader
 
 SAMPLE: Final = 1_000
 _DELIMITERS: Final = (",", ";", "\t", "|")
@@ -49,6 +49,8 @@ _TIMES: Final = (
     "%d/%m/%Y %H:%M", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y %H:%M:%S", "%d-%m-%Y %H:%M", "%d-%m-%Y", "iso",
     "unix", "unix ms",
 )  # fmt: skip
+# By these a column is known for times, whatever it is called: a number can be anything.
+_DATES: Final = tuple(form for form in _TIMES if form not in {"%Y%m%d", "unix", "unix ms"})
 _AMOUNTS: Final[tuple[dict[str, Any], ...]] = (
     {}, {"group": ","}, {"decimal": ","}, {"decimal": ",", "group": "."}, {"decimal": ",", "group": " "},
     {"group": "'"}, {"negative": "parentheses"}, {"negative": "parentheses", "group": ","},
@@ -78,6 +80,10 @@ def suggest(source: Source, entity_name: str = "transactions") -> str:
     ]
     for field in entity.fields:
         lines += [f"  {each}" for each in _field(field.name, by_name, entity)]
+    used = {_column_of(field.name, by_name, entity) for field in entity.fields}
+    # Their names only: a value may be a card number.
+    if unused := [shown(name) for name in by_name if name not in used]:
+        lines.append(f"# Not used: {', '.join(unused)}")
     return "\n".join(lines) + "\n"
 
 
@@ -156,7 +162,7 @@ def _dialect(texts: Sequence[str]) -> tuple[str, str]:
 
 
 def _field(name: str, columns: dict[str, list[str]], entity: Entity) -> Iterator[str]:
-    column = _named(name, columns)
+    column = _column_of(name, columns, entity)
     field = entity.field(name)
     if name == entity.currency and column is None:
         code = next((_SYMBOLS[sign] for sign in _SYMBOLS if any(sign in v for v in _amount_values(columns))), "USD")
@@ -195,6 +201,26 @@ def _named(name: str, columns: dict[str, list[str]]) -> str | None:
     return next((plain[_plain(word)] for word in _WORDS.get(name, (name,)) if _plain(word) in plain), None)
 
 
+def _column_of(name: str, columns: dict[str, list[str]], entity: Entity) -> str | None:
+    """Return the column of a field: by its name; of time, currency and id else by its values."""
+    if (named := _named(name, columns)) is not None:
+        return named
+    others = {_named(each.name, columns) for each in entity.fields}
+    free = {column: values for column, values in columns.items() if column not in others and values}
+    if name == entity.event_time:
+        return next((column for column, values in free.items() if _time_forms(values, _DATES)), None)
+    if name == entity.currency:
+        return next((column for column, values in free.items() if set(values) <= set(entity.currencies)), None)
+    if name == entity.key and (first := next(iter(free), None)) == next(iter(columns), None) and first is not None:
+        values = free[first]
+        return first if len(set(values)) == len(values) > 1 and not _time_forms(values, _DATES) else None
+    return None
+
+
+def _time_forms(values: list[str], forms: Sequence[str]) -> list[str]:
+    return [form for form in forms if _all_read(values, _time_reader(form))]
+
+
 def _plain(name: str) -> str:
     return "".join(char for char in name.lower() if char.isalnum())
 
@@ -215,7 +241,7 @@ def _amount(name: str, column: str, values: list[str]) -> str:
 
 
 def _time(name: str, column: str, values: list[str]) -> str:
-    fits = [form for form in _TIMES if form != DAYS and _all_read(values, _time_reader(form))]
+    fits = _time_forms(values, _TIMES)
     if not fits:
         return f"{name}: {{column: {_quoted(column)}, written: {{format: '...', zone: UTC}}}}  # CHECK: the format"
     stated = {"format": fits[0]} | ({} if fits[0].startswith("unix") else {"zone": "UTC"})
