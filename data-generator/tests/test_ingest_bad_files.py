@@ -65,6 +65,8 @@ READ_RIGHT: dict[str, tuple[str | bytes, str, str, list[str]]] = {
     "zip of several, one named": (zipped("a.csv", "b.csv"), "member: b.csv", "", ["a1", "a2"]),
     "thousands set apart": (HEADER + ROW.replace("1.00", '"1,234.50"'), "", "group: ','", ["b1"]),
     "currency signs": (HEADER + ROW.replace("1.00", "$ 1.00"), "", "symbols: [$]", ["b1"]),
+    "JSON lines without a key that may be null": (
+        '{"id":"b1","shop":"S","amount":1,"currency":"USD","at":"2024-05-01 10:00:00"}\n', "format: json-lines", "", ["b1"]),
     "JSON lines": ('{"id":"b1","customer":"c","shop":"S","amount":1.50,"currency":"USD","at":"2024-05-01 10:00:00"}\n',
                    "format: json-lines", "", ["b1"]),
 }  # fmt: skip
@@ -133,7 +135,7 @@ REFUSED_FILES: dict[str, tuple[str | bytes, str, str]] = {
     "CSV called Parquet": (HEADER + ROW, "format: parquet", "it is no Parquet"),
     "Parquet cut off": (b"PAR1....", "format: parquet", "no Parquet, or damaged"),
     "a JSON array": ('[{"id": 1}]', "format: json-lines", "it is a JSON array"),
-    "JSON without a key": ('{"id": "b1"}\n', "format: json-lines", "no line has the key customer"),
+    "JSON without a key": ('{"id": "b1"}\n', "format: json-lines", "no line has the key amount"),
 }
 
 

@@ -197,6 +197,23 @@ def test_refused_rows_are_mended_in_a_file_and_sent_again_once(services: Any, tm
     assert len(records(services, starts)) == 2
 
 
+def test_equal_refused_rows_of_two_files_are_two_payments(services: Any, tmp_path: Path) -> None:
+    mapping = write_mapping(tmp_path)
+    bad = "e%d,c1,Shop,1.00,USD,2024-05-01 10:00:00\nsame,c1,Shop,12.50,USD,yesterday\n"
+    runs = []
+    for number in (1, 2):
+        file = tmp_path / f"equal {number}.csv"
+        file.write_text(HEADER + bad % number, encoding="utf-8")
+        runs.append(report(run(services, str(file), "--as", str(mapping.file), "--max-bad-rows", "1"))["run"])
+    mended = write_mapping(tmp_path, name="later")
+    stated = '{column: at, written: {format: "%Y-%m-%d %H:%M:%S", zone: UTC}}'
+    text = mended.file.read_text(encoding="utf-8")
+    assert stated in text
+    mended.file.write_text(text.replace(stated, '{constant: "2024-05-03T00:00:00Z"}'), encoding="utf-8")
+    said = [report(command(services, "refused", "redrive", each, "--as", str(mended.file), "--json")) for each in runs]
+    assert [(each["outcome"], each["acknowledged"]) for each in said] == [("sent", 1), ("sent", 1)]
+
+
 def test_refused_rows_are_sent_again_by_a_mended_mapping(services: Any, tmp_path: Path) -> None:
     file = tmp_path / "comma.csv"
     file.write_text(HEADER + GOOD + 'k1,c1,Shop,"1.234,50",USD,2024-05-01 10:00:00\n', encoding="utf-8")
@@ -297,7 +314,7 @@ def test_objects_of_a_store_and_files_of_a_folder_are_taken_as_they_come_and_onc
     inbox = tmp_path / "inbox"
     inbox.mkdir()
     starts = end_offsets(services.env, EVENTS)
-    bucket.create("a.csv", write_file(tmp_path, 3, "a.csv").read_bytes())
+    bucket.create("a.csv", write_file(tmp_path, 3, "stored-a.csv").read_bytes())
     words = [f"s3://{BUCKET}/{prefix}/", str(inbox), "--as", str(mapping.file), "--follow", "--json"]
     command = [sys.executable, "-P", "-m", "control", "ingest", *words]
     env = {**os.environ, **services.env, **store.settings, "LAKE_URL": services.env.get("LAKE_URL", "file:data")}
@@ -306,9 +323,9 @@ def test_objects_of_a_store_and_files_of_a_folder_are_taken_as_they_come_and_onc
         assert following.stdout is not None
         first = json.loads(following.stdout.readline())
         assert (first["file"], first["acknowledged"]) == (f"s3://{BUCKET}/{prefix}/a.csv", 3)
-        bucket.create("b.csv", write_file(tmp_path, 4, "b.csv").read_bytes())
-        bucket.create("c.csv", write_file(tmp_path, 4, "b.csv").read_bytes())  # the same bytes
-        (inbox / "d.csv.part").write_bytes(write_file(tmp_path, 5, "d.csv").read_bytes())
+        bucket.create("b.csv", write_file(tmp_path, 4, "stored-b.csv").read_bytes())
+        bucket.create("c.csv", write_file(tmp_path, 4, "stored-b.csv").read_bytes())  # the same bytes
+        (inbox / "d.csv.part").write_bytes(write_file(tmp_path, 5, "stored-d.csv").read_bytes())
         said = [json.loads(following.stdout.readline()) for _ in range(2)]
         assert [(each["file"][-5:], each["outcome"]) for each in said] == [("b.csv", "sent"), ("c.csv", "already sent")]
         (inbox / "bad.csv").write_text("no,such,columns\n1,2,3\n", encoding="utf-8")

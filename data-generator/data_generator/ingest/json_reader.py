@@ -35,16 +35,19 @@ class JsonRows:
         source: the file.
         wanted: the keys whose values are asked for; `a.b` is the key b of the object a.
         encoding: of the text.
+        needed: those of the keys that some line has to have; others may be absent wherever they would be null.
 
     Attributes:
         blank: lines without anything, passed over.
     """
 
-    def __init__(self, source: Source, wanted: Sequence[str], encoding: str = "utf-8") -> None:
+    def __init__(
+        self, source: Source, wanted: Sequence[str], encoding: str = "utf-8", needed: Sequence[str] = ()
+    ) -> None:
         self._source = source
         self._encoding = encoding
         self._paths = [tuple(name.split(".")) for name in wanted]
-        self._names = tuple(wanted)
+        self._needed = frozenset(needed)
         self.blank = 0
         self.header: tuple[str, ...] = ()
 
@@ -88,7 +91,8 @@ class JsonRows:
                 continue
             values = [_value(held, path, found) for path in self._paths]
             yield Record(lines.line, at, line, values)
-        missing = [".".join(path) for path, is_there in found.items() if not is_there]
+        absent = (".".join(path) for path, is_there in found.items() if not is_there)
+        missing = [name for name in absent if name in self._needed]
         if count and missing:
             raise SourceError(
                 self._source.name,

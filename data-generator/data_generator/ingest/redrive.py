@@ -40,7 +40,7 @@ def redrive(
     with tempfile.TemporaryDirectory(prefix="tieout-refused-") as folder, open_registry(settings) as registry:
         rows = refused.open_rows_of(registry.connection, run)
         mapping = mapping or find_mapping(rows.mapping_file)
-        file, of_rows = mended or Path(folder, "rows"), refused.mapping_of_rows(mapping, rows.columns)
+        file, of_rows = mended or Path(folder, "rows"), refused.mapping_of_rows(mapping, rows)
         if mended is None:
             file.write_bytes(b"".join(rows.lines(mapping)))
         lines, known = refused.named_lines(file, of_rows), {line for line, _ in rows.rows}

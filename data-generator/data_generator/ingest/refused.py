@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -111,16 +112,19 @@ def open_rows_of(connection: psycopg.Connection[Any], run: str) -> OpenRows:
     return OpenRows(run, held[0], tuple(held[1]), [(line, bytes(content)) for line, content in rows])
 
 
-def mapping_of_rows(mapping: FileMapping, columns: Sequence[str]) -> FileMapping:
-    """Return a mapping for a file of refused rows, which has a column more and other line ends than their own file."""
+def mapping_of_rows(mapping: FileMapping, rows: OpenRows) -> FileMapping:
+    """Return a mapping for a file of refused rows, which has a column more than their own file.
+
+    It is another one for each feed: equal rows of two files are two payments.
+    """
     form = mapping.form
     if form.format == "csv":
-        before = [name if name != LINE_COLUMN else f"{LINE_COLUMN}_before" for name in columns]
+        before = [name if name != LINE_COLUMN else f"{LINE_COLUMN}_before" for name in rows.columns]
         stated = {"columns": [LINE_COLUMN, *before], "skip_lines": 1, "encoding": "utf-8"}
         form = form.model_copy(update={"csv": form.csv.model_copy(update=stated), "member": None, "name": None})
     else:
         form = form.model_copy(update={"format": "json-lines", "encoding": "utf-8", "member": None, "name": None})
-    return replace(mapping, form=form)
+    return replace(mapping, form=form, sha256=sha256(f"{mapping.sha256} {rows.run}".encode()).hexdigest())
 
 
 def named_lines(file: Path, mapping: FileMapping) -> set[int]:

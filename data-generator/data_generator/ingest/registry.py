@@ -87,11 +87,11 @@ class Registry:
         yield  # the locks end with the session
 
     def find_same(self, sha256: str, mapping: FileMapping) -> KnownFile | None:
-        """Return the file with the same bytes that was ingested by the same mapping, whatever its name was."""
-        return self._one(
-            "sha256 = %s and mapping_sha256 = %s and contract = %s",
-            [sha256, mapping.sha256, mapping.entity.version],
-        )
+        """Return the file with the same bytes that was ingested by the same mapping, whatever its name was.
+
+        Under a newer contract the same mapping says nothing new: only a field that it names would.
+        """
+        return self._one("sha256 = %s and mapping_sha256 = %s", [sha256, mapping.sha256])
 
     def find_name(self, name: str) -> KnownFile | None:
         """Return the newest file of a name."""

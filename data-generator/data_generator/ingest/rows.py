@@ -36,5 +36,7 @@ def open_rows(source: Source, mapping: FileMapping) -> Rows:
         ]
         return ParquetRows(source, wanted, exact)
     if form.format == "json-lines":
-        return JsonRows(source, wanted, form.encoding)
+        structural = {field.name for field in mapping.entity.fields if field.structural}
+        needed = [column for name, each in form.fields.items() if name in structural for column in each.columns]
+        return JsonRows(source, wanted, form.encoding, needed)
     return CsvRows(source, form.csv, wanted)

@@ -36,7 +36,7 @@ create table metadata.files (
     topic_id text,
     known_seq bigint not null default 0,
     known_offsets jsonb not null,
-    unique (sha256, mapping_sha256, contract),
+    unique (sha256, mapping_sha256),
     constraint ended_when_sent check ((state = 'SENT') = (ended_at is not null))
 );
 create index files_name on metadata.files (name, began_at);
