@@ -1,12 +1,12 @@
 """Files that became feeds, and the rows of them that were refused.
 
-Revision ID: 0020
+Revision ID: 0021
 Revises: 0018
 """
 
 from alembic import op
 
-revision = "0020"
+revision = "0021"
 down_revision = "0018"
 branch_labels = None
 depends_on = None
