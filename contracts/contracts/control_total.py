@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 from contracts.entities import entity_names, load_platform
 from contracts.model import PAYMENTS
@@ -23,6 +24,8 @@ LONGEST_RUN = 200
 MOST_PARTITIONS = 1_000
 MOST_KINDS = 100
 LONGEST_NAME = 100
+# Of a file: a path or an address.
+LONGEST_FILE_NAME = 1_024
 # Feeds whose id begins with no sender's name, such as those of before: they are the gateway's.
 GATEWAY = "gateway"
 # The payments' `Entity.no_feed`; that of refunds is "(none refunds)". A feed has no such id.
@@ -48,6 +51,42 @@ Amounts = Mapping[str, Money]
 
 
 @dataclass(frozen=True)
+class Rows:
+    """Rows of a file: how many, and the money of those whose amount can be read."""
+
+    count: int = 0
+    amounts: Amounts = field(default_factory=dict)
+
+    @property
+    def without_amount(self) -> int:
+        """Rows that no currency counts."""
+        return self.count - sum(money.count for money in self.amounts.values())
+
+
+@dataclass(frozen=True)
+class FileTotal:
+    """What the file with this name and hash holds that a feed is made of.
+
+    Attributes:
+        rows: all of them; those that are in neither of the others were sent.
+        refused: those that cannot be sent; they are kept in the warehouse.
+        left_out: those that the mapping calls no events.
+    """
+
+    name: str
+    sha256: str
+    rows: Rows
+    refused: Rows = Rows()
+    left_out: Rows = Rows()
+
+    def as_json(self) -> dict[str, object]:
+        """Return it as a control total holds it."""
+        parts = {"rows": self.rows, "refused": self.refused, "left_out": self.left_out}
+        held = {name: {"count": part.count, "amounts": amounts_as_json(part.amounts)} for name, part in parts.items()}
+        return {"name": self.name, "sha256": self.sha256, **held}
+
+
+@dataclass(frozen=True)
 class ControlTotal:
     """What a feed has sent so far.
 
@@ -63,6 +102,7 @@ class ControlTotal:
         contract: version of the contract.
         sent_at: when the total was made, with a zone.
         entity: what the feed's events are; a total of before names none, and is of payments.
+        file: what the file holds that the feed is made of; None where it is made of none.
     """
 
     run: str
@@ -75,6 +115,7 @@ class ControlTotal:
     contract: str = ""
     sent_at: datetime | None = None
     entity: str = PAYMENTS
+    file: FileTotal | None = None
 
     @property
     def without_amount(self) -> int:
@@ -100,6 +141,7 @@ class ControlTotal:
             "topic_id": self.topic_id,
             "contract": self.contract,
             "sent_at": (self.sent_at or datetime.now(UTC)).isoformat(),
+            **({"file": self.file.as_json()} if self.file else {}),
         }
         return json.dumps(held).encode()
 
@@ -158,6 +200,7 @@ def parse_control_total(value: bytes | None) -> ControlTotal:
             contract=_name(held["contract"]),
             sent_at=_moment(held["sent_at"]),
             entity=_name(held.get("entity", PAYMENTS)),
+            file=None if held.get("file") is None else file_from_json(held["file"]),
         )
     except ControlTotalError:
         raise
@@ -167,7 +210,32 @@ def parse_control_total(value: bytes | None) -> ControlTotal:
     return total
 
 
+def file_from_json(held: Mapping[str, Any]) -> FileTotal:
+    """Return the opposite of FileTotal.as_json.
+
+    Raises:
+        ControlTotalError: it is not of that form, or does not add up.
+    """
+    try:
+        name, sha256 = _text(held["name"]), _name(held["sha256"])
+        parts = {
+            part: Rows(_whole(held[part]["count"]), amounts_from_json(held[part]["amounts"]))
+            for part in ("rows", "refused", "left_out")
+        }
+    except (KeyError, TypeError) as error:
+        raise ControlTotalError(f"file: {error!r}") from None
+    total = FileTotal(name, sha256, **parts)
+    apart = total.refused.count + total.left_out.count
+    if not 0 < len(name) <= LONGEST_FILE_NAME or apart > total.rows.count:
+        raise ControlTotalError("its file does not add up, or has too long a name")
+    if any(part.without_amount < 0 or set(part.amounts) - set(load_platform().currencies) for part in parts.values()):
+        raise ControlTotalError("its file has more amounts than rows, or a currency that is not in the contract")
+    return total
+
+
 def _check(total: ControlTotal) -> None:
+    if total.file is not None and total.seq > total.file.rows.count - total.file.refused.count:
+        raise ControlTotalError("more events than rows of its file that were sent")
     if not 0 < len(total.run) <= LONGEST_RUN or total.run == NO_FEED or total.run.startswith("(none "):
         raise ControlTotalError(f"a run of {len(total.run)} characters is no feed's id")
     if total.entity not in entity_names():

@@ -20,6 +20,7 @@ from core.text import shown, shown_lines
 COMPONENTS = (
     "contracts.cli",
     "data_generator.cli",
+    "data_generator.ingest.cli",
     "spark_streaming.cli",
     "warehouse.cli",
     "warehouse.dlq.cli",

@@ -29,9 +29,16 @@ WORK_OF = {
     "build": ("pipeline",),
     "run": ("pipeline", "stream"),
     "dlq": (),
+    "ingest": ("producer",),
+    "refused": ("producer",),
 }
-# No service's: the command of a person who looks at dead letters and puts them back.
-OF_NO_SERVICE = {"dlq": (*BROKER, *WAREHOUSE, *LAKE, "KAFKA_PASSWORD_REDRIVE", "POSTGRES_PASSWORD_REDRIVE")}
+# No service's: a person looks at dead letters and puts them back, or ingests files.
+FILES = (*WAREHOUSE, *LAKE, "KAFKA_PASSWORD_AUDITOR", "POSTGRES_PASSWORD_INGEST")
+OF_NO_SERVICE = {
+    "dlq": (*BROKER, *WAREHOUSE, *LAKE, "KAFKA_PASSWORD_REDRIVE", "POSTGRES_PASSWORD_REDRIVE"),
+    "ingest": FILES,
+    "refused": FILES,
+}
 
 
 def become_service_user(layout: Layout, command: str | None, arguments: Sequence[str]) -> None:
@@ -44,7 +51,8 @@ def become_service_user(layout: Layout, command: str | None, arguments: Sequence
     user = choose_accounts(layout).services
     if user is None or not _known(user) or not (layout.state / "account").exists():
         return
-    if command == "produce" and _has_file_of_its_own(arguments):
+    keeps_its_file = command == "refused" and "export" in arguments
+    if keeps_its_file or (command in {"produce", "ingest", "refused"} and _has_file_of_its_own(arguments)):
         uid_gid = ids(user)
         atexit.register(hand_over, layout.undelivered, *uid_gid)
         return

@@ -52,6 +52,8 @@ def test_each_process_gets_only_the_secrets_of_its_part(services):
 def test_a_command_knows_the_secrets_of_the_services_whose_work_it_does():
     found = {command: known_to(command) & set(SECRETS) for command in WORK_OF}
     assert found["dlq"] == {"KAFKA_PASSWORD_REDRIVE", "POSTGRES_PASSWORD_REDRIVE"}
+    assert found["refused"] == found["ingest"]
+    assert found["ingest"] == found["produce"] | {"KAFKA_PASSWORD_AUDITOR", "POSTGRES_PASSWORD_INGEST"}
     assert found["produce"] == {"KAFKA_PASSWORD_GATEWAY", "CARD_HASH_KEY"}
     assert found["run"] == found["build"] | {
         *("KAFKA_PASSWORD_STREAM", "POSTGRES_PASSWORD_READER", "POSTGRES_PASSWORD_STREAM", "SPARK_AUTH_SECRET"),

@@ -97,7 +97,8 @@ class Bucket(Place):
     def _listed(self, folder: str, after: str = "") -> Iterator[tuple[str, int]]:
         import obstore  # noqa: PLC0415  (heavy)
 
-        base = self._key(folder) + "/"
+        key = self._key(folder)
+        base = f"{key}/" if key else ""
         with self.answering():
             for chunk in obstore.list(_client(self), base, offset=base + after if after else None):
                 yield from ((found["path"].removeprefix(base), found["size"]) for found in chunk)

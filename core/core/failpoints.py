@@ -22,6 +22,8 @@ LONGEST_WAIT_SECONDS = 300.0
 # Each is one call of `reach` in the code; a test holds this list against the calls.
 NAMES: Mapping[str, str] = {
     "producer.before-flush": "the producer has handed over its last event and has not waited for all acknowledgements",
+    "ingest.while-sending": "rows of a file are handed to the broker, a thousand more than the last time",
+    "ingest.before-closing": "the broker has every row of a file, and neither closing total nor registry say so",
     "stream.in-task": "a worker has judged a task's messages, and its files are not closed",
     "stream.before-commit": "the workers have written a batch's files, and no commit names them yet",
     "stream.after-dead-letters": "a batch is in the dead letters and not yet in bronze",

@@ -91,7 +91,8 @@ class Settings(Logins, BaseSettings):
     postgres_key_file: str = _empty("")
     postgres_password_postgres: SecretStr | None = _secret(
         "Roles: postgres makes roles and databases, owner owns the schemas, loader writes silver, dbt makes the marts, "
-        "reader reads marts, metadata and the live view, redrive puts dead letters back, live keeps the live view, "
+        "reader reads marts, metadata and the live view, redrive puts dead letters back, ingest keeps which files were "
+        "sent, live keeps the live view, "
         "stream holds the lease of a lake elsewhere and reads nothing, "
         "airflow has a database of its own."
     )
@@ -100,6 +101,7 @@ class Settings(Logins, BaseSettings):
     postgres_password_dbt: SecretStr | None = _secret()
     postgres_password_reader: SecretStr | None = _secret()
     postgres_password_redrive: SecretStr | None = _secret()
+    postgres_password_ingest: SecretStr | None = _secret()
     postgres_password_live: SecretStr | None = _secret()
     postgres_password_stream: SecretStr | None = _secret()
     postgres_password_airflow: SecretStr | None = _secret()

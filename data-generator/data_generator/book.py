@@ -2,7 +2,7 @@
 
 from copy import deepcopy
 
-from contracts.control_total import ControlTotal
+from contracts.control_total import ControlTotal, FileTotal
 from contracts.model import Entity
 from data_generator.delivery import Message
 from data_generator.events import Event
@@ -15,13 +15,15 @@ class FeedBook:
     Args:
         run: the feed's id.
         entity: what its events are.
+        file: what the file holds that the feed is made of; None where it is made of none.
 
     Attributes:
         built: how many events were numbered.
         totals: of the acknowledged events without a hole before them.
     """
 
-    def __init__(self, run: str, entity: Entity) -> None:
+    def __init__(self, run: str, entity: Entity, file: FileTotal | None = None) -> None:
+        self._file = file
         self.run = run
         self.entity = entity
         self._fixed = (("run", run.encode()), ("contract", entity.version.encode()))
@@ -38,6 +40,8 @@ class FeedBook:
         run, contract = self._fixed
         seq, status_at = ("seq", b"%d" % number), ("status_at", event.status_at.encode())
         headers: list[tuple[str, str | bytes | None]] = [run, seq, status_at, contract]
+        if event.row is not None:
+            headers.append(("row", b"%d" % event.row))
         return number, Message(event.key, event.value, headers)
 
     def withdraw(self) -> None:
@@ -77,4 +81,5 @@ class FeedBook:
             topic_id=topic_id,
             contract=self.entity.version,
             entity=self.entity.name,
+            file=self._file,
         )

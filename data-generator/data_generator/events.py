@@ -28,6 +28,7 @@ class Event(NamedTuple):
         fault: what was broken on purpose, None for a sound event.
         line: for the gateway's statement; None where the event was broken or repeated on purpose, and for refunds.
         entity: whose topic and feed it goes to.
+        row: of an event that was a row of a file, the line at which it begins there.
     """
 
     part: str
@@ -39,3 +40,4 @@ class Event(NamedTuple):
     fault: str | None
     line: Line | None = None
     entity: str = "transactions"
+    row: int | None = None

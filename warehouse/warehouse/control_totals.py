@@ -53,6 +53,7 @@ class _Standing:
     closed: bool
     amounts: Amounts | None
     broken: dict[str, int]
+    file: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -159,10 +160,10 @@ def _as_text(last_offsets: Mapping[int, int]) -> dict[str, int]:
 
 def _take(connection: Connection, load_id: int, total: ControlTotal, feed: _Feed) -> None:
     row = connection.execute(
-        "select closed, amounts, broken from metadata.control_totals where run = %s and seq = %s",
+        "select closed, amounts, broken, file from metadata.control_totals where run = %s and seq = %s",
         [total.run, total.seq],
     ).fetchone()
-    standing = row and _Standing(row[0], None if row[1] is None else amounts_from_json(row[1]), row[2])
+    standing = row and _Standing(row[0], None if row[1] is None else amounts_from_json(row[1]), *row[2:])
     if _contradicts(total, standing, feed):
         _keep_beside(connection, load_id, total)
         return
@@ -191,6 +192,8 @@ def _contradicts(total: ControlTotal, standing: _Standing | None, feed: _Feed) -
         return True
     if standing is None:
         return total.seq < feed.settled_seq
+    if standing.file is not None and total.file is not None and total.file.as_json() != standing.file:
+        return True
     filled = standing.amounts is None or _money(total.amounts) == _money(standing.amounts)
     return not filled or _counts(total.broken) != _counts(standing.broken)
 
@@ -232,16 +235,18 @@ def _write_total(connection: Connection, load_id: int, total: ControlTotal) -> N
     connection.execute(
         """
         insert into metadata.control_totals as t
-            (run, seq, closed, amounts, broken, last_offsets, topic_id, contract, sent_at, load_id)
-        values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+            (run, seq, closed, amounts, broken, last_offsets, topic_id, contract, sent_at, load_id, file)
+        values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
         on conflict (run, seq) do update set closed = t.closed or excluded.closed,
-            amounts = coalesce(t.amounts, excluded.amounts), last_offsets = excluded.last_offsets,
+            amounts = coalesce(t.amounts, excluded.amounts), file = coalesce(t.file, excluded.file),
+            last_offsets = excluded.last_offsets,
             topic_id = excluded.topic_id, sent_at = excluded.sent_at, load_id = excluded.load_id
         """,
         [
             *(total.run, total.seq, total.closed, _as_json(total.amounts), Jsonb(dict(total.broken))),
             Jsonb(_as_text(total.last_offsets)),
             *(total.topic_id, total.contract, total.sent_at, load_id),
+            None if total.file is None else Jsonb(total.file.as_json()),
         ],
     )
 

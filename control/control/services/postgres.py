@@ -248,5 +248,7 @@ SERVICE = Service(
         Role("owner", 5, owns_database=True, calls=(LOCKS, ENDS_SESSIONS)),
         # No service's: a person puts dead letters back.
         Role("redrive", 3, calls=(LOCKS,)),
+        # Nor this one: a person, or a job of theirs, ingests files.
+        Role("ingest", 10, grants=("TEMPORARY ON DATABASE {database}",), calls=(LOCKS,)),
     ),
 )

@@ -17,7 +17,8 @@ from core.text import shown
 from warehouse.audit import only_loader
 from warehouse.dlq.books import asked_by
 from warehouse.proof.equation import DIFFERENT, OK, OPEN, UNATTESTED, VOID
-from warehouse.proof.feeds import FeedBooks, judge, read_feeds
+from warehouse.proof.feed_books import FeedBooks, read_feeds
+from warehouse.proof.feeds import judge
 from warehouse.settle import Ends
 from warehouse.snapshot import in_words, one_snapshot
 from warehouse.watermark import read_watermark

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from warehouse.delta_log import newest_record
-from warehouse.proof import books, feeds, marts
+from warehouse.proof import books, feed_books, feeds, marts
 from warehouse.proof.context import Context
 from warehouse.proof.equation import Equation
 from warehouse.proof.forward import Forward
@@ -32,7 +32,7 @@ class EntityProof:
         self._loaded_topic = watermark.topic_id if watermark else None
         self._ends = Ends(connection, self._loaded_topic, self._loaded)
         self._feeds_before = feeds.feeds_forward(connection, entity, self._before)
-        self._feeds = list(feeds.read_feeds(connection, entity, self._feeds_before.load_id))
+        self._feeds = list(feed_books.read_feeds(connection, entity, self._feeds_before.load_id))
         self._marts = marts.read_marts(connection, entity, self._before, full=self._full)
 
     def has_begun(self) -> bool:

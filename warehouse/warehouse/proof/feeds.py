@@ -2,17 +2,16 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
 
-from contracts.control_total import Money, amounts_from_json
+from contracts.control_total import Amounts, FileTotal, Money
 from contracts.model import Entity
 from warehouse.arrivals import Arrived, Ranges, counted, gaps, said
-from warehouse.feeds import as_ranges
 from warehouse.losses import read_lost
 from warehouse.proof.equation import DIFFERENT, OPEN, UNATTESTED, VOID, Equation, Side
+from warehouse.proof.feed_books import FeedBooks, Total
 from warehouse.proof.forward import Balance, Forward, add
 from warehouse.settle import Ends
 
@@ -20,70 +19,6 @@ FEEDS_SHOWN = 20
 # Of older feeds that are different, and of those that are open, so many have lines of their own; the rest is counted.
 MOST_WRONG_SHOWN = 100
 CONTRADICTING = {"control_totals": "contradict an earlier one"}
-
-_FEEDS = """
-select f.run, f.seen, f.events, f.without_amount, f.amounts, f.copies, f.settled_seq, f.settled_without_amount,
-    f.settled_amounts, f.closed_seq, f.finished_load_id, f.contradictions, v.voided_by, v.reason, f.lost_seqs,
-    f.lost_without_amount, f.lost_amounts, f.last_load_id
-from metadata.feeds f left join metadata.feed_voids v using (run)
-where f.entity = %(entity)s and (f.finished_load_id is null or f.finished_load_id > %(after)s)
-order by f.last_load_id desc, f.run
-"""
-_TOTALS = """
-select t.run, t.seq, t.amounts, t.topic_id, t.last_offsets
-from metadata.control_totals t join metadata.feeds f using (run)
-where f.entity = %(entity)s and (f.finished_load_id is null or f.finished_load_id > %(after)s)
-    and t.seq >= f.settled_seq and not f.is_void
-order by t.run, t.seq
-"""
-_PORTIONS = """
-select p.run, upper(p.seqs), p.without_amount, p.amounts
-from metadata.load_feeds p join metadata.feeds f on f.run = p.run and f.entity = %s
-where not p.settled and not isempty(p.seqs)
-"""
-
-
-@dataclass(frozen=True)
-class Total:
-    """A control total as it is kept."""
-
-    seq: int
-    amounts: dict[str, Money] | None
-    topic_id: str | None
-    last_offsets: Mapping[str, int]
-
-
-@dataclass(frozen=True)
-class FeedBooks:
-    """What is known of a feed.
-
-    Attributes:
-        seen: its numbers that have arrived, as ranges.
-        events: how many numbers that are; for events without a number, the events.
-        settled: the total up to which gateway and arrivals were found equal, and what had arrived then.
-        waiting: newer totals, oldest first, each with what has arrived up to it.
-        contradictions: totals of its own sender that contradict one that stands.
-        void: who has ended the feed, and why.
-        lost_seqs: settled numbers that stand in offsets accepted as lost.
-        lost: what the gateway says of them.
-        is_none: it is no feed; it holds the events that name none.
-        last_load_id: the last load that had something of it.
-    """
-
-    run: str
-    seen: Ranges
-    events: int
-    copies: int
-    closed_seq: int | None
-    finished_load_id: int | None
-    settled: tuple[Total, Arrived] | None
-    waiting: tuple[tuple[Total, Arrived], ...]
-    contradictions: int = 0
-    void: tuple[str, str] | None = None
-    lost_seqs: Ranges = field(default_factory=list)
-    lost: Arrived = field(default_factory=Arrived)
-    is_none: bool = False
-    last_load_id: int = 0
 
 
 def fold_feeds(books: Iterable[FeedBooks], forward: Forward, ends: Ends) -> list[Equation]:
@@ -162,44 +97,6 @@ def feeds_forward(connection: psycopg.Connection[Any], entity: Entity, forward: 
     return Forward() if row and row[0] else forward
 
 
-def read_feeds(connection: psycopg.Connection[Any], entity: Entity, after_load: int) -> Iterable[FeedBooks]:
-    """Yield the feeds of an entity that are not brought forward, newest first."""
-    which = {"entity": entity.name, "after": after_load}
-    totals: dict[str, list[Total]] = {}
-    for run, seq, amounts, topic_id, last_offsets in connection.execute(_TOTALS, which).fetchall():
-        held = None if amounts is None else amounts_from_json(amounts)
-        totals.setdefault(run, []).append(Total(seq, held, topic_id, last_offsets))
-    portions: dict[str, list[tuple[int, Arrived]]] = {}
-    for run, behind, without_amount, amounts in connection.execute(_PORTIONS, [entity.name]).fetchall():
-        portions.setdefault(run, []).append((behind, Arrived(without_amount, amounts_from_json(amounts))))
-    for row in connection.execute(_FEEDS, which).fetchall():
-        run, seen, events, _, _, copies, settled_seq, without_amount, amounts, closed_seq, finished, *others = row
-        contradictions, voided_by, reason, *lost, last_load_id = others
-        before = Arrived(without_amount, amounts_from_json(amounts))
-        known = totals.get(run, [])
-        settled = next((total for total in known if total.seq == settled_seq), None)
-        yield FeedBooks(
-            run=run,
-            seen=as_ranges(seen),
-            events=events,
-            copies=copies,
-            closed_seq=closed_seq,
-            finished_load_id=finished,
-            contradictions=contradictions,
-            void=None if voided_by is None else (voided_by, reason),
-            settled=(settled or Total(settled_seq, {}, None, {}), before) if settled_seq else None,
-            waiting=tuple((t, _upto(before, portions.get(run, []), t.seq)) for t in known if t.seq > settled_seq),
-            lost_seqs=as_ranges(lost[0]),
-            lost=Arrived(lost[1], amounts_from_json(lost[2])),
-            is_none=run == entity.no_feed,
-            last_load_id=last_load_id,
-        )
-
-
-def _upto(before: Arrived, portions: list[tuple[int, Arrived]], seq: int) -> Arrived:
-    return before.plus(arrived for behind, arrived in portions if behind <= seq + 1)
-
-
 def lost_beyond_acceptance(connection: psycopg.Connection[Any], entity: Entity) -> Iterable[Equation]:
     """Yield a difference where more numbers of feeds count as lost than offsets were accepted as lost."""
     accepted, counted_as_lost = read_lost(connection, entity.name)
@@ -252,16 +149,28 @@ def _compare(feed: FeedBooks, pair: tuple[Total, Arrived], after: int, copies: d
         yield Equation("E0", scope | _lost(lost), None, Side(total.seq), Side(arrived.events + lost))
         return
     here = arrived.plus([feed.lost])
-    for currency in sorted({*total.amounts, *here.amounts}):
-        sides = [
-            Side(m.count, m.amount) for m in (total.amounts.get(currency, Money()), here.amounts.get(currency, Money()))
-        ]
+    amounts: Amounts = total.amounts
+    events = total.seq
+    if total.file is not None and feed.closed_seq == total.seq:
+        # The whole file: its rows were sent, refused and kept, or left out by the mapping.
+        left_out = total.file.left_out
+        here = here.plus([feed.refused, Arrived(left_out.without_amount, left_out.amounts)])
+        amounts, events = total.file.rows.amounts, total.file.rows.count
+        scope |= _of_file(total.file)
+    for currency in sorted({*amounts, *here.amounts}):
+        sides = [Side(m.count, m.amount) for m in (amounts.get(currency, Money()), here.amounts.get(currency, Money()))]
         lost = feed.lost.amounts.get(currency, Money()).count
         yield Equation("E0", scope | _lost(lost), currency, sides[0], sides[1])
-    rest = said(total.seq, total.amounts).without_amount
+    rest = said(events, amounts).without_amount
     if rest or here.without_amount:
         scope |= _without(None) | _lost(feed.lost.without_amount)
         yield Equation("E0", scope, None, Side(rest), Side(here.without_amount))
+
+
+def _of_file(file: FileTotal) -> dict[str, Any]:
+    """Return what a line says of the file that it counts."""
+    apart = {"refused": file.refused.count, "left_out": file.left_out.count}
+    return {"file": file.name, "rows": file.rows.count, **{name: count for name, count in apart.items() if count}}
 
 
 def _lost(count: int) -> dict[str, int]:

@@ -14,13 +14,14 @@ from contracts.rules import HAS_FEED
 from warehouse.arrivals import Arrived, Ranges, agrees, gaps
 from warehouse.feeds import as_ranges
 from warehouse.proof.equation import Equation
-from warehouse.proof.feeds import FeedBooks, Total, fold_feeds
+from warehouse.proof.feed_books import FeedBooks, Total, read_refused, read_total
+from warehouse.proof.feeds import fold_feeds
 from warehouse.proof.forward import Forward
 from warehouse.settle import Ends
 from warehouse.totals import currency_sql
 
 _TOTALS = """
-select t.run, t.seq, t.amounts, t.topic_id, t.last_offsets
+select t.run, t.seq, t.amounts, t.topic_id, t.last_offsets, t.file
 from metadata.control_totals t join metadata.feeds f using (run) where f.entity = %s order by 1, 2
 """
 _FEEDS = """
@@ -67,11 +68,10 @@ def feeds_in_lake(
     expired = [run for (run,) in connection.execute(_EXPIRED).fetchall()]
     workspace.execute("delete from once where run in (select unnest(?::varchar[]))", [expired])
     totals: dict[str, list[Total]] = {}
-    for run, seq, amounts, total_topic, last_offsets in connection.execute(_TOTALS, [entity.name]).fetchall():
-        if run in expired:
-            continue
-        held = None if amounts is None else amounts_from_json(amounts)
-        totals.setdefault(run, []).append(Total(seq, held, total_topic, last_offsets))
+    for run, *total in connection.execute(_TOTALS, [entity.name]).fetchall():
+        if run not in expired:
+            totals.setdefault(run, []).append(read_total(*total))
+    refused = read_refused(connection, totals)
     known = {
         run: _Known(closed_seq, contradictions, None if voided_by is None else (voided_by, reason))
         for run, closed_seq, contradictions, voided_by, reason in connection.execute(_FEEDS, [entity.name]).fetchall()
@@ -81,7 +81,8 @@ def feeds_in_lake(
         run: (as_ranges(seqs), Arrived(without_amount, amounts_from_json(amounts)))
         for run, seqs, without_amount, amounts in connection.execute(_LOST, [entity.name]).fetchall()
     }
-    yield from fold_feeds(_books(workspace, entity, totals, known, lost), Forward(), Ends(connection, topic_id, ends))
+    books = _books(workspace, entity, totals, known, lost, refused=refused)
+    yield from fold_feeds(books, Forward(), Ends(connection, topic_id, ends))
 
 
 def _books(
@@ -90,6 +91,8 @@ def _books(
     totals: dict[str, list[Total]],
     known: dict[str, _Known],
     lost: dict[str, tuple[Ranges, Arrived]],
+    *,
+    refused: dict[str, Arrived],
 ) -> Iterable[FeedBooks]:
     seen: dict[str, Ranges] = {}
     for run, begin, behind in workspace.execute("""
@@ -130,6 +133,7 @@ def _books(
             waiting=tuple(waiting),
             lost_seqs=lost_seqs,
             lost=gone,
+            refused=refused.get(run, Arrived()),
         )
     rows = workspace.execute(f"select count(*) from lake where coalesce(not {HAS_FEED}, true)").fetchall()
     if rows[0][0]:
