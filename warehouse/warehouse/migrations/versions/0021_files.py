@@ -1,13 +1,13 @@
 """Files that became feeds, and the rows of them that were refused.
 
 Revision ID: 0021
-Revises: 0018
+Revises: 0020
 """
 
 from alembic import op
 
 revision = "0021"
-down_revision = "0018"
+down_revision = "0020"
 branch_labels = None
 depends_on = None
 
