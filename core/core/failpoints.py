@@ -49,6 +49,8 @@ NAMES: Mapping[str, str] = {
     "rebuild.before-commit": "silver is made again from the lake, equal to the books, and not committed",
     "live.before-commit": "a batch of the live view is written and not committed",
     "live.after-commit": "a batch of the live view is committed, and the process does not know it yet",
+    "chunks.after-claim": "a chunk's name is claimed, and the chunk is not there",
+    "chunks.after-put": "a chunk is there, and the next one not claimed",
     "redrive.before-confirm": "the broker has the letters of a page, and nobody has written that down",
 }
 
