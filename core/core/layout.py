@@ -90,11 +90,6 @@ class Layout:
         return self.data / "input_chunks"
 
     @property
-    def detections(self) -> Path:
-        """Files of detections of `tieout patterns`, where no store is named."""
-        return self.data / "detections"
-
-    @property
     def undelivered(self) -> Path:
         """Events that a producer could not deliver before it had to end."""
         return self.data / "undelivered"

@@ -117,7 +117,8 @@ class Settings(BaseSettings):
     postgres_password_postgres: SecretStr | None = _secret(
         "Roles: postgres makes roles and databases, owner owns the schemas, loader writes silver, dbt makes the marts, "
         "reader reads marts, metadata and the live view, redrive puts dead letters back, live keeps the live view, "
-        "stream holds the lease of a lake elsewhere and reads nothing, "
+        "patterns keeps what chunks hold and what was detected in them, stream holds the lease of a lake elsewhere and "
+        "reads nothing, "
         "airflow has a database of its own."
     )
     postgres_password_owner: SecretStr | None = _secret()
@@ -126,6 +127,7 @@ class Settings(BaseSettings):
     postgres_password_reader: SecretStr | None = _secret()
     postgres_password_redrive: SecretStr | None = _secret()
     postgres_password_live: SecretStr | None = _secret()
+    postgres_password_patterns: SecretStr | None = _secret()
     postgres_password_stream: SecretStr | None = _secret()
     postgres_password_airflow: SecretStr | None = _secret()
 

@@ -47,7 +47,7 @@ def cut(
     """
     layout = layout or find_layout()
     settings = settings or load_settings(layout)
-    place, folder = open_folder(to or default_folder("input_chunks", settings, layout), settings, layout)
+    folder = open_folder(to or default_folder(settings, layout), settings, layout)
     stop, progress = Stop(), _Progress(told)
     try:
         source = InputFile(file)
@@ -55,10 +55,10 @@ def cut(
         raise TieoutError(
             f"{shown(file)}: {error.strerror}.", "nothing was written.", "the same command with a file that can be read"
         ) from None
-    say(f"{shown(file)} to {shown(place.url)}/{folder}, {rows} rows a chunk")
+    say(f"{shown(file)} to {shown(folder.address)}, {rows} rows a chunk")
     clock = Clock(time.time, stop.pause)
     return Chunker(
-        source, place, folder, rows=rows, every=_seconds(every), clock=clock, say=say, told=progress.take
+        source, folder.place, folder.name, rows=rows, every=_seconds(every), clock=clock, say=say, told=progress.take
     ).run()
 
 

@@ -1,6 +1,7 @@
 """Where chunks and detections are: `s3://bucket/prefix` with the store and keys of the lake, or a folder."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -13,8 +14,25 @@ from core.settings import Settings
 from core.text import shown
 
 
-def open_folder(address: str, settings: Settings, layout: Layout) -> tuple[Place, str]:
-    """Return the place that a folder is in, and the folder's name there; nothing is asked or made.
+class Folder(NamedTuple):
+    """A folder of files.
+
+    Attributes:
+        place: its parent.
+        name: of the folder in it.
+    """
+
+    place: Place
+    name: str
+
+    @property
+    def address(self) -> str:
+        """For people, and the same for every spelling."""
+        return f"{self.place.url}/{self.name}"
+
+
+def open_folder(address: str, settings: Settings, layout: Layout) -> Folder:
+    """Return a folder; nothing is asked or made.
 
     Args:
         address: `s3://bucket/prefix`, or the path of a folder.
@@ -27,7 +45,7 @@ def open_folder(address: str, settings: Settings, layout: Layout) -> tuple[Place
         path = Path(address.removeprefix("file:")).expanduser().absolute()
         if not path.name:
             raise _refused(address, "it names no folder")
-        return LocalPlace(path.parent), path.name
+        return Folder(LocalPlace(path.parent), path.name)
     try:
         url = TypeAdapter(LakeUrl).validate_python(address)
     except ValidationError as error:
@@ -35,18 +53,14 @@ def open_folder(address: str, settings: Settings, layout: Layout) -> tuple[Place
     parent, _, folder = url.rpartition("/")
     if parent in ("s3:/", "s3:"):
         raise _refused(address, "it names a bucket and no folder in it")
-    return Lake.at(parent, settings, layout).place, folder
+    return Folder(Lake.at(parent, settings, layout).place, folder)
 
 
-def default_folder(name: str, settings: Settings, layout: Layout) -> str:
-    """Return the address of a folder of ours: in the lake's bucket, or below the home's `data/`.
-
-    Args:
-        name: `input_chunks` or `detections`.
-    """
+def default_folder(settings: Settings, layout: Layout) -> str:
+    """Return the address of the chunks where nobody names one: in the lake's bucket, or below the home's `data/`."""
     if settings.lake_url.startswith("s3:"):
-        return f"{settings.lake_url}/{name}"
-    return str({"input_chunks": layout.input_chunks, "detections": layout.detections}[name])
+        return f"{settings.lake_url}/{layout.input_chunks.name}"
+    return str(layout.input_chunks)
 
 
 def _refused(address: str, why: str) -> OptionError:

@@ -177,6 +177,20 @@ def test_a_file_that_changes_meanwhile_is_no_longer_cut(tmp_path: Path) -> None:
     assert len(chunks(tmp_path / "to")) == 2
 
 
+def test_a_file_that_is_changed_behind_its_times_is_found_out_at_its_end(tmp_path: Path) -> None:
+    path = write(tmp_path, HEADER + rows(60_000))
+    stat = path.stat()
+    source = InputFile(path)
+    pieces = source.pieces(10, source.survey())
+    next(pieces)
+    with path.open("r+b") as file:
+        file.seek(-5, os.SEEK_END)
+        file.write(b"6")
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    with pytest.raises(TieoutError, match="has changed"):
+        list(pieces)
+
+
 def test_a_full_disk_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, failures, said = write(tmp_path, HEADER + rows(25)), iter([True, True, False]), list[str]()
     create = LocalPlace.create
@@ -196,7 +210,7 @@ def test_a_full_disk_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 cells = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=8) | st.sampled_from(
-    ['"', 'a"b', "a,b", "two\nlines", '","', "'q'", '5" pipe', "\n"]
+    ['"', 'a"b', "a,b", "two\nlines", '","', "'q'", '5" pipe', "\n", 'a"\nb']
 )
 
 

@@ -248,5 +248,7 @@ SERVICE = Service(
         Role("owner", 5, owns_database=True, calls=(LOCKS, ENDS_SESSIONS)),
         # No service's: a person puts dead letters back.
         Role("redrive", 3, calls=(LOCKS,)),
+        # A person's too: what looks for patterns in chunks, and asks what it found.
+        Role("patterns", 4, calls=(LOCKS,)),
     ),
 )
