@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def detections(env: dict[str, str], name: str) -> Detections:
     rows = ask(
         env,
         "select pattern, merchant, customer, chunk from patterns.detections join patterns.watches using (watch_id) "
-        f"where name = '{name}'",
+        f"where watches.name = '{name}'",
     )
     return {(pattern, merchant, customer): chunk for pattern, merchant, customer, chunk in rows}
 
@@ -139,6 +140,13 @@ class Under:
         assert self.process.wait(120) != 0
         self.process = self._start()
 
+    def __enter__(self) -> "Under":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
 
 def until(is_so: Callable[[], bool], seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
@@ -147,18 +155,26 @@ def until(is_so: Callable[[], bool], seconds: float = 180) -> None:
         time.sleep(0.1)
 
 
+def _kill_store(server: Any, servers: Iterator[Any]) -> Any:
+    os.killpg(server.pid, signal.SIGKILL)
+    server.wait()
+    return next(servers)
+
+
 @pytest.mark.slow
 def test_eight_kills_of_x_y_java_and_store_change_nothing(services: Handle, own_store: Store) -> None:
     env = {**services.env, **own_store.settings, "TIEOUT_HOME": str(services.home)}
     place = Bucket("lake", "", own_store.endpoint, "us-east-1", own_store.access_key, own_store.secret_key)
-    cut = ("chunks", str(PAYMENTS), "--rows", "1500", "--to", "s3://lake/k/input_chunks")
+    cut = ("chunks", str(PAYMENTS), "--rows", "1000", "--to", "s3://lake/k/input_chunks")
     look = (
         *("patterns", "--from", "s3://lake/k/input_chunks", "--to", "s3://lake/k/detections"),
         *("--weights", str(WEIGHTS), "--name", "killed"),
     )
 
     def applied() -> int:
-        query = "select count(*) from patterns.chunks join patterns.watches using (watch_id) where name = 'killed'"
+        query = (
+            "select count(*) from patterns.chunks join patterns.watches using (watch_id) where watches.name = 'killed'"
+        )
         return int(ask(services.env, query)[0][0])
 
     def past(count: int) -> Callable[[], bool]:
@@ -169,41 +185,37 @@ def test_eight_kills_of_x_y_java_and_store_change_nothing(services: Handle, own_
             with running_store(own_store) as server:
                 yield server
 
-    servers = stored()
-    server = next(servers)
-    x, y = Under(env, *cut), Under(env, *look)
-    until(past(1))
-    x.kill()
-    until(past(4))
-    y.kill()
-    until(past(8))
-    y.kill(java=True)
-    until(past(12))
-    os.killpg(server.pid, signal.SIGKILL)
-    server.wait()
-    server = next(servers)
-    until(past(16))
-    x.kill()
-    y.kill()
-    until(past(24))
-    y.kill(java=True)
-    x.kill()
-    until(past(30))
-    os.killpg(server.pid, signal.SIGKILL)
-    server.wait()
-    server = next(servers)
-    assert (x.process.wait(300), y.process.wait(300)) == (0, 0)
-    assert x.kills + y.kills + 2 >= 8
-    names = place.names("k/input_chunks")
-    assert [int(each.split("_")[4]) for each in names] == list(range(1, 78)), "no gap, no second chunk of a number"
-    assert detections(services.env, "killed") == recount(1_500, weights_of(read(WEIGHTS), "pair")).first
-    rows = ask(
-        services.env,
-        'select count(*), count(distinct "row"), sum(amount) from patterns.payments join patterns.watches '
-        "using (watch_id) where name = 'killed'",
-    )
-    assert rows[0][:2] == (114_293, 114_293)
-    files = [json.loads(place.read(f"k/detections/{name}")) for name in place.names("k/detections")]
-    assert Counter(map(len, files))[50] == len(files) - 1
-    assert sum(map(len, files)) == len(detections(services.env, "killed"))
-    servers.close()
+    with closing(stored()) as servers:
+        server = next(servers)
+        with Under(env, *cut) as x, Under(env, *look) as y:
+            until(past(1))
+            x.kill()
+            y.kill()
+            until(past(3))
+            server = _kill_store(server, servers)
+            x.kill()
+            until(past(6))
+            y.kill(java=True)
+            until(past(12))
+            x.kill()
+            y.kill()
+            until(past(24))
+            y.kill(java=True)
+            until(past(30))
+            server = _kill_store(server, servers)
+            assert (x.process.wait(300), y.process.wait(300)) == (0, 0)
+            assert (x.kills, y.kills) == (3, 4)
+            names = place.names("k/input_chunks")
+            assert [int(each.split("_")[4]) for each in names] == list(range(1, 116)), (
+                "no gap, no second chunk of a number"
+            )
+            assert detections(services.env, "killed") == recount(1_000, weights_of(read(WEIGHTS), "pair")).first
+            rows = ask(
+                services.env,
+                'select count(*), count(distinct "row"), sum(amount) from patterns.payments join patterns.watches '
+                "using (watch_id) where watches.name = 'killed'",
+            )
+            assert rows[0][:2] == (114_293, 114_293)
+            files = [json.loads(place.read(f"k/detections/{name}")) for name in place.names("k/detections")]
+            assert Counter(map(len, files))[50] == len(files) - 1
+            assert sum(map(len, files)) == len(detections(services.env, "killed"))
