@@ -34,6 +34,9 @@ left join (select watch_id, jsonb_agg(kind || ': ' || says order by found_at) as
 where %(watch)s::text is null or w.name = %(watch)s
 order by w.watch_id
 """
+_UNWEIGHTED = """
+select watch, count(distinct customer) as customers from patterns.customers_without_weight group by watch
+"""
 
 
 def list_detections(
@@ -53,7 +56,9 @@ def read_status(watch: str | None, settings: Settings | None = None) -> list[dic
     Raises:
         OutageError: the database is away.
     """
-    return _asked(_STATUS, {"watch": watch}, settings)
+    unweighted = {row["watch"]: row["customers"] for row in _asked(_UNWEIGHTED, {}, settings)}
+    found = _asked(_STATUS, {"watch": watch}, settings)
+    return [each | {"customers_without_weight": unweighted.get(each["watch"], 0)} for each in found]
 
 
 def status_of(connection: Connection, watch: str) -> dict[str, Any] | None:
@@ -93,7 +98,9 @@ def status_as_text(found: list[dict[str, Any]]) -> str:
         lines += [
             f"{shown(each['watch'])}: {shown(each['source'])}, since {each['y_started_at']:%Y-%m-%d %H:%M:%S} UTC"
             f"{', ended' if each['ended_at'] else ''}",
-            f"  {each['chunks']} chunks, {each['rows']} rows, {each['refused_rows']} of them refused",
+            f"  {each['chunks']} chunks, {each['rows']} rows, {each['refused_rows']} of them refused; "
+            f"{each['customers_without_weight']} customers without a weight, {each['weights_refused']} rows of the "
+            "weights refused",
             f"  detections: {counts}; {each['no_longer_true']} true no longer; {each['files']} files",
             *(f"  {shown(finding)}" for finding in each["findings"]),
         ]

@@ -241,6 +241,10 @@ class Watcher:
 
     def _end(self) -> None:
         self._write_rest()
+        pairs = ((name, each) for name, merchant in self._state.merchants.items() for each in merchant.pairs)
+        unweighted = {customer for name, customer in pairs if self._weights.rank(customer, name) is None}
+        if unweighted:
+            self._say(f"{len(unweighted)} customers have no weight; patterns.customers_without_weight lists them")
         self._connection.execute(
             "update patterns.watches set ended_at = clock_timestamp() where watch_id = %s and ended_at is null",
             [self._watch.watch_id],

@@ -21,6 +21,7 @@ from core.settings import parse_settings
 from patterns.chunker import Chunker, Clock
 from patterns.input_file import InputFile
 from patterns.ledger import ledger_of
+from patterns.report import read_status, status_as_text
 from patterns.watcher import Patience
 
 pytestmark = pytest.mark.services
@@ -223,7 +224,8 @@ def cut(path: Path, folder: Path) -> None:
 
 def test_claims_say_which_object_counts_and_where_the_input_ends(services: Handle, tmp_path: Path) -> None:
     folder, path = tmp_path / "input_chunks", tmp_path / "in.csv"
-    path.write_text(text_of([line(f"C{i % 5}") for i in range(30)]))
+    path.write_text(text_of([line(f"C{i % 11}") for i in range(30)]))
+    settings = parse_settings(services.env, find_layout({"TIEOUT_HOME": services.env["TIEOUT_HOME"]}))
     cut(path, folder)
     foreign = put(folder, 2, 10, chunk(2))
     with looking(services.env, folder, "claims") as found:
@@ -236,6 +238,10 @@ def test_claims_say_which_object_counts_and_where_the_input_ends(services: Handl
         assert found.look(), "the claim of the third chunk says that the input ends with it"
         assert found.chunks == [(1, 10, 0), (2, 10, 0), (3, 10, 0)]
         assert found.rows("select ended_at is not null from patterns.watches where watch_id = %s") == [(True,)]
+        assert "2 customers have no weight" in found.said[-1]
+        status = read_status("claims", settings)[0]
+        assert (status["chunks"], status["rows"], status["customers_without_weight"]) == (3, 30, 2)
+        assert "2 customers without a weight" in status_as_text([status])
         found.look()
         assert ("DOUBLED", foreign.name, False) in found.findings
 
