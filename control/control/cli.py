@@ -28,6 +28,7 @@ COMPONENTS = (
     "warehouse.reconcile.cli",
     "warehouse.restate.cli",
     "live.cli",
+    "patterns.cli",
     "transformation.cli",
     "control.check",
     "control.incident",

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from typing_extensions import override
 
 from core.errors import OutageError, TieoutError
-from core.places import Place
+from core.places import Entry, Place
 
 # A request may take so long; bodies are asked for and sent in pieces, each of them a request.
 REQUEST_SECONDS, CONNECT_SECONDS = 30, 5
@@ -88,20 +88,27 @@ class Bucket(Place):
 
     @override
     def names(self, folder: str, after: str = "") -> list[str]:
-        return sorted(name for name, _ in self._listed(folder, after) if "/" not in name)
+        return [each.name for each in self.entries(folder, after)]
 
     @override
     def sizes(self, folder: str) -> dict[str, int]:
-        return dict(self._listed(folder))
+        return {each.name: each.size for each in self._listed(folder)}
 
-    def _listed(self, folder: str, after: str = "") -> Iterator[tuple[str, int]]:
+    @override
+    def entries(self, folder: str, after: str = "") -> list[Entry]:
+        found = (each for each in self._listed(folder, after) if "/" not in each.name)
+        return sorted(found, key=lambda each: each.name)
+
+    def _listed(self, folder: str, after: str = "") -> Iterator[Entry]:
         import obstore  # noqa: PLC0415  (heavy)
 
         key = self._key(folder)
         base = f"{key}/" if key else ""
         with self.answering():
             for chunk in obstore.list(_client(self), base, offset=base + after if after else None):
-                yield from ((found["path"].removeprefix(base), found["size"]) for found in chunk)
+                for found in chunk:
+                    version = found["e_tag"] or str(found["last_modified"])
+                    yield Entry(found["path"].removeprefix(base), found["size"], version)
 
     @override
     def size(self, name: str) -> int | None:

@@ -51,6 +51,11 @@ NAMES: Mapping[str, str] = {
     "rebuild.before-commit": "silver is made again from the lake, equal to the books, and not committed",
     "live.before-commit": "a batch of the live view is written and not committed",
     "live.after-commit": "a batch of the live view is committed, and the process does not know it yet",
+    "chunks.after-claim": "a chunk's name is claimed, and the chunk is not there",
+    "chunks.after-put": "a chunk is there, and the next one not claimed",
+    "patterns.before-commit": "a chunk is judged and written, and not committed",
+    "patterns.after-commit": "a chunk is committed, and the file of detections that it filled not written",
+    "patterns.after-put": "a file of detections is there, and nobody has written that down",
     "redrive.before-confirm": "the broker has the letters of a page, and nobody has written that down",
 }
 

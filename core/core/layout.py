@@ -90,6 +90,11 @@ class Layout:
         return self.data / "batch_files"
 
     @property
+    def input_chunks(self) -> Path:
+        """Chunks of a file that `tieout chunks` cuts, where no store is named."""
+        return self.data / "input_chunks"
+
+    @property
     def undelivered(self) -> Path:
         """Events that a producer could not deliver before it had to end."""
         return self.data / "undelivered"

@@ -18,6 +18,21 @@ from typing_extensions import override
 from core.files import sync_folder, write_new
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A file of a place as its listing has it.
+
+    Attributes:
+        name: in the folder that was listed.
+        size: bytes.
+        version: another text once the file was replaced.
+    """
+
+    name: str
+    size: int
+    version: str
+
+
 class Place(ABC):
     """Files below one address. Every method raises what `answering` says."""
 
@@ -42,6 +57,10 @@ class Place(ABC):
     @abstractmethod
     def sizes(self, folder: str) -> dict[str, int]:
         """Return the bytes of every file below a folder, by its name in the folder."""
+
+    @abstractmethod
+    def entries(self, folder: str, after: str = "") -> list[Entry]:
+        """Return the files that are directly in a folder and whose names come after a name, in order."""
 
     @abstractmethod
     def size(self, name: str) -> int | None:
@@ -132,6 +151,16 @@ class LocalPlace(Place):
         return {
             each.relative_to(path).as_posix(): each.stat().st_size for each in sorted(path.rglob("*")) if each.is_file()
         }
+
+    @override
+    def entries(self, folder: str, after: str = "") -> list[Entry]:
+        path, found = self.root / folder, []
+        for each in sorted(os.scandir(path), key=lambda each: each.name) if path.is_dir() else ():
+            # What `core.files` has not finished yet begins with a dot.
+            if each.name > after and not each.name.startswith(".") and each.is_file():
+                stat = each.stat()
+                found.append(Entry(each.name, stat.st_size, f"{stat.st_ino}-{stat.st_mtime_ns}"))
+        return found
 
     @override
     def size(self, name: str) -> int | None:

@@ -92,7 +92,7 @@ class Settings(Logins, BaseSettings):
     postgres_password_postgres: SecretStr | None = _secret(
         "Roles: postgres makes roles and databases, owner owns the schemas, loader writes silver, dbt makes the marts, "
         "reader reads marts, metadata and the live view, redrive puts dead letters back, ingest keeps which files were "
-        "sent, live keeps the live view, "
+        "sent, live keeps the live view, patterns keeps what chunks hold and what was detected in them, "
         "stream holds the lease of a lake elsewhere and reads nothing, "
         "airflow has a database of its own."
     )
@@ -103,6 +103,7 @@ class Settings(Logins, BaseSettings):
     postgres_password_redrive: SecretStr | None = _secret()
     postgres_password_ingest: SecretStr | None = _secret()
     postgres_password_live: SecretStr | None = _secret()
+    postgres_password_patterns: SecretStr | None = _secret()
     postgres_password_stream: SecretStr | None = _secret()
     postgres_password_airflow: SecretStr | None = _secret()
 

@@ -118,6 +118,30 @@ def test_no_alert_and_no_engine_are_two_sentences(flow):
         assert "live is not running" in open_page("alerts").info[0].value
 
 
+def test_detections_in_chunks_are_beside_the_alerts(flow):
+    flow.sql(
+        "insert into patterns.watches (name, source, detections, rules, weights_sha256, weights_refused, y_started_at) "
+        "values ('w', 's3://lake/input_chunks', 's3://lake/detections', '{}', '', 0, now())"
+    )
+    flow.sql(
+        "insert into patterns.detections select watch_id, n, 'id' || n, 'PatId2', 'CHILD', 'M1', 'C' || n, 7, now(), "
+        "'{\"transactions\": 80}' from patterns.watches, generate_series(1, 3) as n"
+    )
+    flow.sql("insert into patterns.detection_changes select watch_id, 2, 9, false from patterns.watches")
+    flow.sql(
+        "insert into patterns.findings (watch_id, kind, subject, says) "
+        "select watch_id, 'GAP', 'chunk 8', 'chunk 8 is missing' from patterns.watches"
+    )
+    with settings_of(flow):
+        app = open_page("alerts")
+    assert "chunk 8 is missing" in app.warning[0].value
+    counted = next(frame for frame in tables(app) if "detections" in frame)
+    assert list(counted.iloc[0])[:5] == ["w", "PatId2", "CHILD", 3, 2]
+    found = next(frame for frame in tables(app) if "still true" in frame and "evidence" in frame)
+    assert sorted(found["still true"]) == ["no, since chunk 9", "yes", "yes"]
+    assert "./scripts/tieout patterns explain id2" in list(found["compute again"])
+
+
 def test_a_customers_page_has_their_latest_payments_newest_first_and_what_is_on_the_way(flow):
     customer = flow.sql("select customer_id from live.payments where transaction_id = 'new-1'")[0]["customer_id"]
     truth = flow.sql(

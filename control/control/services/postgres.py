@@ -250,5 +250,7 @@ SERVICE = Service(
         Role("redrive", 3, calls=(LOCKS,)),
         # Nor this one: a person, or a job of theirs, ingests files.
         Role("ingest", 10, grants=("TEMPORARY ON DATABASE {database}",), calls=(LOCKS,)),
+        # A person's too: what looks for patterns in chunks, and asks what it found.
+        Role("patterns", 4, calls=(LOCKS,)),
     ),
 )

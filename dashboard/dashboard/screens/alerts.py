@@ -1,4 +1,4 @@
-"""The Alerts page: what the rules have found, with the evidence and the command that computes it again."""
+"""The Alerts page: what rules and patterns have found, with the evidence and the command that computes it again."""
 
 from decimal import Decimal
 from urllib.parse import quote
@@ -6,11 +6,12 @@ from urllib.parse import quote
 import streamlit as st
 
 from dashboard import live_questions as questions
+from dashboard import pattern_questions
 from dashboard.alerts_shown import brief, command, evidence
 from dashboard.blocks import grid, section
 from dashboard.database import Row
 from dashboard.shell import ask_flow, surviving, title
-from dashboard.words import money
+from dashboard.words import money, others_text
 
 EVERY_SECONDS = 10
 MOST = 200
@@ -22,17 +23,48 @@ def show() -> None:
     """Write the page; again by itself every ten seconds."""
     title("Alerts", "Payments that a rule has marked, newest first, each with what it was judged by.")
     with surviving():
-        rules = ask_flow(questions.ALERTS_BY_RULE)
-        if not rules:
-            st.info(NO_RULES, icon=":material/info:")
-            return
-        chosen = _rules(rules)
-        found = ask_flow(questions.ALERTS, {"rules": chosen, "most": MOST})
-        if not found:
-            st.success("No alert of these rules." if chosen else "No alert yet.", icon=":material/check_circle:")
-            return
-        _all(found)
-        _one(found)
+        _alerts()
+    with surviving():
+        _detections()
+
+
+def _alerts() -> None:
+    rules = ask_flow(questions.ALERTS_BY_RULE)
+    if not rules:
+        st.info(NO_RULES, icon=":material/info:")
+        return
+    chosen = _rules(rules)
+    found = ask_flow(questions.ALERTS, {"rules": chosen, "most": MOST})
+    if not found:
+        st.success("No alert of these rules." if chosen else "No alert yet.", icon=":material/check_circle:")
+        return
+    _all(found)
+    _one(found)
+
+
+def _detections() -> None:
+    """Write what patterns in chunks have found; nothing where nobody looks for any."""
+    for finding in ask_flow(pattern_questions.FINDINGS):
+        st.warning(others_text(f"{finding['watch']}: {finding['says']}"), icon=":material/warning:")
+    counted = ask_flow(pattern_questions.BY_PATTERN)
+    if not counted:
+        return
+    with section("Patterns in chunks", "Detections of each watch, and how many of them are still true."):
+        grid(
+            "patterns", counted,
+            watch="watch", pattern="pattern", action="action", detections="detections", still_true="still true",
+            newest="newest, UTC",
+        )  # fmt: skip
+    with section("Detections", f"The newest {MOST}."):
+        found = [
+            row | {"command": f"./scripts/tieout patterns explain {row['detection_id']}"}
+            for row in ask_flow(pattern_questions.DETECTIONS, {"most": MOST})
+        ]
+        grid(
+            "detections", found, most_height=460,
+            detected_at="detected, UTC", watch="watch", pattern="pattern", action="action", merchant="merchant",
+            customer="customer", chunk="chunk", still_true="still true", evidence="evidence", command="compute again",
+        )  # fmt: skip
 
 
 def _rules(rules: list[Row]) -> list[str]:

@@ -1,0 +1,1 @@
+"""Chunks of a file in a folder or bucket, and patterns found in them."""
