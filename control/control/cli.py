@@ -33,6 +33,7 @@ COMPONENTS = (
     "control.check",
     "control.incident",
     "control.backfill",
+    "control.batch",
     "control.maintain",
     "control.evolve",
     "control.lake",
@@ -87,7 +88,7 @@ def _every_command(ctx: typer.Context) -> None:
 
     layout = find_layout()
     supervised = False
-    if ctx.invoked_subcommand == "run":
+    if ctx.invoked_subcommand in {"run", "batch"}:
         from control.supervision import stream_is_supervised
 
         supervised = stream_is_supervised(layout)

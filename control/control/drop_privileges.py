@@ -31,6 +31,7 @@ WORK_OF = {
     "dlq": (),
     "ingest": ("producer",),
     "refused": ("producer",),
+    "batch": ("producer", "pipeline", "stream"),
 }
 # No service's: a person looks at dead letters and puts them back, or ingests files.
 FILES = (*WAREHOUSE, *LAKE, "KAFKA_PASSWORD_AUDITOR", "POSTGRES_PASSWORD_INGEST")
@@ -38,6 +39,7 @@ OF_NO_SERVICE = {
     "dlq": (*BROKER, *WAREHOUSE, *LAKE, "KAFKA_PASSWORD_REDRIVE", "POSTGRES_PASSWORD_REDRIVE"),
     "ingest": FILES,
     "refused": FILES,
+    "batch": FILES,
 }
 
 

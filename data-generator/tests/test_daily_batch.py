@@ -33,7 +33,7 @@ def rows_of(file: Path) -> list[dict[str, str]]:
 def test_a_day_is_made_the_same_again_and_only_once(files: BatchFiles) -> None:
     written = generate(files, DAY)
     assert [file.relative_to(files.raw).as_posix() for file in written] == [
-        "customers.csv", "channels.csv", "cities.csv", "2026/02/28/transactions.csv",
+        "customers.csv", "channels.csv", "cities.csv", "daily-batch.yaml", "2026/02/28/transactions.csv",
     ]  # fmt: skip
     before = {file: file.read_bytes() for file in written}
     assert generate(files, DAY) == []

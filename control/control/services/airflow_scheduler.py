@@ -26,8 +26,16 @@ SERVICE = Service(
     place=31,
     group=Group.AIRFLOW,
     command=_command,
-    # Its tasks run the pipeline's commands, and `maintain`, which asks as the reader where the loader is.
-    knows=(*STEPS, *airflow.DAG_SETTINGS, "POSTGRES_PASSWORD_READER", "INCIDENT_WEBHOOK_URL"),
+    # Its tasks run the pipeline's commands, `maintain`, which asks as the reader where the loader is, and `batch`, which
+    # sends a day's file.
+    knows=(
+        *STEPS,
+        *airflow.DAG_SETTINGS,
+        "POSTGRES_PASSWORD_READER",
+        "POSTGRES_PASSWORD_INGEST",
+        "KAFKA_PASSWORD_GATEWAY",
+        "INCIDENT_WEBHOOK_URL",
+    ),
     environment=lambda platform: airflow.environment(platform.layout, platform.settings, airflow.SCHEDULER),
     waits_for=("postgres",),
     priority=BATCH,

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from core.errors import TieoutError
+from core.errors import OutageError, TieoutError
+from core.files import write_file
 from core.layout import Layout
 from core.text import shown
+from data_generator.ingest.mapping import FileMapping, read_mapping
 
 TRANSACTIONS = (
     "transaction_id", "date_key", "customer_key", "channel_key", "city_key", "amount", "status", "processing_time",
@@ -20,6 +22,7 @@ DIMENSIONS = {
     "channels": ("channel_key", "channel", "fee_percent"),
     "cities": ("city_key", "city", "state", "region"),
 }
+MAPPING = "daily-batch.yaml"
 _DAY = re.compile(r"\d{4}/\d{2}/\d{2}")
 
 
@@ -27,8 +30,8 @@ class BatchError(TieoutError):
     """A day's batch cannot be made or read."""
 
 
-class MissingBatchError(BatchError):
-    """There is no file of a day."""
+class MissingBatchError(BatchError, OutageError):
+    """There is no file of a day; it may still come."""
 
     def __init__(self, day: date, file: Path) -> None:
         super().__init__(
@@ -74,6 +77,43 @@ class BatchFiles:
         first = there[0].toordinal() if there else up_to.toordinal() + 1
         between = (date.fromordinal(number) for number in range(first, up_to.toordinal() + 1))
         return [day for day in between if day not in there]
+
+
+def mapping_of(files: BatchFiles) -> FileMapping:
+    """Return how a day's file becomes payments: by the mapping beside the dimensions, where it looks up their keys.
+
+    Raises:
+        MappingError: it is wrong.
+    """
+    return read_mapping(files.raw / MAPPING if (files.raw / MAPPING).exists() else written_mapping(files))
+
+
+def written_mapping(files: BatchFiles) -> Path:
+    """Put the shipped mapping beside the dimensions, and return its place.
+
+    Raises:
+        BatchError: it cannot be written.
+    """
+    place = files.raw / MAPPING
+    write(place, Path(__file__).with_name(MAPPING).read_bytes())
+    return place
+
+
+def write(file: Path, text: bytes) -> None:
+    """Write a whole file.
+
+    Raises:
+        BatchError: it cannot be written.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_file(file, text)
+    except OSError as error:
+        raise BatchError(
+            f"{shown(file)} cannot be written: {error.strerror}.",
+            "no half-written file is left.",
+            "make room or rights",
+        ) from None
 
 
 def _as_day(name: str) -> date | None:

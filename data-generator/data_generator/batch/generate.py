@@ -9,9 +9,8 @@ from typing import Final
 
 from core.csv_text import CsvWriter
 from core.errors import OptionError
-from core.files import write_file
 from core.text import shown
-from data_generator.batch.files import DIMENSIONS, TRANSACTIONS, BatchError, BatchFiles
+from data_generator.batch.files import DIMENSIONS, MAPPING, TRANSACTIONS, BatchError, BatchFiles, write, written_mapping
 from data_generator.world import make_world
 
 CUSTOMERS: Final = 1_000
@@ -61,8 +60,10 @@ def generate(files: BatchFiles, day: date, rows: int = ROWS, seed: int = 0) -> l
     for name, lines in (("customers", _customers()), ("channels", _channels()), ("cities", _cities())):
         file = files.dimension(name)
         if not file.exists():
-            _write(file, _text(DIMENSIONS[name], lines))
+            write(file, _text(DIMENSIONS[name], lines))
             written.append(file)
+    if not (files.raw / MAPPING).exists():
+        written.append(written_mapping(files))
     file, text = files.transactions(day), _text(TRANSACTIONS, _payments(day, rows, seed))
     if file.exists() and file.read_bytes() != text:
         raise BatchError(
@@ -71,7 +72,7 @@ def generate(files: BatchFiles, day: date, rows: int = ROWS, seed: int = 0) -> l
             f"./scripts/tieout batch run --date {day} takes it as it is; to have another one, move it away first",
         )
     if not file.exists():
-        _write(file, text)
+        write(file, text)
         written.append(file)
     return written
 
@@ -111,15 +112,3 @@ def _text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
     writer.writerow(columns)
     writer.writerows(rows)
     return out.getvalue().encode()
-
-
-def _write(file: Path, text: bytes) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_file(file, text)
-    except OSError as error:
-        raise BatchError(
-            f"{shown(file)} cannot be written: {error.strerror}.",
-            "no half-written file is left.",
-            "make room or rights",
-        ) from None

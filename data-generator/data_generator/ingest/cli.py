@@ -92,7 +92,7 @@ def ingest(
     gc.freeze()
     gc.set_threshold(100_000, 50, 1_000)
     settings = load_settings()
-    context = None if dry_run else _context(found)
+    context = None if dry_run else context_of(found)
     if context is not None:
         context.stop.listen()
     session = Session(settings, found, asked, context, lambda report: _print(report, as_json=as_json))
@@ -115,7 +115,8 @@ def _misuse(what: str, next: str) -> OptionError:
     return OptionError(f"{what}.", "nothing was sent.", next)
 
 
-def _context(mapping: "FileMapping") -> "Context":
+def context_of(mapping: "FileMapping") -> "Context":
+    """Return what the gateway knows, to send the events of a mapping."""
     from contracts.entities import load_entities
     from core.settings import load_settings
     from data_generator.produce import Context
@@ -209,13 +210,13 @@ def redrive_refused(
 
     settings = load_settings()
 
-    def context_of(found: "FileMapping") -> "Context | None":
-        context = None if dry_run else _context(found)
+    def listening(found: "FileMapping") -> "Context | None":
+        context = None if dry_run else context_of(found)
         if context is not None:
             context.stop.listen()
         return context
 
-    report = redrive(settings, feed, mended, find_mapping(mapping) if mapping else None, context_of)
+    report = redrive(settings, feed, mended, find_mapping(mapping) if mapping else None, listening)
     _print(report, as_json=as_json)
     if report.error is not None:
         raise report.error
