@@ -26,8 +26,8 @@ SERVICE = Service(
     place=31,
     group=Group.AIRFLOW,
     command=_command,
-    # Its tasks run the pipeline's commands, `maintain`, which asks as the reader where the loader is, and `batch`, which
-    # sends a day's file.
+    # Its tasks run the pipeline's commands, `maintain`, which asks as the reader where the loader is, and `batch`,
+    # which sends a day's file.
     knows=(
         *STEPS,
         *airflow.DAG_SETTINGS,
