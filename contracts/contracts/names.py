@@ -26,8 +26,8 @@ def _words(text: str) -> frozenset[str]:
 
 
 # What the platform calls its own; a test compares them with the files that make them.
-OWN_TABLES = frozenset({"raw.dead_letters", "raw.redrive_payloads"})
-OWN_FOLDERS = frozenset({"batch_files", "checkpoints", "docs-site", "samples", "undelivered"})
+OWN_TABLES = frozenset({"raw.dead_letters", "raw.redrive_payloads", "raw.refused_rows"})
+OWN_FOLDERS = frozenset({"batch_files", "checkpoints", "docs-site", "processed", "raw", "samples", "undelivered"})
 OWN_COLUMNS = _words(
     """
     arrived_at conflict content_hash contract_version day headers identity_hash known_at load_id message_key month

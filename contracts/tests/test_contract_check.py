@@ -124,7 +124,8 @@ def test_no_folder_or_table_that_the_platform_makes_is_forgotten() -> None:
     assert {"raw.transactions", "raw.dead_letters"} <= made
     assert made - ours == OWN_TABLES
     layout = Layout(CHECKOUT, CHECKOUT)
-    folders = [layout.batch_files, layout.checkpoints, layout.docs_site, layout.samples, layout.undelivered]
+    folders = [layout.batch_files, layout.batches, layout.cleaned_batches, layout.checkpoints, layout.docs_site]
+    folders += [layout.samples, layout.undelivered]
     assert {folder.name for folder in folders} == OWN_FOLDERS
 
 

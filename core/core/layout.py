@@ -95,6 +95,16 @@ class Layout:
         return self.data / "input_chunks"
 
     @property
+    def batches(self) -> Path:
+        """Daily batches as they arrive: a folder a day, and what their keys stand for."""
+        return self.data / "raw"
+
+    @property
+    def cleaned_batches(self) -> Path:
+        """Daily batches without the rows that can be no payments."""
+        return self.data / "processed"
+
+    @property
     def undelivered(self) -> Path:
         """Events that a producer could not deliver before it had to end."""
         return self.data / "undelivered"

@@ -51,7 +51,7 @@ class BatchFiles:
     @property
     def raw(self) -> Path:
         """What arrives: a folder a day, and the dimensions' files."""
-        return self.layout.data / "raw"
+        return self.layout.batches
 
     def transactions(self, day: date) -> Path:
         """Return the file of a day's payments."""
@@ -59,7 +59,7 @@ class BatchFiles:
 
     def cleaned(self, day: date) -> Path:
         """Return the file of a day's cleaned payments."""
-        return self.layout.data / "processed" / f"{day:%Y/%m/%d}" / "cleaned_transactions.parquet"
+        return self.layout.cleaned_batches / f"{day:%Y/%m/%d}" / "cleaned_transactions.parquet"
 
     def dimension(self, name: str) -> Path:
         """Return the file of customers, channels or cities."""
