@@ -3,7 +3,7 @@
 Code that is not about a particular entity takes an `Entity` and names no table, topic or field of its own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 # The most digits behind the point of a number that is not money.
@@ -11,6 +11,12 @@ NUMBER_DECIMALS = 4
 
 # The first kind of event. What is about payments by nature, such as the live view, names it.
 PAYMENTS = "transactions"
+
+
+def is_named(entities: Iterable[str]) -> bool:
+    """Say whether lines of output name their entity: only where all are the payments' does nobody ask."""
+    return any(name != PAYMENTS for name in entities)
+
 
 SPARK_TYPES = {
     "string": "STRING",

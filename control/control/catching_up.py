@@ -30,6 +30,11 @@ def writer_is_at_work(layout: Layout) -> bool:
     return is_record_locked(layout.writer_lock)
 
 
+def left_out(layout: Layout) -> dict[str, TieoutError]:
+    """Return the errors of the entities that the stream which is at work does not serve."""
+    return read_failed(layout) if writer_is_at_work(layout) else {}
+
+
 def stream_is_ready(layout: Layout, pid: int | None) -> bool:
     """Say whether the stream's queries run in the process `pid`: lock, topics and offsets have let it in."""
     try:

@@ -15,6 +15,7 @@ from contracts.model import PAYMENTS
 from control import airflow, jars, orphans, supervision
 from control.accounts import choose_accounts
 from control.airflow_rest import Rest
+from control.catching_up import left_out
 from control.doctor_places import ask_broker, ask_spark, ask_warehouse
 from control.env import settings
 from control.java import INSTALL, SUPPORTED, java_version
@@ -29,7 +30,6 @@ from core.lake import Lake
 from core.layout import Layout
 from core.parts import Parts
 from core.settings import parse_settings
-from spark_streaming.failed_entities import read_failed
 
 MEMORY_GIB = 5
 DISK_GIB = 5
@@ -220,9 +220,9 @@ def _lake(layout: Layout) -> Finding:
 
 def _entities(layout: Layout) -> Finding:
     """Look whether the stream serves every entity."""
-    failed = read_failed(layout)
+    failed = left_out(layout)
     if not failed:
-        return Finding("entities", True, f"the stream has left out none of {', '.join(entity_names())}")
+        return Finding("entities", True, f"no stream leaves out any of {', '.join(entity_names())}")
     said = "; ".join(f"the stream does not serve {name}: {error.what}" for name, error in failed.items())
     return Finding("entities", False, said, "; ".join(error.next for error in failed.values()))
 

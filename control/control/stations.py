@@ -10,7 +10,7 @@ from typing import Any
 
 from contracts.entities import entity_names, readable_entities
 from contracts.model import Entity
-from control.catching_up import lake_ends
+from control.catching_up import lake_ends, left_out
 from control.offsets import behind, ends_and_rate, held_back
 from control.roles import dsn
 from core.errors import TieoutError
@@ -18,7 +18,6 @@ from core.lake import Lake
 from core.layout import Layout
 from core.parts import Parts
 from core.settings import parse_settings
-from spark_streaming.failed_entities import read_failed
 from spark_streaming.names import prefix
 
 Station = dict[str, Any]
@@ -88,7 +87,7 @@ def _stream(entity: Entity, lake: Lake, layout: Layout, settings: Mapping[str, s
     waited = None if newest is None else datetime.now(UTC) - committed_at(bronze, newest)
     lag = (None if waited is None else round(waited.total_seconds())) if left else 0
     waiting = {"offsets_in_open_transactions": held} if held else {}
-    failed = read_failed(layout).get(entity.name)
+    failed = left_out(layout).get(entity.name)
     refused = {"error": f"not served: {failed.what} Next: {failed.next}"} if failed else {}
     return {"count": sum(reached.values()), "lag_seconds": lag, "events_behind": left, **waiting, **refused}
 

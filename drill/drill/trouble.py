@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from contracts.entities import load_entity
 from core.kafka_login import KafkaPlace, librdkafka_login
 from drill.child import DrillError
 from drill.harness import TOPIC, Harness
@@ -162,7 +163,8 @@ def _send_back(settings: Mapping[str, str], values: list[bytes], chance: Random)
     """Send each event twice: as it was, and under a new id; all of them with an arrival of long ago."""
     from confluent_kafka import Producer
 
-    producer = Producer(_login(settings))
+    # Among the events may be one that is broken by its size.
+    producer = Producer({**_login(settings), "message.max.bytes": load_entity(TOPIC).topic.max_message_bytes})
     then = int((time.time() - HOURS_BACK * 3600) * 1000)
     for number, value in enumerate(values):
         event = json.loads(value)

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from contracts.model import PAYMENTS
+from contracts.model import PAYMENTS, is_named
 from dashboard import books_questions as questions
 from dashboard import charts
 from dashboard.blocks import grid, section
@@ -31,8 +31,8 @@ VERDICTS = {
 
 
 def _entity(rows: Sequence[Row]) -> dict[str, Any]:
-    """Return the column that says whose rows these are, where there is more than one entity."""
-    return {"entity": "entity"} if len({row["entity"] for row in rows}) > 1 else {}
+    """Return the column that says whose rows these are, where not all are the payments'."""
+    return {"entity": "entity"} if is_named(row["entity"] for row in rows) else {}
 
 
 @st.fragment(run_every=REFRESH_EVERY)

@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
+from contracts.model import is_named
 from core.console import PlainConsole, PlainTable
 from core.text import shown, shown_list
 from warehouse.conflict import differs_text
@@ -18,18 +19,18 @@ def _table(*columns: str) -> PlainTable:
 def show_list(found: dict[str, Any]) -> None:
     """Print the groups, or the letters, and one line of sums."""
     console = PlainConsole()
-    several = len({each["entity"] for each in (found["letters"] if "letters" in found else found["groups"])}) > 1
-    first = ("entity",) if several else ()
+    named = is_named(each["entity"] for each in (found["letters"] if "letters" in found else found["groups"]))
+    first = ("entity",) if named else ()
     if "letters" in found:
         table = _table(
             *first, "letter", "arrived", "oldest", "reasons", "source", "amount", "", "bytes", "state", "now at"
         )
         for letter in found["letters"]:
-            table.add_row(*([letter["entity"]] if several else []), *_letter_row(letter))
+            table.add_row(*([letter["entity"]] if named else []), *_letter_row(letter))
     else:
         table = _table(*first, "letters", *found["by"], "amount", "", "oldest")
         for group in found["groups"]:
-            _add_group(table, group, found["by"], [group["entity"]] if several else [])
+            _add_group(table, group, found["by"], [group["entity"]] if named else [])
     console.print(table)
     for letter in found.get("letters", ()):
         if letter["conflict"]:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from contracts.model import PAYMENTS
+from contracts.model import PAYMENTS, is_named
 from core.text import shown
 
 feed = typer.Typer(no_args_is_help=True, help="Feeds in the books: how each stands, and the end of one for good.")
@@ -88,16 +88,15 @@ def _show(found: dict[str, Any]) -> None:
     from core.console import PlainConsole, PlainTable
 
     console = PlainConsole()
-    # Which entity a feed is of is said where there is more than one.
-    several = len({each["entity"] for each in found["feeds"]}) > 1
-    first = ("feed", "entity") if several else ("feed",)
+    named = is_named(each["entity"] for each in found["feeds"])
+    first = ("feed", "entity") if named else ("feed",)
     columns = (*first, "verdict", "events", "stated", "agreed", "closed", "ended by", "reason")
     table = PlainTable(*columns, right=frozenset(range(len(first) + 1, len(first) + 5)))
     for each in found["feeds"]:
         numbers = (each["events"], each["stated"], each["agreed"], each["closed"])
         table.add_row(
-            NO_FEED if several and each["feed"] == load_entity(each["entity"]).no_feed else each["feed"],
-            *([each["entity"]] if several else []),
+            NO_FEED if named and each["feed"] == load_entity(each["entity"]).no_feed else each["feed"],
+            *([each["entity"]] if named else []),
             each["verdict"],
             *("" if number is None else f"{number:,}" for number in numbers),
             each["ended_by"] or "",

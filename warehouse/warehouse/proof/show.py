@@ -5,6 +5,7 @@ from typing import Any
 
 from contracts.control_total import NO_FEED
 from contracts.entities import load_entity
+from contracts.model import is_named
 from core.text import shown
 from warehouse.proof.equation import entity_of
 
@@ -35,8 +36,8 @@ def show_proof(result: dict[str, Any]) -> None:
 
     console = PlainConsole()
     entities = list(dict.fromkeys(entity_of(equation["scope"]) for equation in result["equations"]))
-    # Which entity a line is about is said where there is more than one.
-    first = ("", "entity") if len(entities) > 1 else ("",)
+    named = is_named(entities)
+    first = ("", "entity") if named else ("",)
     columns = (*first, *_COLUMNS)
     begin = columns.index("should be")
     table = PlainTable(*columns, right=frozenset(range(begin, begin + _NUMBERS)))
@@ -47,7 +48,7 @@ def show_proof(result: dict[str, Any]) -> None:
         entity = entity_of(equation["scope"])
         table.add_row(
             "" if (entity, name) == before else name,
-            *([entity] if len(entities) > 1 else []),
+            *([entity] if named else []),
             words(_without_entity(equation["scope"])),
             equation["currency"] or "",
             *("" if says_nothing else f"{left['count']:,}", _grouped(left["amount"])),
