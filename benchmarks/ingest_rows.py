@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+from psycopg.conninfo import conninfo_to_dict
 
 from bench.ground import ask_peer, end_on_signal, forget_settings, own_platform
 from bench.play import peers_python
@@ -76,7 +77,8 @@ def main() -> None:
             raise SystemExit(f"ingest has sent {sent['acknowledged']} of {asked.rows} rows")
         seconds |= {"ingest": sent["seconds"], "dry run": looked["seconds"], "DuckDB": _duckdb(file)}
         if not asked.no_dlt:
-            uri = dsn(ground.env, "postgres")
+            parts = conninfo_to_dict(dsn(ground.env, "postgres"))
+            uri = "postgresql://{user}:{password}@{host}:{port}/{dbname}".format(**parts)
             seconds["dlt"] = float(ask_peer(peers_python(), "dlt_csv.py", {"file": str(file), "uri": uri})["seconds"])
             with connect(ground.env) as db:
                 if db.execute("select count(*) from bench_csv.rows").fetchone() != (asked.rows,):

@@ -369,3 +369,31 @@ def test_a_broker_that_goes_away_leaves_a_file_that_the_next_ingest_completes(se
     assert (again["acknowledged"], again["closed"]) == (9_000, True)
     assert not saved.exists()
     assert numbers(records(services, starts)) == list(range(1, 9_001))
+
+
+@pytest.mark.slow
+def test_a_file_that_is_killed_again_and_again_goes_on_from_what_was_written_down(
+    services: Any, tmp_path: Path
+) -> None:
+    mapping = write_mapping(tmp_path)
+    file = write_file(tmp_path, 60_000, "again and again.csv")
+    starts = end_offsets(services.env, EVENTS)
+    words = ["tieout", "ingest", str(file), "--as", str(mapping.file), "--json"]
+    program = (
+        "import sys, data_generator.ingest.sending as sending; from control.cli import main; "
+        f"sending.ADVANCE_SECONDS = 0.05; sys.argv = {words!r}; main()"
+    )
+
+    def send(**changes: str) -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, **services.env, **changes}
+        command = [sys.executable, "-P", "-c", program]
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=180, check=False)
+
+    for thousands in (25, 40, 55):
+        assert send(TIEOUT_FAILPOINT=f"ingest.while-sending:{thousands}").returncode == -9
+    written_down = query(services, "select known_seq from metadata.files where name = %s", str(file))
+    assert written_down[0][0] > 10_000
+    said = report(send())
+    assert (said["acknowledged"], said["closed"]) == (60_000, True)
+    assert said["continued"] >= written_down[0][0]
+    assert numbers(records(services, starts)) == list(range(1, 60_001))
