@@ -30,10 +30,12 @@ class Run:
 
     Attributes:
         made: of each chunk that X has made, when the store had it, seconds since 1970.
+        cut: what X says at its end.
         done: what Y says of each chunk that counts.
     """
 
     made: dict[int, float] = field(default_factory=dict)
+    cut: dict[str, Any] = field(default_factory=dict)
     done: dict[int, dict[str, Any]] = field(default_factory=dict)
     is_ready: threading.Event = field(default_factory=threading.Event)
 
@@ -42,6 +44,8 @@ class Run:
         found = json.loads(line)
         if "at" in found:
             self.made[found["number"]] = found["at"]
+        else:
+            self.cut = found
 
     def hear_y(self, line: str) -> None:
         """Take a line of Y's standard output."""
@@ -190,6 +194,8 @@ def _figures(run: Run, status: dict[str, Any], begun: datetime) -> dict[str, Any
         "no_longer_true": status.get("no_longer_true", 0),
         "files": status.get("files", 0),
         "findings": status.get("findings", []),
+        "drift_max": run.cut.get("drift_max"),
+        "late": run.cut.get("late"),
         "delay_last": _rounded(run.last_delay),
         "delay_p50": _rounded(_percentile(delays, 0.5)),
         "delay_p99": _rounded(_percentile(delays, 0.99)),
@@ -224,5 +230,7 @@ def as_text(found: dict[str, Any]) -> str:
             f"from a chunk's arrival to its detections in PostgreSQL: p50 {found['delay_p50']:.2f} s, "
             f"p99 {found['delay_p99']:.2f} s, most {found['delay_max']:.2f} s"
         )
+    if found["drift_max"] is not None:
+        lines.append(f"chunks begun after their second: most {found['drift_max']:.3f} s, {found['late']} late ones")
     lines.append(f"{found['files']} files of detections; {found['no_longer_true']} detections are true no longer")
     return "\n".join(lines + found["findings"])

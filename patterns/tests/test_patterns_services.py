@@ -82,6 +82,7 @@ def test_the_demo_finds_what_a_recount_finds_and_shows_it(services: Handle) -> N
     assert (shown["chunks_made"], shown["chunks_processed"], shown["rows"]) == (12, 12, 114_293)
     assert (shown["x_runs"], shown["y_runs"], shown["findings"]) == (False, False, [])
     assert shown["delay_p50"] > 0
+    assert shown["late"] == 0
     (name,) = ask(services.env, "select name from patterns.watches where name like 'demo-%'")[0]
     expected = recount(10_000, weights_of(read(WEIGHTS), "pair"), share="0.10", females_above=30, at_least=60)
     found = detections(services.env, name)
