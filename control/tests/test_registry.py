@@ -2,7 +2,6 @@
 
 import configparser
 import json
-import re
 import stat
 import subprocess
 import sys
@@ -42,7 +41,7 @@ from control.stop import _delete
 from control.testing import temporary_platform
 from control.topics import administrator, rights
 from core.errors import OptionError, TieoutError
-from core.layout import CHECKOUT, find_layout
+from core.layout import find_layout
 
 ECHO = """
     from control.service import *
@@ -142,17 +141,6 @@ def test_a_service_of_one_file_is_in_the_supervisors_configuration(echo, layout)
     assert "echo-server" in group["programs"].split(",")
     assert group["priority"] == parsed["group:jobs"]["priority"]
     assert process.supervised_name == f"{echo}:echo-server"
-
-
-def test_the_service_that_the_readme_shows_is_one(more, layout):
-    (shown,) = re.findall(r"```python\n(.*?SERVICE = .*?)```", (CHECKOUT / "control/README.md").read_text(), re.DOTALL)
-    more(mirror=shown)
-    ensure_env(layout)
-    process = _platform(layout).services["mirror"]
-    assert len(process.environment["KAFKA_PASSWORD_MIRROR"]) == 32
-    assert {acl.name for acl in rights(load_entities(), registry.services_of(layout))["mirror"]} >= {
-        entity.topic.name for entity in load_entities()
-    }
 
 
 def test_a_service_of_one_file_has_a_port_an_address_and_a_row(echo, layout, capsys):
