@@ -31,12 +31,12 @@ _SHARE_OF_TIME: Final = 50
 
 
 class StatementError(TieoutError):
-    """The statement cannot be written; the events themselves were sent."""
+    """The statement cannot be written."""
 
-    def __init__(self, folder: Path, reason: str) -> None:
+    def __init__(self, folder: Path, reason: str, sent: str = "events are sent without it") -> None:
         super().__init__(
             f"the gateway's statement in {shown(folder)} cannot be written: {shown(reason)}",
-            "events are sent without it; the statements there are as they were.",
+            f"{sent}; the statements there are as they were.",
             "make room or rights there; the same feed again (--seed, --start) completes it and doubles nothing",
         )
 
@@ -77,7 +77,7 @@ class Statement:
         try:
             self._book = StatementBook(folder)
         except (OSError, sqlite3.Error) as error:
-            raise StatementError(folder, str(error)) from None
+            raise StatementError(folder, str(error), "nothing was sent") from None
 
     def note(self, event: Event) -> None:
         """Take an event that is under way; one that was broken or repeated on purpose is not a payment of its own."""

@@ -7,6 +7,7 @@ from contracts.model import is_named
 from core.console import PlainConsole, PlainTable
 from core.text import shown, shown_list
 from warehouse.conflict import differs_text
+from warehouse.dlq.books import DEAD_LETTERS
 from warehouse.dlq.listing import UNKNOWN, age_text
 
 _RIGHT = frozenset({"letters", "amount", "oldest", "bytes"})
@@ -19,7 +20,8 @@ def _table(*columns: str) -> PlainTable:
 def show_list(found: dict[str, Any]) -> None:
     """Print the groups, or the letters, and one line of sums."""
     console = PlainConsole()
-    named = is_named(each["entity"] for each in (found["letters"] if "letters" in found else found["groups"]))
+    entities = {each["entity"] for each in (found["letters"] if "letters" in found else found["groups"])}
+    named = len(entities) > 1
     first = ("entity",) if named else ()
     if "letters" in found:
         table = _table(
@@ -36,7 +38,9 @@ def show_list(found: dict[str, Any]) -> None:
         if letter["conflict"]:
             console.print(f"{letter['letter']} differs: {differs_text(letter['conflict'])}", soft_wrap=True)
     states = ", ".join(f"{count:,} {_state(state)}" for state, count in sorted(found["states"].items()))
-    console.print(f"{found['book'].replace('_', ' ')}: {states or 'none'}")
+    # The books of rejected events say whose they are.
+    of = f" of {', '.join(entities)}" if is_named(entities) and not named and found["book"] == DEAD_LETTERS else ""
+    console.print(f"{found['book'].replace('_', ' ')}{of}: {states or 'none'}")
     if "UNCONFIRMED" in found["states"]:
         console.print("A redrive was killed: ./scripts/tieout dlq redrive finishes it.")
 
