@@ -121,7 +121,7 @@ class CsvRows:
             if footer is not None and values and values[0].strip() == footer:
                 self.footers.append((feed.taken[0][0], values))
                 continue
-            if len(values) != width or not values[0]:
+            if len(values) != width or not values[0] or values[0].isspace():
                 if not any(map(str.strip, values)):
                     self.blank += 1
                     continue
