@@ -12,6 +12,7 @@ from ingest_files import GOOD, HEADER, read, write_mapping
 
 from data_generator.ingest.check_pass import check_file
 from data_generator.ingest.errors import SourceError
+from data_generator.ingest.run import Asked, FileRunner
 from data_generator.ingest.source import Source
 
 ROW = "b1,c1,Shop,1.00,USD,2024-05-01 10:00:00\n"
@@ -145,6 +146,22 @@ def test_a_file_that_cannot_be_read_as_a_whole_is_refused_in_one_sentence(name: 
     with pytest.raises(SourceError, match=said) as error:
         read(tmp_path, content, write_mapping(tmp_path, keys))
     assert "Next: " in str(error.value)
+
+
+def test_a_quote_that_never_closes_takes_none_of_many_rows_along(tmp_path: Path) -> None:
+    rows = "".join(f"n{number},c1,Shop,1.00,USD,2024-05-01 10:00:00\n" for number in range(5_000))
+    found = read(tmp_path, HEADER + ROW.replace("Shop", '"Shop') + rows)
+    assert (len(found.sent), found.codes) == (5_000, [{"ROW_QUOTE"}])
+    long = read(tmp_path, HEADER + ROW.replace("Shop", "x" * 200_000) + GOOD)
+    assert (len(long.sent), long.codes) == (2, [{"ROW_TOO_LONG"}])
+
+
+@pytest.mark.parametrize("name", ["", "x" * 1_025, "caf\udce9.csv", "a\0"])
+def test_a_name_that_the_books_cannot_hold_is_refused_before_anything_is_read(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "file.csv"
+    file.write_text(HEADER + GOOD, encoding="utf-8")
+    with pytest.raises(SourceError, match="--name NAME"):
+        FileRunner(write_mapping(tmp_path), Asked(), "").run(Source(file, name))
 
 
 FOOTER = "csv: {footer: {begins: TOTAL, rows: 2, amount: 3}}"

@@ -115,13 +115,14 @@ class CsvRows:
             except StopIteration:
                 return
             except (csv.Error, _TooLongError) as error:
+                problem = _quote_problem(error, lines=len(feed.taken))
                 feed.give_back()
-                yield _refused(feed, _quote_problem(error))
+                yield _refused(feed, problem)
                 continue
             if footer is not None and values and values[0].strip() == footer:
                 self.footers.append((feed.taken[0][0], values))
                 continue
-            if len(values) != width or not values[0]:
+            if len(values) != width or not values[0] or values[0].isspace():
                 if not any(map(str.strip, values)):
                     self.blank += 1
                     continue
@@ -212,11 +213,12 @@ class CsvRows:
         return SourceError(self._source.name, what, next, line)
 
 
-def _quote_problem(error: Exception) -> Problem:
+def _quote_problem(error: Exception, lines: int) -> Problem:
     said = str(error)
-    if isinstance(error, _TooLongError) or "unexpected end" in said:
+    is_limit = "field limit" in said
+    if isinstance(error, _TooLongError) or "unexpected end" in said or (is_limit and lines > 1):
         return Problem(ROW_QUOTE, "a quote is opened and not closed")
-    if "field limit" in said:
+    if is_limit:
         return Problem(ROW_LONG, f"a value has more than {csv.field_size_limit():,} characters")
     return Problem(ROW_QUOTE, f"the quotes are not those of CSV: {shown(said)}")
 

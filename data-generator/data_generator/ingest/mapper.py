@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from decimal import Decimal
+from functools import lru_cache
 from hashlib import blake2b, sha512
 from itertools import islice
 from typing import Any, Final, NamedTuple
@@ -34,6 +35,8 @@ from data_generator.ingest.values import (
 )
 
 _BATCH: Final = 2_000
+# A card pays more than once.
+_CARDS_KEPT: Final = 50_000
 _CARD: Final = re.compile(r"[0-9]{8,19}")
 # What the books hold of an amount: numeric(20,4).
 _MOST_WHOLE, _MOST_FRACTION = 16, 4
@@ -144,7 +147,7 @@ class RowMapper:
         field = self._entity.field(name)
         if field.type == "decimal":
             return with_map(source, text, self._shower)
-        return compile_field(field, source, text, self._shower)
+        return compile_field(field, source, self._columns, text, self._shower)
 
     def _text(self, source: FieldSource, name: str = "") -> Value:
         return compile_text(source, self._columns, self._keyed, self._mapping.lookups.get(name), self._shower)
@@ -274,6 +277,7 @@ def _card_ids(secret: str) -> Callable[[str], str]:
     """Return the function card_id: a card number's pseudonym, the same that the gateway gives it."""
     key = sha512(secret.encode()).digest()
 
+    @lru_cache(maxsize=_CARDS_KEPT)
     def card_id(number: str) -> str:
         if not number:
             return ""

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from contracts.control_total import LONGEST_FILE_NAME
 from core.errors import TieoutError
 from core.text import shown
 from data_generator.ingest.check_pass import Checked, Pass, check_file
@@ -141,6 +142,7 @@ class FileRunner:
             TieoutError: it cannot be ingested; nothing of it was sent.
         """
         begun, mapping = time.monotonic(), self._mapping
+        _check_name(source)
         if self._asked.overlap not in {"", NO_OVERLAP}:
             source = replace(source, id_name=self._asked.overlap)
         if self._registry is not None:
@@ -201,6 +203,17 @@ class FileRunner:
         for outcome in Pass(source, self._mapping, self._key).outcomes():
             if isinstance(outcome, Mapped):
                 yield str(orjson.loads(outcome.event.value or b"")[key])
+
+
+def _check_name(source: Source) -> None:
+    """Refuse a name that neither a control total nor the database can hold."""
+    try:
+        fits = len(source.name.encode()) and len(source.name) <= LONGEST_FILE_NAME and "\0" not in source.name
+    except UnicodeEncodeError:
+        fits = False
+    if not fits:
+        what = f"its name is empty, no UTF-8, or has more than {LONGEST_FILE_NAME:,} characters"
+        raise SourceError(source.name[:200], what, "--name NAME gives it another one")
 
 
 def _tell(source: Source) -> Any:

@@ -32,6 +32,8 @@ _DIRECTIVES: Final = {
     "z": r"(?P<z>Z|[+-][0-9]{2}:?[0-9]{2})",
     "%": "%",
 }
+_USUAL: Final = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S")
+_DIGITS: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}.[0-9]{2}:[0-9]{2}:[0-9]{2}")
 ISO, UNIX, UNIX_MS, DAYS = "iso", "unix", "unix ms", "days"
 
 
@@ -141,6 +143,9 @@ class TimeReader:
         readers: dict[str, Callable[[str], str]] = {ISO: self._iso, UNIX: self._unix, UNIX_MS: self._unix_ms}
         self._pattern = None if form.format in {*readers, DAYS} else _compile(form.format)
         self._read = readers.get(form.format, self._days if form.format == DAYS else self._formatted)
+        self._between = form.format[8:9]
+        if form.format in _USUAL:
+            self._read = self._usual
 
     def read(self, text: str) -> str:
         """Return a time as the contract writes it.
@@ -179,6 +184,17 @@ class TimeReader:
             return self._zoned(self._since + timedelta(days=int(text)))
         except OverflowError:
             raise WrongTimeError("is beyond the calendar") from None
+
+    def _usual(self, text: str) -> str:
+        """Read a time of the two formats that nearly every file has: what C reads of it is the same, and quicker."""
+        if len(text) == 19 and text[10] == self._between and _DIGITS.fullmatch(text):
+            try:
+                return self._zoned(datetime.fromisoformat(text))
+            except WrongTimeError:
+                raise
+            except ValueError as error:
+                raise WrongTimeError(f"does not exist ({error})") from None
+        return self._formatted(text)
 
     def _formatted(self, text: str) -> str:
         match = self._pattern.fullmatch(text) if self._pattern else None

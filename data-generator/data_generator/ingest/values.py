@@ -112,7 +112,7 @@ def with_map(source: FieldSource, text: Value, shower: Shower) -> Value:
     return mapped
 
 
-def compile_field(field: Field, source: FieldSource, text: Value, shower: Shower) -> Value:
+def compile_field(field: Field, source: FieldSource, columns: Sequence[str], text: Value, shower: Shower) -> Value:
     """Return a function that gives a field's value for the event: a text, true or false, or None.
 
     Amounts are not made here: how they are read depends on the row's currency.
@@ -136,6 +136,9 @@ def compile_field(field: Field, source: FieldSource, text: Value, shower: Shower
         return compile_time(source, said, shower)
     if source.constant is not None:
         return said
+    if source.column is not None and source.map is None:
+        at = columns.index(source.column)
+        return lambda row: row[at] or None
     return lambda row: said(row) or None
 
 
