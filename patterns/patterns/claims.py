@@ -7,6 +7,7 @@ from typing import Any
 from core.errors import TieoutError
 from core.places import Place
 from core.text import shown
+from patterns.chunk_names import parse_chunk_name
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,11 @@ class Claims:
 def _parsed(data: bytes, where: str) -> Claim:
     try:
         values: dict[str, Any] = json.loads(data)
-        return Claim(**{each.name: each.type(values[each.name]) for each in fields(Claim)})  # type: ignore[operator]
+        found = Claim(**{each.name: each.type(values[each.name]) for each in fields(Claim)})  # type: ignore[operator]
+        name = parse_chunk_name(found.name)  # the name of a file that is about to be written
+        if name is None or (name.number, name.first_row) != (found.number, found.first_row):
+            raise ValueError(found.name)
+        return found
     except (ValueError, KeyError, TypeError):
         raise TieoutError(
             f"{shown(where)} is no claim of a chunk.",

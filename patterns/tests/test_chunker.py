@@ -115,6 +115,18 @@ def test_another_file_or_another_size_is_refused_and_named(tmp_path: Path) -> No
     assert sorted(each.name for each in tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize("name", ["../../outside.csv", "transactions_chunk_20260101_000000_003_20.csv"])
+def test_a_claim_of_another_name_than_a_chunks_is_none(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path, HEADER + rows(25))
+    cut(path, tmp_path / "to")
+    claim = tmp_path / "to_claims" / "000000002.json"
+    claim.write_text(json.dumps(json.loads(claim.read_text()) | {"name": name}))
+    before = sorted(each.name for each in tmp_path.rglob("*"))
+    with pytest.raises(TieoutError, match="is no claim of a chunk"):
+        cut(path, tmp_path / "to")
+    assert sorted(each.name for each in tmp_path.rglob("*")) == before
+
+
 def test_other_bytes_under_a_claimed_name_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path, HEADER + rows(25))
     cut(path, tmp_path / "to")
