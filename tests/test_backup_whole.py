@@ -73,8 +73,12 @@ def test_a_load_that_runs_while_the_warehouse_is_copied_comes_again_from_the_cop
             assert time.monotonic() < until
             time.sleep(0.2)
         own_platform.tieout(*send, "--total", "500", "--seed", "8")
-        assert own_platform.json("run")["ok"]  # the dump has begun before it, and does not see it
-    assert copying.wait(120) == 0
+        own_platform.tieout("check", "bronze", "--catch-up")
+        # The dump has begun before it, and does not see it.
+        assert sum(load["rows_loaded"] for load in own_platform.json("load")["loads"]) > 400
+    _, words = copying.communicate(timeout=120)
+    assert copying.returncode == 0, words
+    assert own_platform.json("run")["ok"]
     rows, proof = own_platform.rows(ROWS), own_platform.json("proof", "--full")
     assert rows != before
     own_platform.script("stop.sh")

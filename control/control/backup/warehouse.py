@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 # A table that a build drops or makes anew between the snapshot and the dump's lock is gone for the dump.
 TRIES = 5
 PAUSE_SECONDS = 3.0
+# In words of pg_dump: what a table or index that is made anew meanwhile, or a database that is away, makes it say.
+PASSES = (
+    "does not exist", "could not open relation", "cache lookup failed", "lock timeout", "connection to server",
+    "server closed",
+)  # fmt: skip
 LOCK_WAIT_SECONDS = 120
 LEFT = "the warehouse is unchanged; nothing there is a backup yet."
 
@@ -198,7 +203,6 @@ def _failed(program: str, errors: IO[bytes]) -> TieoutError:
     lines = errors.read().decode("utf-8", "replace").splitlines()
     # An error may quote rows; its first line does not.
     words = next((line for line in lines if "error:" in line), lines[0] if lines else "no message")[:300]
-    passes = ("does not exist", "could not open relation", "lock timeout", "connection to server", "server closed")
-    if program == "pg_dump" and any(each in line for line in lines for each in passes):
+    if program == "pg_dump" and any(each in line for line in lines for each in PASSES):
         return OutageError(f"pg_dump could not go on: {words}", LEFT, "./scripts/tieout backup again")
     return TieoutError(f"{program} failed: {words}", "the lake is unchanged.", "./scripts/tieout doctor")
