@@ -53,7 +53,7 @@ NAMES: Mapping[str, str] = {
     "live.after-commit": "a batch of the live view is committed, and the process does not know it yet",
     "chunks.after-claim": "a chunk's name is claimed, and the chunk is not there",
     "chunks.after-put": "a chunk is there, and the next one not claimed",
-    "patterns.before-commit": "a chunk is judged and written, and not committed",
+    "patterns.before-commit": "a chunk's payments and detections are written, and not committed",
     "patterns.after-commit": "a chunk is committed, and the file of detections that it filled not written",
     "patterns.after-put": "a file of detections is there, and nobody has written that down",
     "redrive.before-confirm": "the broker has the letters of a page, and nobody has written that down",

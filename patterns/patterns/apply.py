@@ -70,6 +70,7 @@ def apply_chunk(
             "where watch_id = %s and chunk = %s and settled_at is null and kind not in ('DOUBLED', 'REPLACED')",
             [watch.watch_id, chunk.number],
         )
+        failpoints.reach("patterns.before-commit")
         cursor.execute(
             "insert into patterns.chunks values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp())",
             [
@@ -77,7 +78,6 @@ def apply_chunk(
                 *(chunk.rows, len(chunk.refused), chunk.is_last, chunk.seen_at),
             ],
         )
-        failpoints.reach("patterns.before-commit")
     failpoints.reach("patterns.after-commit")
 
 
