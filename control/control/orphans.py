@@ -29,9 +29,25 @@ def _boot() -> str:
     return BOOT_ID.read_text(encoding="utf-8").strip() if BOOT_ID.exists() else str(psutil.boot_time())
 
 
+def began(pid: int) -> float:
+    """Return when a process began, in seconds since the machine did: the clock on the wall may be set meanwhile.
+
+    Raises:
+        psutil.NoSuchProcess: there is none.
+    """
+    file = Path(f"/proc/{pid}/stat")
+    if not Path("/proc/self/stat").exists():
+        return psutil.Process(pid).create_time()
+    try:
+        fields = file.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        raise psutil.NoSuchProcess(pid) from None
+    return int(fields[19]) / os.sysconf("SC_CLK_TCK")
+
+
 def remember(layout: Layout, pid: int) -> None:
     """Keep the supervisor's session, to find what belongs to it later."""
-    known = {"pid": pid, "created": psutil.Process(pid).create_time(), "boot": _boot()}
+    known = {"pid": pid, "began": began(pid), "boot": _boot()}
     (folder(layout) / "session").write_text(json.dumps(known), encoding="utf-8")
 
 
@@ -45,7 +61,7 @@ def members(layout: Layout) -> list[psutil.Process]:
         known = json.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return []
-    if known["boot"] != _boot() or _taken_by_another(known["pid"], known["created"]):
+    if known["boot"] != _boot() or _taken_by_another(known["pid"], known.get("began")):
         return []
     found = []
     for process in psutil.process_iter():
@@ -57,9 +73,10 @@ def members(layout: Layout) -> list[psutil.Process]:
     return sorted(found, key=lambda process: process.pid != known["pid"])
 
 
-def _taken_by_another(pid: int, created: float) -> bool:
+def _taken_by_another(pid: int, known: float | None) -> bool:
+    """Say whether a process has another's number; of a session that an earlier version remembered nobody can tell."""
     try:
-        return abs(psutil.Process(pid).create_time() - created) > 1
+        return known is not None and abs(began(pid) - known) > 1
     except psutil.NoSuchProcess:
         return False
 

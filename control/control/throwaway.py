@@ -21,7 +21,7 @@ def folder() -> Path:
 
 def claim(home: Path) -> None:
     """Write into a new home that it is this process's."""
-    (home / OWNER).write_text(f"{os.getpid()} {psutil.Process().create_time()}", encoding="utf-8")
+    (home / OWNER).write_text(f"{os.getpid()} {orphans.began(os.getpid())}", encoding="utf-8")
 
 
 def release(home: Path) -> None:
@@ -47,7 +47,7 @@ def sweep(prefix: str) -> list[Path]:
 
 def _lives(pid: int, begun: float) -> bool:
     try:
-        return abs(psutil.Process(pid).create_time() - begun) < 1
+        return abs(orphans.began(pid) - begun) < 1
     except psutil.NoSuchProcess:
         return False
 

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import psutil
 import pytest
 
-from control import airflow, orphans, readiness
+from control import airflow, orphans, readiness, throwaway
 from control.accounts import Accounts
 from control.airflow_rest import Rest
 from control.env import ensure_env
@@ -111,6 +111,24 @@ def test_a_child_of_the_supervisor_is_a_member_where_its_environment_cannot_be_r
         assert child.pid in {process.pid for process in orphans.members(layout)}
     finally:
         child.communicate(b"\n")
+
+
+def test_a_clock_that_is_set_makes_no_stranger_of_the_supervisor(layout, monkeypatch):
+    orphans.folder(layout).mkdir(parents=True)
+    orphans.remember(layout, os.getpid())
+    claimed = layout.home / "claimed"
+    claimed.mkdir()
+    throwaway.claim(claimed)
+    pid, begun = (claimed / throwaway.OWNER).read_text().split()
+    made = psutil.Process.create_time
+    # What psutil says of a process moves with the clock on the wall.
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: made(process) + 3600)
+    assert os.getpid() in {process.pid for process in orphans.members(layout)}
+    assert throwaway._lives(int(pid), float(begun))
+    file = orphans.folder(layout) / "session"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"began": 1.0}))
+    assert orphans.members(layout) == [], "a process that another one has left its number to"
+    assert not throwaway._lives(int(pid), 1.0)
 
 
 def test_the_tables_of_the_kernel_tell_ports_states_and_accounts():
