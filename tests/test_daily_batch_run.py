@@ -87,7 +87,7 @@ def test_another_file_for_a_day_that_was_sent_is_refused_until_it_is_called_a_ne
     file = Path(platform.home, "data", "raw", *DAYS[0].split("-"), "transactions.csv")
     file.write_text(file.read_text() + "T2025022700501,20250227,1,1,1,10.00,success,0.5\n")
     done = platform.script("tieout", "batch", "run", "--date", DAYS[0], "--send-only")
-    assert done.returncode == 1
+    assert done.returncode == 78
     assert "--changed" in done.stderr
     said = platform.json("batch", "run", "--date", DAYS[0], "--changed")
     assert said["run"]["ok"]

@@ -120,10 +120,15 @@ def test_a_clock_that_is_set_makes_no_stranger_of_the_supervisor(layout, monkeyp
     claimed.mkdir()
     throwaway.claim(claimed)
     pid, begun = (claimed / throwaway.OWNER).read_text().split()
-    made = psutil.Process.create_time
-    # What psutil says of a process moves with the clock on the wall.
-    monkeypatch.setattr(psutil.Process, "create_time", lambda process: made(process) + 3600)
-    assert os.getpid() in {process.pid for process in orphans.members(layout)}
+    before, booted = psutil.Process().create_time(), psutil.boot_time()
+    # By it psutil says when a process was made: the kernel moves it with the clock on the wall.
+    monkeypatch.setattr(psutil._pslinux, "boot_time", lambda: booted + 3600)
+    assert psutil.Process().create_time() > before + 3000
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
+    try:
+        assert child.pid in {process.pid for process in orphans.members(layout)}
+    finally:
+        child.communicate(b"\n")
     assert throwaway._lives(int(pid), float(begun))
     file = orphans.folder(layout) / "session"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"began": 1.0}))
