@@ -4,7 +4,8 @@ Takes `data/raw/YYYY/MM/DD/transactions.csv` of the day before, cleans it into
 `data/processed/YYYY/MM/DD/cleaned_transactions.parquet`, sends it as a feed of its own, and brings it through lake,
 silver and marts to the proof. The same file again is not sent again.
 
-**A missing day** makes the run red after its tries, with the file's path; the days after it are not held up.
+**A missing day** makes its run red, with the file's path; the days after it are not held up. When the file has come,
+clear the red task.
 
 **Off until you switch it on**: nobody else can know whether files come. **Days of before**: Backfill, with their range.
 Each day is a run of its own, one after the other.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from core.errors import OutageError, TieoutError
+from core.errors import TieoutError
 from core.files import write_file
 from core.layout import Layout
 from core.text import shown
@@ -30,8 +30,8 @@ class BatchError(TieoutError):
     """A day's batch cannot be made or read."""
 
 
-class MissingBatchError(BatchError, OutageError):
-    """There is no file of a day; it may still come."""
+class MissingBatchError(BatchError):
+    """There is no file of a day. No outage: who repeats failed work by itself would hold up the days after it."""
 
     def __init__(self, day: date, file: Path) -> None:
         super().__init__(
