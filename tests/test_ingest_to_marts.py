@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def write(platform: Any, name: str, text: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def files(platform: Any) -> dict[Path, str]:
+def files(platform: Any) -> Iterator[dict[Path, str]]:
     """Card payments with a row that cannot be read, a bank's with refunds, a processor's report; each by mapping."""
     with gzip.open(SAMPLES / "fraudTrain_33k.csv.gz", "rt", encoding="utf-8", newline="") as source:
         # Payments that no other test of this platform sends.
@@ -32,7 +33,10 @@ def files(platform: Any) -> dict[Path, str]:
     cards = write(platform, "cards to ingest.csv", "".join([lines[0], *lines[-ROWS:], "not,a,row\n"]))
     bank = write(platform, "bank.csv", (SAMPLES / "statements" / "card_transactions.csv").read_text(encoding="utf-8"))
     report = write(platform, "report.csv", (SAMPLES / "files" / "stripe_balance.csv").read_text(encoding="utf-8"))
-    return {cards: "card-fraud", bank: "card-bank", report: "stripe-balance"}
+    yield {cards: "card-fraud", bank: "card-bank", report: "stripe-balance"}
+    # Other tests of this platform ask what another account may read of its home.
+    for each in (cards, bank, report):
+        each.unlink()
 
 
 def ingest(platform: Any, file: Path, mapping: str) -> dict[str, Any]:

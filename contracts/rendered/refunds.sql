@@ -103,3 +103,4 @@ grant select, insert on raw.refunds, raw.duplicate_refunds, raw.rejected_refunds
 grant select on raw.refunds, raw.duplicate_refunds, raw.rejected_refunds to dbt;
 grant select (refund_id, status, content_hash, identity_hash, topic_id, redrive_of) on raw.refunds to redrive;
 grant select (content_hash, topic_id, redrive_of) on raw.rejected_refunds to redrive;
+grant select (run, refund_id, amount, currency) on raw.refunds, raw.rejected_refunds to ingest;

@@ -139,3 +139,4 @@ grant select, insert on raw.transactions, raw.duplicates, raw.rejected_transacti
 grant select on raw.transactions, raw.duplicates, raw.rejected_transactions to dbt;
 grant select (transaction_id, status, content_hash, identity_hash, topic_id, redrive_of) on raw.transactions to redrive;
 grant select (content_hash, topic_id, redrive_of) on raw.rejected_transactions to redrive;
+grant select (run, transaction_id, amount, currency) on raw.transactions, raw.rejected_transactions to ingest;

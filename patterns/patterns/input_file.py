@@ -1,10 +1,12 @@
 """The file that is cut into chunks: CSV with a header, plain or gzip, of any size, read row by row as bytes."""
 
 import csv
+import errno
 import gzip
 import hashlib
 import io
 import re
+import stat
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -158,6 +160,8 @@ class InputFile:
 
     def _stat(self) -> tuple[int, int, int]:
         found = self.path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is no file")
         return found.st_ino, found.st_size, found.st_mtime_ns
 
     def _require_unchanged(self) -> None:

@@ -214,6 +214,7 @@ class LakeWriter:
             data,
             mode="append",
             partition_by=["year", "month", "day"],
+            configuration={"delta.dataSkippingStatsColumns": "partition,offset,arrived_at"},
             storage_options=table.storage_options or None,
             commit_properties=CommitProperties(
                 custom_metadata={"userMetadata": json.dumps(recorded | dict(changed or {}))}

@@ -119,6 +119,6 @@ def _row(message: Any, topic_id: str, entity: Entity) -> dict[str, Any]:
     }
     if verdict.reasons or verdict.event is None:
         return row | {"reasons": sorted(verdict.reasons)}
-    fields = {f.stored_as: verdict.event.get(f.name) for f in entity.fields}
-    typed = {"amount": verdict.amount, "occurred_at": verdict.occurred_at, "unknown_fields": verdict.unknown_fields}
-    return row | fields | typed | {"utc_offset_minutes": verdict.utc_offset_minutes}
+    fields = {f.stored_as: verdict.stated(f) for f in entity.fields}
+    typed = {"utc_offset_minutes": verdict.utc_offset_minutes, "unknown_fields": verdict.unknown_fields}
+    return row | fields | typed

@@ -45,7 +45,7 @@ def insert(connection: psycopg.Connection[Any], table: str, offset: int, **chang
         + " from (select %(transaction_id)s::text as transaction_id, "
         + ", ".join(f"%({f.stored_as})s::{f.postgres_type} as {f.stored_as}" for f in ENTITY.fields[1:])
         + ", %(utc_offset_minutes)s::int as utc_offset_minutes) as event",
-        row,
+        {**dict.fromkeys(field.stored_as for field in ENTITY.optional_fields), **row},
     ).fetchone()
     assert hashes is not None
     row |= {"identity_hash": hashes[0], "content_hash": hashes[1]}

@@ -172,7 +172,7 @@ def test_a_role_enters_with_its_password_only(services: Handle) -> None:
 def test_two_migrations_at_once_and_a_third_give_one_schema(services: Handle) -> None:
     with own_database(services.env) as database:
         with database.connect() as connection:
-            connection.execute("drop schema raw, metadata, staging, intermediate, marts, live cascade")
+            connection.execute("drop schema raw, metadata, staging, intermediate, marts, live, patterns cascade")
         failures: list[Exception] = []
 
         def run() -> None:

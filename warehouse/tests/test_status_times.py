@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from importlib import import_module
 from typing import Any
 
@@ -35,7 +36,7 @@ def test_what_cannot_be_true_counts_from_the_arrival_and_is_counted(
             payment("none"),
             payment("late", status_at=IN_2099),
             payment("early", status_at=LONG_AGO),
-            payment("rejected", status_at=IN_2099, is_fraud=None),
+            payment("rejected", status_at=IN_2099, processing_seconds=Decimal(-1)),
         ]
     )
     (result,) = load(try_fresh=try_fresh)

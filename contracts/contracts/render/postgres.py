@@ -158,4 +158,5 @@ def _grants(entity: Entity) -> str:
 grant select on {tables} to dbt;
 grant select ({seen}) on {entity.silver} to redrive;
 grant select (content_hash, topic_id, redrive_of) on {entity.rejected} to redrive;
+grant select (run, {entity.key}, {entity.amount}, {entity.currency}) on {entity.silver}, {entity.rejected} to ingest;
 """
