@@ -1,6 +1,6 @@
-"""The verdict on one value in plain Python: what the stream will say of it, asked before it is sent.
+"""The verdict on one value, by the strict parser: what decides wherever `contracts.judge` cannot prove an event usual.
 
-The stream has the same rules as Spark expressions; its tests hold the two against each other on hostile values.
+Tests hold the two against each other on hostile and mutated values.
 """
 
 import json

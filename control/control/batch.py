@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from control.progress import say
-from core.errors import TieoutError
+from core.errors import RefusalError, TieoutError
 from data_generator.batch.cli import Day, Json, batch_app, day_of
 
 if TYPE_CHECKING:
@@ -100,10 +100,12 @@ def _run_round(session: Any) -> dict[str, Any]:
 
 
 def _try_again(work: Callable[[], _T]) -> _T:
-    """Return what some work returns; after an error it has two more tries, two seconds apart."""
+    """Return what some work returns; after an error, but no refusal, it has two more tries, two seconds apart."""
     for tried in range(1, TRIES):
         try:
             return work()
+        except RefusalError:
+            raise  # a person has to decide
         except TieoutError as error:
             say(f"  try {tried} of {TRIES} failed: {error.what}")
             time.sleep(PAUSE_SECONDS)

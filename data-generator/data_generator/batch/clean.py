@@ -98,7 +98,9 @@ def clean(files: BatchFiles, day: date) -> Cleaned:
             pq.write_table(pa.Table.from_pylist(rows, COLUMNS), partial)
     except OSError as error:
         raise BatchError(
-            f"{shown(made.file)} cannot be written: {error.strerror}.", "nothing was sent.", "make room or rights"
+            f"{shown(made.file)} cannot be written: {error.strerror}.",
+            "nothing was sent.",
+            "make room or rights there, then the same command again",
         ) from None
     return made
 
@@ -109,7 +111,7 @@ def _dimension(file: Path, columns: tuple[str, ...]) -> dict[str, dict[str, str]
         key = row[columns[0]]
         if key in found:
             what = f"{shown(file)} line {line}: {columns[0]} {shown(key)} is there twice."
-            raise BatchError(what, "nothing was sent.", "take one of the two lines out")
+            raise BatchError(what, "nothing was sent.", "take one of the two lines out, then the same command again")
         found[key] = row
     return found
 

@@ -23,6 +23,7 @@ DIMENSIONS = {
     "cities": ("city_key", "city", "state", "region"),
 }
 MAPPING = "daily-batch.yaml"
+_AGAIN = "mend the file, then the same command again"
 _DAY = re.compile(r"\d{4}/\d{2}/\d{2}")
 
 
@@ -112,7 +113,7 @@ def write(file: Path, text: bytes) -> None:
         raise BatchError(
             f"{shown(file)} cannot be written: {error.strerror}.",
             "no half-written file is left.",
-            "make room or rights",
+            "make room or rights there, then the same command again",
         ) from None
 
 
@@ -142,8 +143,12 @@ def read_rows(file: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[
                     raise _bad(file, rows.line_num, f"{len(row)} values", f"there must be {len(columns)}")
                 yield rows.line_num, dict(zip(columns, row, strict=True))
     except (UnicodeDecodeError, csv.Error, OSError) as error:
-        raise BatchError(f"{shown(file)} cannot be read: {error}.", "nothing was sent.", "mend the file") from None
+        raise BatchError(f"{shown(file)} cannot be read: {error}.", "nothing was sent.", _AGAIN) from None
 
 
 def _bad(file: Path, line: int, what: str, repair: str) -> BatchError:
-    return BatchError(f"{shown(file)} line {line}: {shown(what)}.", "nothing was sent.", f"mend the line: {repair}")
+    return BatchError(
+        f"{shown(file)} line {line}: {shown(what)}.",
+        "nothing was sent.",
+        f"mend the line ({repair}), then the same command again",
+    )
